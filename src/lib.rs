@@ -1,0 +1,4 @@
+//! bpffuse: pinned eBPF maps as directories, with one file per key.
+#![deny(rustdoc::broken_intra_doc_links)]
+
+pub mod sys;

@@ -1,0 +1,2 @@
+//! The `bpffuse` command.
+fn main() {}

@@ -1,0 +1,64 @@
+//! The system calls that neither std nor libbpf-rs offers with their errno: all `unsafe` is here.
+//!
+//! Each function is safe to call with any argument: lengths are checked before a pointer leaves.
+#![allow(unsafe_code)]
+
+pub mod map;
+pub mod object;
+pub mod os;
+
+use std::fmt;
+use std::io;
+
+/// A system call that failed: which one, and the kernel's errno.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Error {
+    /// The call's name as in its man page, such as `BPF_MAP_UPDATE_ELEM`.
+    pub call: &'static str,
+    /// The errno, with the kernel's internal ENOTSUPP (524) already turned into EOPNOTSUPP.
+    pub errno: i32,
+}
+
+/// What a wrapped system call gives back.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// The kernel's internal ENOTSUPP, which has no name in user space (`include/linux/errno.h`).
+const KERNEL_ENOTSUPP: i32 = 524;
+
+impl Error {
+    /// An error of `call`, with `errno` as libbpf returns it (either sign).
+    pub fn new(call: &'static str, errno: i32) -> Self {
+        let errno = match errno.saturating_abs() {
+            KERNEL_ENOTSUPP => libc::EOPNOTSUPP,
+            errno => errno,
+        };
+        Self { call, errno }
+    }
+
+    /// The error that the last libc call of this thread left in errno.
+    fn last(call: &'static str) -> Self {
+        Self::new(call, io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = io::Error::from_raw_os_error(self.errno).to_string();
+        // std adds " (os error N)", which a reader of /.errors does not need.
+        let text = text.split(" (os error").next().unwrap_or(&text);
+        write!(f, "{}: {text}", self.call)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        Self::from_raw_os_error(error.errno)
+    }
+}
+
+/// Turns libbpf's convention (negative errno) into ours.
+fn check(call: &'static str, rc: i32) -> Result<i32> {
+    if rc < 0 { Err(Error::new(call, rc)) } else { Ok(rc) }
+}
