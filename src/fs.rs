@@ -3,6 +3,7 @@
 pub mod attr;
 pub mod caller;
 pub mod change;
+pub mod control;
 pub mod dir;
 pub mod element;
 pub mod error;
@@ -14,6 +15,7 @@ pub mod make;
 pub mod maps;
 pub mod object;
 pub mod refusals;
+pub mod view;
 
 pub use attr::{Attr, FileKind};
 pub use caller::Caller;
@@ -21,14 +23,13 @@ pub use error::{Error, Result};
 
 use crate::bpffs::{Bpffs, Pin};
 use crate::node::table::ROOT;
-use crate::node::{Control, MapRef, Node, NodeTable, View};
+use crate::node::{MapRef, Node, NodeTable, View};
 use element::ElementFile;
 use file::OpenFile;
 use maps::Maps;
 use refusals::Refusals;
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
@@ -101,8 +102,8 @@ impl Fs {
             Node::Map(map, view) => self.view_path(map, *view),
             Node::Element(map, view, key) => {
                 let name = match self.maps.open(map) {
-                    Ok((map, _)) => element::name(&map, *view, key),
-                    Err(_) => element::hex(key),
+                    Ok((map, _)) => view::name(&map, *view, key),
+                    Err(_) => view::hex(key),
                 };
                 format!("{}/{}", self.view_path(map, *view), String::from_utf8_lossy(&name))
             }
@@ -123,9 +124,9 @@ impl Fs {
             MapRef::Pin(pin) => self.pin_path(pin),
             MapRef::Id(id) => format!("/.id/{id}"),
         };
-        match view {
-            View::Text => map,
-            View::Raw => format!("{map}/.raw"),
+        match view::dir_name(view) {
+            None => map,
+            Some(name) => format!("{map}/{name}"),
         }
     }
 
@@ -135,23 +136,6 @@ impl Fs {
             Ok(())
         } else {
             Err(Error::new(libc::EPERM, format!("{what} is for the mount's owner alone")))
-        }
-    }
-}
-
-impl Control {
-    /// The control's file name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Info => ".info",
-        }
-    }
-
-    /// The control of that name.
-    pub fn named(name: &OsStr) -> Option<Self> {
-        match name.as_bytes() {
-            b".info" => Some(Self::Info),
-            _ => None,
         }
     }
 }

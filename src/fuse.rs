@@ -1,12 +1,14 @@
 //! FUSE requests to operations and back: decoding and replying, no policy.
 
+mod wait;
+
 use crate::fs::change::Changes;
 use crate::fs::{Attr, Caller, Error, FileKind, Fs};
 use fuser::{
     BsdFileFlags, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation,
-    INodeNo, InitFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate,
-    ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, Request,
-    TimeOrNow, WriteFlags,
+    INodeNo, InitFlags, KernelConfig, LockOwner, OpenFlags, PollEvents, PollFlags, PollNotifier,
+    RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry,
+    ReplyOpen, ReplyPoll, ReplyStatfs, ReplyWrite, Request, TimeOrNow, WriteFlags,
 };
 use std::ffi::OsStr;
 use std::io;
@@ -279,18 +281,43 @@ impl Filesystem for Fuse {
         fh: FileHandle,
         offset: u64,
         size: u32,
-        _flags: OpenFlags,
+        flags: OpenFlags,
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
+        let file = match self.0.file(fh.0) {
+            Ok(file) => file,
+            Err(error) => return reply.error(self.refuse("read", req, ino, None, &error)),
+        };
         let mut reply = Some(reply);
-        let outcome = self.0.read(fh.0, offset, size as usize, &mut |data| {
-            if let Some(reply) = reply.take() {
-                reply.data(data);
-            }
-        });
-        if let (Err(error), Some(reply)) = (outcome, reply) {
+        let outcome = wait::read(&*file, offset, size, &mut reply);
+        let (Err(error), Some(reply)) = (outcome, reply) else { return };
+        if error.errno != libc::EAGAIN {
             reply.error(self.refuse("read", req, ino, None, &error));
+        } else if flags.0 & libc::O_NONBLOCK != 0 {
+            reply.error(Errno::EAGAIN);
+        } else {
+            wait::read_later(file, offset, size, reply);
+        }
+    }
+
+    fn poll(
+        &self,
+        req: &Request,
+        ino: INodeNo,
+        fh: FileHandle,
+        notifier: PollNotifier,
+        events: PollEvents,
+        flags: PollFlags,
+        reply: ReplyPoll,
+    ) {
+        match self.0.file(fh.0) {
+            Ok(file) => {
+                let notifier =
+                    flags.contains(PollFlags::FUSE_POLL_SCHEDULE_NOTIFY).then_some(notifier);
+                reply.poll(wait::poll(&file, events, notifier));
+            }
+            Err(error) => reply.error(self.refuse("poll", req, ino, None, &error)),
         }
     }
 

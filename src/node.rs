@@ -26,7 +26,7 @@ pub enum View {
     Raw,
 }
 
-/// A file of a map that is no element.
+/// A file of a map that is no element; `fs::control` says what each does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Control {
     /// `.info`: what the kernel and the BTF say of the map.

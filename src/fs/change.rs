@@ -4,7 +4,7 @@ use super::attr::Attr;
 use super::caller::Caller;
 use super::error::{Error, Result};
 use super::lookup::Found;
-use super::{Fs, element};
+use super::{Fs, view};
 use crate::bpffs::{Pin, PinKind};
 use crate::map::Map;
 use crate::map::cursor::{Batch, Cursor};
@@ -60,7 +60,7 @@ impl Fs {
         match &*self.node(parent)? {
             Node::Map(at, view) => {
                 let (map, _) = self.maps.open(at)?;
-                let key = element::parse_name(&map, *view, name)
+                let key = view::parse_name(&map, *view, name)
                     .map_err(|error| Error { errno: libc::ENOENT, ..error })?;
                 if map.kind.is_array() {
                     return Err(Error::new(libc::EPERM, "an array keeps all its elements"));

@@ -1,11 +1,10 @@
 //! Listings: a bpffs directory as it is when it is opened, a map's keys as they are walked.
 
-use super::Fs;
 use super::attr::FileKind;
-use super::element;
 use super::error::{Error, Result};
 use super::lookup::pin_node;
 use super::maps::Maps;
+use super::{Fs, view};
 use crate::map::cursor::{Batch, Cursor};
 use crate::node::{MapRef, Node, NodeTable, View};
 use std::collections::VecDeque;
@@ -182,10 +181,7 @@ impl Keys {
             for key in batch.keys.chunks_exact(key_size.max(1)) {
                 if position >= from {
                     name.clear();
-                    match self.view {
-                        View::Text => map.codec.key_name(key, &mut name),
-                        View::Raw => name.extend_from_slice(&element::hex(key)),
-                    }
+                    view::append_name(&map, self.view, key, &mut name);
                     let node = Node::Element(self.at.clone(), self.view, Arc::from(key));
                     let entry = Entry {
                         ino: NodeTable::number(&node),

@@ -4,11 +4,9 @@ use super::caller::Caller;
 use super::error::{Error, Result};
 use super::file::{OpenFile, part};
 use super::maps::Maps;
-use crate::codec::TextErrorKind;
+use super::view;
 use crate::map::{ANY, EXIST, Map, NOEXIST};
 use crate::node::{MapRef, View};
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What an open(2) asks for.
@@ -25,65 +23,6 @@ impl Access {
     pub fn of(flags: i32) -> Self {
         let mode = flags & libc::O_ACCMODE;
         Self { read: mode != libc::O_WRONLY, write: mode != libc::O_RDONLY }
-    }
-}
-
-/// Bytes in hex, two digits each.
-pub fn hex(bytes: &[u8]) -> Vec<u8> {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |nibble: u8| DIGITS[usize::from(nibble & 15)];
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
-}
-
-/// An element's file name in a view.
-pub fn name(map: &Map, view: View, key: &[u8]) -> Vec<u8> {
-    match view {
-        View::Text => {
-            let mut name = Vec::new();
-            map.codec.key_name(key, &mut name);
-            name
-        }
-        View::Raw => hex(key),
-    }
-}
-
-/// The key that a file name in a view stands for.
-///
-/// # Errors
-/// EINVAL or ERANGE if it is no key of this map.
-pub fn parse_name(map: &Map, view: View, name: &OsStr) -> Result<Vec<u8>> {
-    let mut key = Vec::new();
-    match view {
-        View::Text => {
-            map.codec.parse_name(name.as_bytes(), &mut key)?;
-        }
-        View::Raw => {
-            let digit = |c: u8| (c as char).to_digit(16).filter(|_| !c.is_ascii_uppercase());
-            for pair in name.as_bytes().chunks(2) {
-                let [high, low] = pair else { return Err(no_hex_key(map)) };
-                let (Some(high), Some(low)) = (digit(*high), digit(*low)) else {
-                    return Err(no_hex_key(map));
-                };
-                key.push((high << 4 | low) as u8);
-            }
-            if key.len() != map.info.key_size as usize {
-                return Err(no_hex_key(map));
-            }
-        }
-    }
-    Ok(key)
-}
-
-fn no_hex_key(map: &Map) -> Error {
-    let digits = 2 * map.info.key_size;
-    Error::new(libc::EINVAL, format!("a key here is {digits} hexadecimal digits"))
-}
-
-/// The text of an element's file, from the look-up's bytes.
-pub fn render(map: &Map, view: View, value: &[u8], text: &mut Vec<u8>) {
-    match view {
-        View::Text => map.codec.print_file(value, text),
-        View::Raw => text.extend_from_slice(value),
     }
 }
 
@@ -138,7 +77,7 @@ impl ElementFile {
         if access.read {
             let (mut value, mut rendered) = (Vec::new(), Vec::new());
             if map.lookup(&element.key, &mut value)? {
-                render(&map, element.view, &value, &mut rendered);
+                view::render(&map, element.view, &value, &mut rendered);
             } else if !creat {
                 return Err(Error::new(libc::ENOENT, "the key is gone"));
             }
@@ -193,24 +132,14 @@ impl ElementFile {
     /// Tries what was written so far as a value. False if more must come.
     fn apply(&self, map: &Map, state: &mut State) -> Result<bool> {
         let mut value = Vec::new();
-        // A text may leave members out: those keep their present value.
-        let partial = self.element.view == View::Text && !map.codec.whole_writes();
-        if !partial || !map.lookup(&self.element.key, &mut value)? {
+        if view::writes_whole(map, self.element.view)
+            || !map.lookup(&self.element.key, &mut value)?
+        {
             value.clear();
             value.resize(map.value_len(), 0);
         }
-        match self.element.view {
-            View::Text => match map.codec.parse_file(&state.written, &mut value) {
-                Ok(()) => {}
-                Err(error) if matches!(error.kind, TextErrorKind::Incomplete) => return Ok(false),
-                Err(error) => return Err(error.into()),
-            },
-            View::Raw if state.written.len() < value.len() => return Ok(false),
-            View::Raw if state.written.len() > value.len() => {
-                let reason = format!("the value has {} bytes", value.len());
-                return Err(Error::new(libc::EINVAL, reason));
-            }
-            View::Raw => value.copy_from_slice(&state.written),
+        if !view::parse(map, self.element.view, &state.written, &mut value)? {
+            return Ok(false);
         }
         map.update(&self.element.key, &value, state.flag)?;
         Ok(true)
@@ -252,7 +181,7 @@ impl OpenFile for ElementFile {
             let (map, _) = self.element.maps.open(&self.element.map)?;
             let (mut value, mut text) = (Vec::new(), Vec::new());
             if map.lookup(&self.element.key, &mut value)? {
-                render(&map, self.element.view, &value, &mut text);
+                view::render(&map, self.element.view, &value, &mut text);
             }
             state.text = Some(text);
         }
@@ -334,10 +263,5 @@ mod tests {
         assert_eq!(state.written, b"7\n", "a line after a whole line is a new value");
         state.stage(View::Text, 99, b"8");
         assert_eq!(state.written, b"8", "another offset is a new value");
-    }
-
-    #[test]
-    fn hex_digits() {
-        assert_eq!(hex(&[0x0a, 0xff]), b"0aff");
     }
 }

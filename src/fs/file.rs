@@ -4,19 +4,26 @@ use super::caller::Caller;
 use super::element::{Access, Element, ElementFile};
 use super::error::{Error, Result};
 use super::lookup::Found;
-use super::{Fs, help, info, object};
-use crate::node::{Control, MapRef, Node, View};
+use super::{Fs, help, object, view};
+use crate::node::{MapRef, Node, View};
 use std::ffi::OsStr;
 use std::fmt::Debug;
 use std::sync::{Arc, PoisonError, Weak};
+use std::time::Duration;
 
 /// An open file.
 pub trait OpenFile: Debug + Send + Sync {
-    /// Up to `size` bytes from `offset`; fewer only at the end.
+    /// Up to `size` bytes from `offset`; none at the end. Never waits.
     ///
     /// # Errors
-    /// EOPNOTSUPP if the file cannot be read.
+    /// EAGAIN if a stream has nothing yet: [`OpenFile::wait`] tells when to ask again.
     fn read(&self, offset: u64, size: usize, reply: &mut dyn FnMut(&[u8])) -> Result<()>;
+
+    /// Waits at most this long until a read has something to give, its end included. True if so.
+    /// Only streams wait; they must not hold a lock meanwhile that a read or write needs.
+    fn wait(&self, _timeout: Duration) -> bool {
+        true
+    }
 
     /// Takes bytes; gives how many were taken.
     ///
@@ -86,12 +93,9 @@ impl Fs {
                 let element = self.element_at(map, *view, key, ino, caller);
                 Arc::new(ElementFile::open(element, access, creat)?)
             }
+            Node::Control(map, control) => self.open_control(map, *control, access)?,
             _ if access.write => {
                 return Err(Error::new(libc::EACCES, "this file cannot be written"));
-            }
-            Node::Control(map, Control::Info) => {
-                let (map, _) = self.maps.open(map)?;
-                Arc::new(Snapshot(info::render(&map, &self.maps.bpffs)))
             }
             Node::Errors => Arc::new(Snapshot(self.refusals.render())),
             Node::Help(dir) => Arc::new(Snapshot(help::render(dir))),
@@ -140,18 +144,12 @@ impl Fs {
         Ok((Found { ino, attr: super::Attr { ino, ..attr } }, opened))
     }
 
-    /// Reads from an open file.
+    /// An open file, to read from or to wait for.
     ///
     /// # Errors
-    /// The file's own; EBADF for an unknown handle.
-    pub fn read(
-        &self,
-        handle: u64,
-        offset: u64,
-        size: usize,
-        reply: &mut dyn FnMut(&[u8]),
-    ) -> Result<()> {
-        self.files.get(handle)?.read(offset, size, reply)
+    /// EBADF for an unknown handle.
+    pub fn file(&self, handle: u64) -> Result<Arc<dyn OpenFile>> {
+        self.files.get(handle)
     }
 
     /// Writes to an open file.
@@ -205,7 +203,7 @@ impl Fs {
 
     /// The key that a name not yet there stands for.
     fn new_key(&self, map: &crate::map::Map, view: View, name: &OsStr) -> Result<Vec<u8>> {
-        let key = super::element::parse_name(map, view, name)?;
+        let key = view::parse_name(map, view, name)?;
         let index = key.first_chunk::<4>().map(|index| u32::from_ne_bytes(*index));
         match index {
             Some(index) if map.kind.is_array() && index >= map.info.max_entries => {

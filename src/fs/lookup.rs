@@ -1,9 +1,8 @@
 //! From names to nodes, and nodes' attributes.
 
 use super::attr::{Attr, FileKind, dir_mode, file_mode, read_mode};
-use super::element;
 use super::error::{Error, Result};
-use super::{Fs, help};
+use super::{Fs, help, view};
 use crate::bpffs::{Pin, PinKind, Stat};
 use crate::map::Map;
 use crate::node::table::ROOT;
@@ -73,7 +72,7 @@ impl Fs {
 
     fn lookup_key(&self, at: &MapRef, view: View, name: &OsStr) -> Result<(Node, Attr)> {
         let (map, stat) = self.maps.open(at)?;
-        let key: Arc<[u8]> = element::parse_name(&map, view, name)
+        let key: Arc<[u8]> = view::parse_name(&map, view, name)
             .map_err(|error| Error { errno: libc::ENOENT, ..error })?
             .into();
         let node = Node::Element(at.clone(), view, Arc::clone(&key));
@@ -93,7 +92,7 @@ impl Fs {
             return Ok(None);
         }
         let mut text = Vec::new();
-        element::render(map, view, &value, &mut text);
+        view::render(map, view, &value, &mut text);
         Ok(Some(text.len() as u64))
     }
 
@@ -145,9 +144,7 @@ impl Fs {
             }
             Node::Control(map, control) => {
                 let stat = self.maps.stat(map)?;
-                match control {
-                    Control::Info => Ok(file(read_mode(stat.mode), 0, stat)),
-                }
+                Ok(file(control.mode(stat.mode), 0, stat))
             }
             Node::Errors => {
                 let stat = self.maps.bpffs.stat(&self.maps.bpffs.root())?;
@@ -197,7 +194,7 @@ impl Fs {
     /// The inode number of `..`: what is known without asking.
     pub(super) fn parent_number(&self, node: &Node) -> u64 {
         let parent = match node {
-            Node::Map(map, View::Raw) => Node::Map(map.clone(), View::Text),
+            Node::Map(map, view) if *view != View::Text => Node::Map(map.clone(), View::Text),
             _ => return ROOT,
         };
         crate::node::NodeTable::number(&parent)
@@ -218,9 +215,11 @@ fn map_control(dir: &Arc<Node>, map: &MapRef, name: &OsStr) -> Result<Node> {
     if let Some(control) = Control::named(name) {
         return Ok(Node::Control(map.clone(), control));
     }
+    if let Some(view) = view::named(name) {
+        return Ok(Node::Map(map.clone(), view));
+    }
     match name.as_bytes() {
         b".help" => Ok(Node::Help(Arc::clone(dir))),
-        b".raw" => Ok(Node::Map(map.clone(), View::Raw)),
         _ => Err(no_control()),
     }
 }
