@@ -4,12 +4,14 @@
 //! every typedef resolved, every member's name escaped and every offset checked. Printing walks the
 //! plan and allocates nothing; parsing drives serde_json over it, straight into the value's bytes.
 
+mod compile;
 mod fault;
 mod member;
 mod name;
 mod parse;
 mod plan;
 mod print;
+mod record;
 mod sum;
 mod word;
 
@@ -58,18 +60,21 @@ impl Codec {
     /// Compiles the types of a map. Never fails: with no BTF, or BTF that is broken or disagrees
     /// with the sizes, keys and values are plain bytes.
     pub fn new(shape: &Shape, btf: Option<&Btf>) -> Self {
-        let _ = btf;
-        let key = Plan::plain(shape.key_size);
-        let value = Plan::plain(shape.value_size);
-        let naming = Naming::new(&key, shape.lpm, false);
+        let key = Side::new(btf, shape.key_type_id, shape.key_size);
+        let value = Side::new(btf, shape.value_type_id, shape.value_size);
+        let naming = Naming::new(&key.plan, shape.lpm, key.spelled.is_some());
+        let reasons: Vec<_> = [("key", key.reason), ("value", value.reason)]
+            .into_iter()
+            .filter_map(|(side, reason)| Some(format!("{side}: {}", reason?)))
+            .collect();
         Self {
-            key: Arc::new(key),
-            value: Arc::new(value),
+            key: Arc::new(key.plan),
+            value: Arc::new(value.plan),
             naming,
             cpus: shape.cpus,
-            key_type: None,
-            value_type: None,
-            fallback: None,
+            key_type: key.spelled,
+            value_type: value.spelled,
+            fallback: (!reasons.is_empty()).then(|| reasons.join("; ")),
         }
     }
 
@@ -247,6 +252,27 @@ impl Codec {
     /// section; an empty path is the value itself.
     pub fn member(&self, path: &[&[u8]]) -> Option<Member> {
         Member::find(&self.value, path)
+    }
+}
+
+/// A key's or value's type, compiled.
+struct Side {
+    plan: Plan,
+    /// The type as in C, if BTF is used.
+    spelled: Option<String>,
+    /// Why BTF is not used.
+    reason: Option<String>,
+}
+
+impl Side {
+    fn new(btf: Option<&Btf>, id: u32, size: usize) -> Self {
+        match btf.filter(|_| id != 0).map(|btf| (btf.spell(id), compile::compile(btf, id, size))) {
+            Some((spelled, Ok(plan))) => Self { plan, spelled: Some(spelled), reason: None },
+            Some((_, Err(why))) => {
+                Self { plan: Plan::plain(size), spelled: None, reason: Some(why) }
+            }
+            None => Self { plan: Plan::plain(size), spelled: None, reason: None },
+        }
     }
 }
 
