@@ -61,6 +61,11 @@ impl Member {
         }
     }
 
+    /// Whether it has members: it is a directory.
+    pub fn has_children(&self) -> bool {
+        matches!(self.plan.node(self.node), Node::Record { .. } | Node::Array { .. })
+    }
+
     /// Appends the member's JSON out of the whole value, without a newline.
     pub fn print(&self, value: &[u8], out: &mut Vec<u8>) {
         super::with_size(value, self.plan.size, |value| {

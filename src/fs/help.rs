@@ -30,6 +30,9 @@ One file per key, holding its value as JSON and a newline; a per-CPU value has a
   rm KEY                  delete
   cat .info               id, type, sizes, flags, types, pins, as JSON
   cat .raw/HEX            the value's bytes; the key in hex, as ls .raw shows it
+  cat .field/KEY/a/b      one member of the value; echo 0 > .field/KEY/a changes that member alone
+  cat .cpu/N/KEY          one CPU's value (per-CPU maps)
+  cat .sum/KEY            the sum over all CPUs, member by member (per-CPU maps)
 ";
 
 const RAW: &str = "\
@@ -40,11 +43,41 @@ The map's elements as bytes. File names are the keys' bytes in hex, two digits e
   rm KEY                  delete
 ";
 
+const CPU: &str = "\
+One CPU's values.
+
+  cat KEY                 this CPU's value
+  echo VALUE > KEY        set this CPU's value alone
+";
+
+const CPUS: &str = "\
+A directory for each possible CPU.
+
+  cat 0/KEY               CPU 0's value
+";
+
+const SUM: &str = "\
+Numbers added up over all CPUs, member by member; what is no number is shown where all CPUs agree.
+
+  cat KEY                 the sum
+";
+
+const FIELD: &str = "\
+Members of the values as files; those that have members are directories.
+
+  cat KEY/a/b             one member (per-CPU maps: a line for each CPU)
+  echo VALUE > KEY/a      change that member alone
+";
+
 /// The help of a directory.
 pub fn render(dir: &Node) -> Vec<u8> {
     let text = match dir {
         Node::Map(_, View::Text) => MAP,
         Node::Map(_, View::Raw) => RAW,
+        Node::Map(_, View::Cpus) => CPUS,
+        Node::Map(_, View::Cpu(_)) => CPU,
+        Node::Map(_, View::Sum) => SUM,
+        Node::Map(_, View::Field(_)) | Node::Element(..) => FIELD,
         _ => ROOT,
     };
     text.as_bytes().to_vec()
