@@ -69,6 +69,11 @@ impl Bed {
         bed
     }
 
+    /// A mount point and, at `bpf`, a plain directory: no bpffs, no daemon.
+    pub(crate) fn without_bpffs() -> Self {
+        Self::bare(None)
+    }
+
     /// A mount and network namespace of its own, in which `setup` (bash) has run: nothing that is
     /// mounted, pinned below /sys/fs/bpf or configured there is seen outside. /run and /mnt are
     /// empty; `bpf` is a plain directory.
