@@ -6,6 +6,7 @@ use crate::common::require::require;
 use crate::common::{Bed, Kind, key32, refused, write_with};
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 
 const CREAT: i32 = libc::O_CREAT;
 const EXCL: i32 = libc::O_EXCL;
@@ -260,7 +261,6 @@ fn nonsense_does_no_harm() {
         let name: Vec<u8> =
             text.iter().copied().filter(|b| !b"/\0".contains(b)).take(200).collect();
         let name = std::ffi::OsStr::from_bytes(&name);
-        use std::os::unix::ffi::OsStrExt;
         let _ = write_with(bed.at(map).join("1"), CREAT, &text);
         let _ = write_with(bed.at(map).join(name), CREAT, b"1\n");
         let _ = fs::metadata(bed.at(map).join(name));
