@@ -106,7 +106,12 @@ impl Bed {
         for name in ["bpf", "mnt"] {
             fs::create_dir(dir.join(name)).expect("mkdir");
         }
-        let reaper = Reaper { dir: dir.display().to_string() };
+        let reaper = Reaper {
+            dir: dir.display().to_string(),
+            mount_ns: space.as_ref().map(|space| {
+                fs::read_link(format!("/proc/{}/ns/mnt", space.holder.id())).expect("a namespace")
+            }),
+        };
         let reach = match &space {
             Some(space) => {
                 let seen = dir.strip_prefix("/").expect("an absolute path");
@@ -386,10 +391,13 @@ impl Drop for Bed {
 }
 
 /// Finds and kills what a bed started, however far removed: its directory is in the environment that
-/// all of it inherits, and in the command line of a daemon that mount(8) started without one.
+/// all of it inherits, and in the command line of a daemon that mount(8) started without one; and
+/// whatever is in the bed's own mount namespace is the bed's.
 #[derive(Clone)]
 struct Reaper {
     dir: String,
+    /// The bed's own mount namespace.
+    mount_ns: Option<PathBuf>,
 }
 
 impl Reaper {
@@ -404,7 +412,10 @@ impl Reaper {
                     String::from_utf8_lossy(&bytes).into_owned()
                 };
                 let line = read("cmdline");
-                let is_ours = line.contains(&self.dir) || read("environ").contains(&self.dir);
+                let ns = fs::read_link(format!("/proc/{id}/ns/mnt")).ok();
+                let is_ours = line.contains(&self.dir)
+                    || read("environ").contains(&self.dir)
+                    || (ns.is_some() && ns == self.mount_ns);
                 is_ours && choose(line.split('\0').next().unwrap_or_default())
             })
             .collect()

@@ -332,7 +332,11 @@ fn default_bpffs() {
 #[test]
 fn mount_command_and_fstab() {
     require!("root", "bpf", "fuse", "unshare", "mount.fuse3");
-    let bed = Bed::private("mount -t bpf bpf /sys/fs/bpf; mkdir /mnt/maps");
+    // mount(8)'s helper looks along the system's PATH only.
+    let bed = Bed::private(&format!(
+        "mount -t bpf bpf /sys/fs/bpf; mkdir /mnt/maps /run/bin
+         ln -s {BPFFUSE} /run/bin/; mount --bind /run/bin /usr/local/bin"
+    ));
     bed.ok("mount -t fuse.bpffuse /sys/fs/bpf /mnt/maps -o allow_other");
     let options = bed.ok("grep ' /mnt/maps ' /proc/self/mounts");
     assert!(options.contains("fuse.bpffuse"), "findmnt -t fuse.bpffuse finds it: {options}");
