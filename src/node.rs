@@ -1,0 +1,55 @@
+//! What a path means, and the inode numbers that the kernel knows nodes by.
+
+pub mod table;
+
+pub use table::NodeTable;
+
+use crate::bpffs::Pin;
+use crate::sys::object::ObjectKind;
+use std::sync::Arc;
+
+/// Which map a path leads to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum MapRef {
+    /// The map pinned there.
+    Pin(Pin),
+    /// The map with this id, pinned or not.
+    Id(u32),
+}
+
+/// How a directory of keys shows its elements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum View {
+    /// `MAP/KEY`: typed text.
+    Text,
+    /// `MAP/.raw/KEY`: bytes, under names in hex.
+    Raw,
+}
+
+/// A file of a map that is no element; `fs::control` says what each does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Control {
+    /// `.info`: what the kernel and the BTF say of the map.
+    Info,
+}
+
+/// A file or directory of the mount.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Node {
+    /// A bpffs directory.
+    Dir(Pin),
+    /// A bpffs symlink.
+    Symlink(Pin),
+    /// A pinned program or link, or something unknown.
+    Object(Pin, ObjectKind),
+    /// A map as a directory of its keys.
+    Map(MapRef, View),
+    /// An element, by its key's bytes.
+    Element(MapRef, View, Arc<[u8]>),
+    /// A control of a map.
+    Control(MapRef, Control),
+    /// `/.errors`
+    Errors,
+    /// `.help` of a directory.
+    Help(Arc<Node>),
+}
