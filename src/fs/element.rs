@@ -201,6 +201,8 @@ impl OpenFile for ElementFile {
             state.applied = false;
         }
         state.stage(&self.element.view, offset, data);
+        // Zeros are for who writes nothing at all.
+        state.promise = false;
         let outcome = if state.written.len() > text_limit(map.value_len()) {
             Err(Error::new(libc::EFBIG, "the text is longer than any value of this map"))
         } else {
@@ -210,7 +212,6 @@ impl OpenFile for ElementFile {
             Ok(applied) => {
                 state.applied = applied;
                 if applied {
-                    state.promise = false;
                     state.text = None;
                     if state.flag == NOEXIST {
                         // Made by this open: what it goes on to write is meant for its own.
@@ -221,8 +222,6 @@ impl OpenFile for ElementFile {
             }
             Err(error) => {
                 state.written.clear();
-                // A refused write is not a wish for zeros.
-                state.promise = false;
                 Err(error)
             }
         }

@@ -4,7 +4,7 @@ use super::caller::Caller;
 use super::element::{Access, Element, ElementFile};
 use super::error::{Error, Result};
 use super::lookup::Found;
-use super::{Fs, help, object, view};
+use super::{Fs, object, view};
 use crate::node::{MapRef, Node, View};
 use std::ffi::OsStr;
 use std::fmt::Debug;
@@ -101,7 +101,7 @@ impl Fs {
                 return Err(Error::new(libc::EACCES, "this file cannot be written"));
             }
             Node::Errors => Arc::new(Snapshot(self.refusals.render())),
-            Node::Help(dir) => Arc::new(Snapshot(help::render(dir))),
+            Node::Help(dir) => Arc::new(Snapshot(self.help(dir)?)),
             Node::Object(pin, kind) => object::open(&self.maps.bpffs, pin, *kind)?,
             Node::Dir(_) | Node::Symlink(_) | Node::Map(..) => {
                 return Err(Error::new(libc::EISDIR, "not a file"));

@@ -183,6 +183,16 @@ impl Fs {
         Ok(Attr { ino: 0, kind, size, stat: Stat { mode, nlink, ..stat } })
     }
 
+    /// The text of a directory's `.help`.
+    pub(super) fn help(&self, dir: &Node) -> Result<Vec<u8>> {
+        let is_root = *dir == Node::Dir(self.maps.bpffs.root());
+        let kind = match dir {
+            Node::Map(map, _) | Node::Element(map, ..) => Some(self.maps.open(map)?.0.kind),
+            _ => None,
+        };
+        Ok(help::render(dir, is_root, kind.as_ref()))
+    }
+
     /// A node's attributes, the inode number left 0.
     fn attr(&self, node: &Node) -> Result<Attr> {
         let file = |mode, size, stat: Stat| Attr {
@@ -217,7 +227,7 @@ impl Fs {
             }
             Node::Help(dir) => {
                 let stat = self.attr(dir)?.stat;
-                Ok(file(read_mode(stat.mode), help::render(dir).len() as u64, stat))
+                Ok(file(read_mode(stat.mode), self.help(dir)?.len() as u64, stat))
             }
         }
     }
