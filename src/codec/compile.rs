@@ -8,7 +8,7 @@ use super::plan::{Enumerators, Gap, Node, NodeId, Num, Plan, Sort};
 use super::print::push_json_str;
 use super::record::Builder;
 use crate::btf::{Btf, Int, Kind, Type};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Structs and arrays inside one another, before a type counts as a cycle (the kernel: 32).
 const DEPTH: usize = 32;
@@ -53,7 +53,27 @@ pub(super) fn compile(btf: &Btf, id: u32, size: usize) -> Result<Plan, String> {
     if weight > 64 * size as u64 + 4096 {
         return Err(format!("{} has {weight} members in {size} bytes", btf.spell(id)));
     }
+    plan.has_lock = has_lock(btf, id);
     Ok(plan)
+}
+
+/// Whether the kernel finds a `bpf_spin_lock` in a value: in structs within structs, not in unions
+/// (`btf_find_field` in `kernel/bpf/btf.c`).
+fn has_lock(btf: &Btf, id: u32) -> bool {
+    let mut todo = vec![id];
+    let mut seen = HashSet::new();
+    while let Some(id) = todo.pop() {
+        let Some((_, found)) = btf.resolve(id).filter(|found| seen.insert(found.0)) else {
+            continue;
+        };
+        match found.kind {
+            Kind::Struct { .. } if btf.name(found.name_at) == "bpf_spin_lock" => return true,
+            Kind::Struct { .. } => todo.extend(found.kind.members().map(|member| member.of)),
+            Kind::DataSec { .. } => todo.extend(found.kind.variables().map(|var| var.var)),
+            _ => {}
+        }
+    }
+    false
 }
 
 /// Builds one plan.
@@ -100,7 +120,7 @@ impl<'b> Compiler<'b> {
     }
 
     /// Whether a type's bytes belong to the kernel; through arrays.
-    pub(super) fn is_special(&mut self, bare: &Bare<'b>) -> bool {
+    pub(super) fn is_special(&self, bare: &Bare<'b>) -> bool {
         let mut kind = bare.found;
         for _ in 0..DEPTH {
             match kind.kind {
@@ -109,9 +129,7 @@ impl<'b> Compiler<'b> {
                     Err(_) => return false,
                 },
                 Kind::Struct { .. } => {
-                    let name = self.btf.name(kind.name_at);
-                    self.plan.has_lock |= name == "bpf_spin_lock";
-                    return SPECIAL.contains(&name);
+                    return SPECIAL.contains(&self.btf.name(kind.name_at));
                 }
                 _ => return false,
             }

@@ -6,6 +6,9 @@ use super::plan::{Field, Node, NodeId, Num};
 use crate::btf::{Kind, Member};
 use std::collections::HashMap;
 
+/// Anonymous members inside one another, before they count as a cycle.
+const FOLDS: usize = 32;
+
 /// One record on its way into the plan.
 pub(super) struct Builder {
     size: u32,
@@ -24,7 +27,8 @@ struct Around {
     shown: bool,
     /// Whether a union around them covers their padding.
     in_union: bool,
-    /// Bits of the unions around them that become zero when one of them is written.
+    /// Bits of the unions around them that become zero when one of them is written: all but
+    /// those of its own alternative.
     clears: Vec<(u64, u64)>,
     depth: usize,
 }
@@ -69,7 +73,7 @@ impl Builder {
             let bits = (u64::from(variable.offset) * 8, u64::from(variable.size) * 8);
             let bits = (bits.0, bits.0 + bits.1);
             if compiler.is_special(&of) || name.is_empty() {
-                self.cover(bits, compiler)?;
+                self.cover(bits)?;
                 continue;
             }
             let node = compiler.node(&of).map_err(|why| format!("{name}: {why}"))?;
@@ -78,7 +82,7 @@ impl Builder {
                 return Err(format!("variable {name} has {size} bytes, but room for fewer"));
             }
             let bits = (bits.0, bits.0 + size * 8);
-            self.cover(bits, compiler)?;
+            self.cover(bits)?;
             self.push(compiler, name, bits, node, true, (0, 0));
         }
         self.finish(compiler)
@@ -91,7 +95,7 @@ impl Builder {
         bare: &Bare<'b>,
         around: &Around,
     ) -> Result<(), String> {
-        if around.depth > 32 {
+        if around.depth > FOLDS {
             return Err("anonymous members are nested too deep, or contain themselves".into());
         }
         let union = matches!(bare.found.kind, Kind::Union { .. });
@@ -114,7 +118,7 @@ impl Builder {
             .filter(|&at| !parts[at].special)
             .reduce(|best, at| if len(&parts[at]) > len(&parts[best]) { at } else { best });
         if union && !around.in_union {
-            self.cover((around.base, around.base + size), compiler)?;
+            self.cover((around.base, around.base + size))?;
         }
         for (at, part) in parts.iter().enumerate() {
             let bits = (around.base + part.start, around.base + part.end);
@@ -128,9 +132,10 @@ impl Builder {
             if union {
                 below.shown &= largest == Some(at);
                 below.in_union = true;
-                let end = around.base + size;
-                below.clears.extend([(around.base, bits.0), (bits.1, end)]);
-                below.clears.retain(|range| range.0 < range.1);
+                let mut own = Vec::new();
+                own_bits(compiler, part, bits.0, &mut own, around.depth)?;
+                own.push((0, around.base));
+                below.clears.extend(between(own, around.base + size));
             }
             let name = compiler.btf.name(part.member.name_at);
             if name.is_empty() {
@@ -176,12 +181,11 @@ impl Builder {
         let anonymous =
             part.member.name_at == 0 || compiler.btf.name(part.member.name_at).is_empty();
         let folded = anonymous && !part.special;
-        if folded { Ok(()) } else { self.cover(bits, compiler) }
+        if folded { Ok(()) } else { self.cover(bits) }
     }
 
     /// Takes bits out of the padding.
-    fn cover(&mut self, bits: (u64, u64), compiler: &Compiler<'_>) -> Result<(), String> {
-        let _ = compiler;
+    fn cover(&mut self, bits: (u64, u64)) -> Result<(), String> {
         if bits.1 > u64::from(self.size) * 8 {
             return Err("a member reaches past the end of its struct".into());
         }
@@ -272,6 +276,31 @@ fn part<'b>(compiler: &mut Compiler<'b>, member: &Member) -> Result<Option<Part<
     }
     let bits = if member.bits == 0 { width } else { u64::from(member.bits) };
     Ok(Some(Part { member: *member, bare, start, end: start + bits, special }))
+}
+
+/// The bits of a union's member: of an anonymous struct, those of its members.
+fn own_bits<'b>(
+    compiler: &mut Compiler<'b>,
+    part: &Part<'b>,
+    base: u64,
+    out: &mut Vec<(u64, u64)>,
+    depth: usize,
+) -> Result<(), String> {
+    let anonymous = compiler.btf.name(part.member.name_at).is_empty();
+    if part.special || !anonymous || !matches!(part.bare.found.kind, Kind::Struct { .. }) {
+        out.push((base, base + part.end - part.start));
+        return Ok(());
+    }
+    if depth > FOLDS {
+        return Err("anonymous members are nested too deep, or contain themselves".into());
+    }
+    for member in part.bare.found.kind.members() {
+        compiler.count_member()?;
+        if let Some(inner) = self::part(compiler, &member)? {
+            own_bits(compiler, &inner, base + inner.start, out, depth + 1)?;
+        }
+    }
+    Ok(())
 }
 
 /// What the ranges leave of `0..end`.
