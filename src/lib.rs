@@ -1,4 +1,5 @@
 //! bpffuse: pinned eBPF maps as directories, with one file per key.
 #![deny(rustdoc::broken_intra_doc_links)]
 
+pub mod spec;
 pub mod sys;
