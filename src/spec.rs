@@ -14,13 +14,14 @@
 //! | `plan` | what a kind asks for, filled in and checked |
 //! | `typed` | the types of key and value, made for their sizes if only those are known |
 //! | `btf_writer` | types to the BTF that the kernel loads |
-//! | `create` | the only file that calls the kernel |
+//! | `create`, `kernel_types` | the only files that ask the kernel |
 
 mod btf_writer;
 mod c;
 mod create;
 mod definition;
 pub mod flags;
+mod kernel_types;
 pub mod kinds;
 pub mod layout;
 mod plan;

@@ -1,7 +1,7 @@
 //! Asking the kernel for a map.
 
 use super::plan::{self, Plan};
-use super::{Inner, Part, Spec, flags, kinds};
+use super::{Inner, Part, Spec, flags, kernel_types, kinds};
 use crate::sys::map::NewMap;
 use crate::sys::{self, object};
 use std::fs;
@@ -34,7 +34,7 @@ impl std::fmt::Display for CreateError {
 
 impl std::error::Error for CreateError {}
 
-fn invalid(reason: impl Into<String>) -> CreateError {
+pub(super) fn invalid(reason: impl Into<String>) -> CreateError {
     CreateError { errno: libc::EINVAL, reason: reason.into() }
 }
 
@@ -64,21 +64,28 @@ impl Spec {
             Some(Inner::Definition(spec)) => Some(spec.create(name, resolve)?.fd),
             Some(inner) => Some(resolve(inner)?),
         };
+        let (vmlinux_type, value_size) = match plan.value_size {
+            Some(size) => (0, size),
+            None => kernel_types::find(plan::kernel_type(self).map_err(invalid)?)?,
+        };
         let new = NewMap {
             map_type: self.kind,
             name: fit_name(self.name.as_deref().unwrap_or(name)),
             key_size: plan.key_size,
-            value_size: plan.value_size.unwrap_or(0),
+            value_size,
             max_entries: self.entries(&plan)?,
             flags: plan.flags,
             map_extra: self.map_extra,
             numa_node: self.numa_node.unwrap_or(0),
             ifindex: self.ifindex,
+            btf_vmlinux_value_type_id: vmlinux_type,
             inner_map: inner.as_ref().map(|fd| fd.as_fd()),
-            ..NewMap::default()
+            btf: None,
         };
         let mut notes: Vec<String> = self.note.iter().cloned().collect();
-        let fd = match plan.typed || kinds::needs_btf(self.kind) {
+        // The type of a struct_ops is the kernel's own.
+        let typed = plan.value_size.is_some() && (plan.typed || kinds::needs_btf(self.kind));
+        let fd = match typed {
             true => self.create_typed(&new, &plan, &mut notes)?,
             false => sys::map::create(&new).map_err(|error| self.explain(error, &plan))?,
         };

@@ -112,8 +112,6 @@ pub(super) const LPM_TRIE: u32 = 11;
 pub(super) const CGROUP_STORAGE: u32 = 19;
 /// BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE
 pub(super) const PERCPU_CGROUP_STORAGE: u32 = 21;
-/// BPF_MAP_TYPE_STRUCT_OPS
-pub(super) const STRUCT_OPS: u32 = 26;
 
 /// The number of the kind called `name`: bpftool's word or the kernel's constant, in any case.
 pub fn by_name(name: &str) -> Option<u32> {

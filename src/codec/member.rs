@@ -1,0 +1,82 @@
+//! One member of a value, for `.field`.
+
+use super::fault::TextError;
+use super::plan::{Node, NodeId, Plan};
+use std::sync::Arc;
+
+/// A member of a value: a struct's or union's member, an array's element, a data section's
+/// variable; or the whole value.
+#[derive(Debug, Clone)]
+pub struct Member {
+    pub(super) plan: Arc<Plan>,
+    pub(super) node: NodeId,
+    pub(super) offset: usize,
+    /// What of the unions around it becomes zero when it is written: offset and gaps.
+    pub(super) clears: Vec<(usize, (u32, u32))>,
+}
+
+impl Member {
+    /// The member at `path`, below the whole value.
+    pub(super) fn find(plan: &Arc<Plan>, path: &[&[u8]]) -> Option<Self> {
+        let mut member =
+            Self { plan: Arc::clone(plan), node: plan.root, offset: 0, clears: Vec::new() };
+        for name in path {
+            let name = std::str::from_utf8(name).ok()?;
+            match plan.node(member.node) {
+                Node::Record { first, end, .. } => {
+                    let at = plan.find(first..end, name, 0)?;
+                    let field = &plan.fields(first, end)[at];
+                    member.clears.push((member.offset, field.clears));
+                    member.offset += field.offset as usize;
+                    member.node = field.node;
+                }
+                Node::Array { len, stride, elem } => {
+                    let at: u32 = name.parse().ok().filter(|at| *at < len)?;
+                    if at.to_string() != name {
+                        return None;
+                    }
+                    member.offset += at as usize * stride as usize;
+                    member.node = elem;
+                }
+                _ => return None,
+            }
+        }
+        Some(member)
+    }
+
+    /// The names below it, in order; `None` if it is a leaf. Every member of a union is there.
+    pub fn children(&self) -> Option<Vec<Vec<u8>>> {
+        match self.plan.node(self.node) {
+            Node::Record { first, end, .. } => {
+                let names = self.plan.fields(first, end).iter().map(|field| field.name.as_bytes());
+                let fits = |name: &&[u8]| {
+                    !name.contains(&b'/') && !matches!(**name, [b'.'] | [b'.', b'.'])
+                };
+                Some(names.filter(fits).map(<[u8]>::to_vec).collect())
+            }
+            Node::Array { len, .. } => {
+                Some((0..len).map(|at| at.to_string().into_bytes()).collect())
+            }
+            _ => None,
+        }
+    }
+
+    /// Appends the member's JSON out of the whole value, without a newline.
+    pub fn print(&self, value: &[u8], out: &mut Vec<u8>) {
+        super::with_size(value, self.plan.size, |value| {
+            self.plan.print(self.node, &value[self.offset..], out);
+        });
+    }
+
+    /// Parses the member's text into its place in the whole value; all else stays.
+    ///
+    /// # Errors
+    /// As [`super::Codec::parse_value`].
+    pub fn parse(&self, text: &[u8], value: &mut [u8]) -> Result<(), TextError> {
+        super::check_size(value.len(), self.plan.size)?;
+        for &(offset, gaps) in &self.clears {
+            super::plan::clear(self.plan.gaps(gaps), &mut value[offset..]);
+        }
+        Ok(self.plan.parse(self.node, text, &mut value[self.offset..], true)?)
+    }
+}

@@ -1,0 +1,272 @@
+//! A type, compiled: what printing and parsing need, in flat tables, with every name resolved,
+//! every label escaped and every offset checked against the value's size.
+
+use std::ops::Range;
+
+/// An index into [`Plan::nodes`].
+pub(crate) type NodeId = u32;
+
+/// A compiled type.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    pub(super) nodes: Vec<Node>,
+    pub(super) fields: Vec<Field>,
+    /// For each struct, its fields' indices sorted by name (same ranges as `fields`).
+    pub(super) by_name: Vec<u32>,
+    pub(super) gaps: Vec<Gap>,
+    pub(super) enums: Vec<Enumerators>,
+    pub(super) root: NodeId,
+    /// Bytes of the whole value.
+    pub(super) size: usize,
+    /// Whether a `bpf_spin_lock` is among the members left out.
+    pub(super) has_lock: bool,
+}
+
+/// One type in the plan. Sizes are bytes, checked to lie inside the value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Node {
+    /// Integers, bit-fields, bool, enums, pointers.
+    Num(Num),
+    /// IEEE 754, 4 or 8 bytes.
+    Float { size: u32 },
+    /// `char[len]`.
+    Text { len: u32, elem: NodeId },
+    /// No known meaning: `"0x…"`.
+    Bytes { len: u32 },
+    /// `struct in_addr`.
+    Ipv4,
+    /// `struct in6_addr`.
+    Ipv6,
+    /// `len` elements, one each `stride` bytes.
+    Array { len: u32, stride: u32, elem: NodeId },
+    /// A struct, a union or a data section: `fields[first..end]`; `gaps` are its padding.
+    Record { first: u32, end: u32, gaps: (u32, u32), size: u32, overlaps: bool },
+}
+
+/// A number of `width` bits that begins `shift` bits into its first byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Num {
+    /// Bytes touched: at most 17.
+    pub(super) size: u8,
+    /// Bits before it in the first byte (from the least significant on little-endian hosts).
+    pub(super) shift: u8,
+    /// Bits: 1 to 128.
+    pub(super) width: u8,
+    pub(super) signed: bool,
+    /// Network byte order (`__be16` and so on): whole bytes only.
+    pub(super) big: bool,
+    pub(super) sort: Sort,
+}
+
+/// How a number is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sort {
+    Number,
+    Bool,
+    /// An index into [`Plan::enums`].
+    Enum(u32),
+    Pointer,
+}
+
+/// A member.
+#[derive(Debug)]
+pub(crate) struct Field {
+    /// The member's name as it is in C.
+    pub(super) name: Box<str>,
+    /// `"name":`, escaped for JSON.
+    pub(super) label: Box<[u8]>,
+    /// From the record's first byte.
+    pub(super) offset: u32,
+    pub(super) node: NodeId,
+    /// False for the members of a union that reading leaves out.
+    pub(super) shown: bool,
+    /// What of the unions that this member is in becomes zero when it is written.
+    pub(super) clears: (u32, u32),
+    /// The bits it covers, from the record's first bit.
+    pub(super) bits: (u64, u64),
+}
+
+/// Bits of a record that no member covers: `mask` of each of `len` bytes from `offset`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Gap {
+    pub(super) offset: u32,
+    pub(super) len: u32,
+    pub(super) mask: u8,
+}
+
+/// An enum's names.
+#[derive(Debug, Default)]
+pub(crate) struct Enumerators {
+    /// The C name of the enum.
+    pub(super) name: Box<str>,
+    /// (bits, name), sorted by bits; one name for each value, the first in the source.
+    pub(super) by_value: Vec<(u64, Box<str>)>,
+    /// (name, bits), sorted by name, no name twice.
+    pub(super) by_name: Vec<(Box<str>, u64)>,
+}
+
+impl Num {
+    /// A whole-byte integer in host order.
+    pub(crate) const fn int(size: u8, signed: bool) -> Self {
+        Self { size, shift: 0, width: size * 8, signed, big: false, sort: Sort::Number }
+    }
+
+    /// Whether it is stored as whole bytes.
+    pub(super) const fn whole(&self) -> bool {
+        self.shift == 0 && self.width as usize == self.size as usize * 8
+    }
+
+    /// All ones in `width` bits.
+    pub(super) const fn mask(&self) -> u128 {
+        u128::MAX >> (128 - self.width as u32)
+    }
+
+    /// Its bits, not sign-extended. `bytes` begins at the first byte touched.
+    pub(super) fn read(&self, bytes: &[u8]) -> u128 {
+        let bytes = &bytes[..self.size as usize];
+        if self.whole() {
+            return match (bytes, self.big) {
+                (&[a], _) => a.into(),
+                (&[a, b], false) => u16::from_ne_bytes([a, b]).into(),
+                (&[a, b, c, d], false) => u32::from_ne_bytes([a, b, c, d]).into(),
+                (&[a, b, c, d, e, f, g, h], false) => {
+                    u64::from_ne_bytes([a, b, c, d, e, f, g, h]).into()
+                }
+                (bytes, big) if big || cfg!(target_endian = "big") => {
+                    bytes.iter().fold(0, |sum, &byte| sum << 8 | u128::from(byte))
+                }
+                (bytes, _) => bytes.iter().rev().fold(0, |sum, &byte| sum << 8 | u128::from(byte)),
+            };
+        }
+        let mut value = 0;
+        for bit in 0..self.width {
+            let (byte, mask) = self.bit(bit);
+            if bytes[byte] & mask != 0 {
+                value |= 1 << bit;
+            }
+        }
+        value
+    }
+
+    /// Where bit `bit` of the number lies (0 is the least significant): byte and mask.
+    fn bit(&self, bit: u8) -> (usize, u8) {
+        if cfg!(target_endian = "big") {
+            let at = usize::from(self.shift) + usize::from(self.width - 1 - bit);
+            (at / 8, 0x80 >> (at % 8))
+        } else {
+            let at = usize::from(self.shift) + usize::from(bit);
+            (at / 8, 1 << (at % 8))
+        }
+    }
+
+    /// Stores the low `width` bits of `value`, leaving the bits around them.
+    pub(super) fn write(&self, value: u128, bytes: &mut [u8]) {
+        let bytes = &mut bytes[..self.size as usize];
+        if self.whole() {
+            let len = bytes.len();
+            if self.big || cfg!(target_endian = "big") {
+                bytes.copy_from_slice(&value.to_be_bytes()[16 - len..]);
+            } else {
+                bytes.copy_from_slice(&value.to_le_bytes()[..len]);
+            }
+            return;
+        }
+        for bit in 0..self.width {
+            let (byte, mask) = self.bit(bit);
+            if value >> bit & 1 == 1 {
+                bytes[byte] |= mask;
+            } else {
+                bytes[byte] &= !mask;
+            }
+        }
+    }
+
+    /// `bits` as the number that they mean.
+    pub(super) fn extend(&self, bits: u128) -> i128 {
+        let unused = 128 - u32::from(self.width);
+        if self.signed { ((bits << unused) as i128) >> unused } else { bits as i128 }
+    }
+}
+
+impl Enumerators {
+    /// The name of a value.
+    pub(super) fn name_of(&self, bits: u64) -> Option<&str> {
+        let at = self.by_value.binary_search_by_key(&bits, |entry| entry.0).ok()?;
+        self.by_value.get(at).map(|entry| &*entry.1)
+    }
+
+    /// The value of a name.
+    pub(super) fn value_of(&self, name: &str) -> Option<u64> {
+        let at = self.by_name.binary_search_by(|entry| (*entry.0).cmp(name)).ok()?;
+        self.by_name.get(at).map(|entry| entry.1)
+    }
+}
+
+impl Plan {
+    /// Plain bytes: a number of 1, 2, 4 or 8 bytes in host order, else bytes in hex.
+    pub(crate) fn plain(size: usize) -> Self {
+        let node = match size {
+            1 | 2 | 4 | 8 => Node::Num(Num::int(size as u8, false)),
+            _ => Node::Bytes { len: u32::try_from(size).unwrap_or(u32::MAX) },
+        };
+        Self { nodes: vec![node], size, ..Self::default() }
+    }
+
+    pub(super) fn node(&self, id: NodeId) -> Node {
+        self.nodes[id as usize]
+    }
+
+    pub(super) fn fields(&self, first: u32, end: u32) -> &[Field] {
+        &self.fields[first as usize..end as usize]
+    }
+
+    pub(super) fn gaps(&self, range: (u32, u32)) -> &[Gap] {
+        &self.gaps[range.0 as usize..range.1 as usize]
+    }
+
+    /// Bytes that a node takes.
+    pub(super) fn size_of(&self, id: NodeId) -> usize {
+        match self.node(id) {
+            Node::Num(num) => usize::from(num.size),
+            Node::Float { size } => size as usize,
+            Node::Text { len, .. } | Node::Bytes { len } => len as usize,
+            Node::Ipv4 => 4,
+            Node::Ipv6 => 16,
+            Node::Array { len, stride, .. } => len as usize * stride as usize,
+            Node::Record { size, .. } => size as usize,
+        }
+    }
+
+    /// The index (from `first`) of the member `name`; `guess` is looked at first.
+    pub(super) fn find(&self, fields: Range<u32>, name: &str, guess: usize) -> Option<usize> {
+        let (first, end) = (fields.start as usize, fields.end as usize);
+        let all = &self.fields[first..end];
+        if all.get(guess).is_some_and(|field| &*field.name == name) {
+            return Some(guess);
+        }
+        let order = &self.by_name[first..end];
+        let at = order.binary_search_by(|&at| (*all[at as usize].name).cmp(name)).ok()?;
+        Some(order[at] as usize)
+    }
+
+    /// Whether any complete text sets every byte of the node.
+    pub(super) fn whole(&self, id: NodeId) -> bool {
+        match self.node(id) {
+            Node::Num(num) => num.whole() && num.sort != Sort::Pointer,
+            Node::Float { .. } | Node::Text { .. } | Node::Bytes { .. } => true,
+            Node::Ipv4 | Node::Ipv6 => true,
+            Node::Array { elem, .. } => self.whole(elem),
+            Node::Record { .. } => false,
+        }
+    }
+}
+
+/// Makes the bits of `gaps` zero.
+pub(super) fn clear(gaps: &[Gap], bytes: &mut [u8]) {
+    for gap in gaps {
+        let at = gap.offset as usize;
+        for byte in &mut bytes[at..at + gap.len as usize] {
+            *byte &= !gap.mask;
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Bytes to text.
+
+use super::plan::{Node, NodeId, Num, Plan, Sort};
+use super::word::push_hex;
+use std::io::Write;
+use std::net::Ipv6Addr;
+
+/// Appends a decimal integer.
+pub(super) fn push_int(value: impl itoa::Integer, out: &mut Vec<u8>) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+/// Appends through `core::fmt`, which cannot fail on a vector.
+pub(super) fn push_fmt(args: std::fmt::Arguments<'_>, out: &mut Vec<u8>) {
+    let _ = out.write_fmt(args);
+}
+
+/// Appends a JSON string.
+pub(super) fn push_json_str(text: &str, out: &mut Vec<u8>) {
+    let _ = serde_json::to_writer(out, text);
+}
+
+/// The string in a `char` array: UTF-8 with nothing but NULs after the first one.
+pub(super) fn text_of(bytes: &[u8]) -> Option<&str> {
+    let len = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+    let (text, rest) = bytes.split_at(len);
+    if rest.iter().any(|&byte| byte != 0) {
+        return None;
+    }
+    std::str::from_utf8(text).ok()
+}
+
+/// Appends an IPv4 address.
+pub(super) fn push_ipv4(bytes: &[u8], out: &mut Vec<u8>) {
+    for (at, &byte) in bytes.iter().take(4).enumerate() {
+        if at > 0 {
+            out.push(b'.');
+        }
+        push_int(byte, out);
+    }
+}
+
+/// Appends an IPv6 address.
+pub(super) fn push_ipv6(bytes: &[u8], out: &mut Vec<u8>) {
+    let mut octets = [0; 16];
+    octets.copy_from_slice(&bytes[..16]);
+    push_fmt(format_args!("{}", Ipv6Addr::from(octets)), out);
+}
+
+impl Plan {
+    /// Appends one JSON document of the node whose bytes these are.
+    pub(super) fn print(&self, id: NodeId, bytes: &[u8], out: &mut Vec<u8>) {
+        match self.node(id) {
+            Node::Num(num) => self.print_num(&num, bytes, true, out),
+            Node::Float { size } => print_float(&bytes[..size as usize], out),
+            Node::Text { len, elem } => match text_of(&bytes[..len as usize]) {
+                Some(text) => push_json_str(text, out),
+                None => self.print_array(len, 1, elem, bytes, out),
+            },
+            Node::Bytes { len } => {
+                out.extend_from_slice(b"\"0x");
+                push_hex(&bytes[..len as usize], out);
+                out.push(b'"');
+            }
+            Node::Ipv4 => {
+                out.push(b'"');
+                push_ipv4(bytes, out);
+                out.push(b'"');
+            }
+            Node::Ipv6 => {
+                out.push(b'"');
+                push_ipv6(bytes, out);
+                out.push(b'"');
+            }
+            Node::Array { len, stride, elem } => self.print_array(len, stride, elem, bytes, out),
+            Node::Record { first, end, .. } => {
+                let mut open = b'{';
+                for field in self.fields(first, end).iter().filter(|field| field.shown) {
+                    out.push(open);
+                    open = b',';
+                    out.extend_from_slice(&field.label);
+                    self.print(field.node, &bytes[field.offset as usize..], out);
+                }
+                if open == b'{' {
+                    out.push(b'{');
+                }
+                out.push(b'}');
+            }
+        }
+    }
+
+    fn print_array(&self, len: u32, stride: u32, elem: NodeId, bytes: &[u8], out: &mut Vec<u8>) {
+        out.push(b'[');
+        for at in 0..len as usize {
+            if at > 0 {
+                out.push(b',');
+            }
+            self.print(elem, &bytes[at * stride as usize..], out);
+        }
+        out.push(b']');
+    }
+
+    /// Appends a number; `quoted`: as JSON, where names and numbers beyond 64 bits are strings.
+    pub(super) fn print_num(&self, num: &Num, bytes: &[u8], quoted: bool, out: &mut Vec<u8>) {
+        let bits = num.read(bytes);
+        let quote = |out: &mut Vec<u8>| {
+            if quoted {
+                out.push(b'"');
+            }
+        };
+        match num.sort {
+            Sort::Bool if bits < 2 => {
+                out.extend_from_slice(if bits == 1 { b"true" } else { b"false" });
+                return;
+            }
+            Sort::Enum(table) => {
+                let value = num.extend(bits) as u64;
+                if let Some(name) = self.enums[table as usize].name_of(value) {
+                    quote(out);
+                    out.extend_from_slice(name.as_bytes());
+                    quote(out);
+                    return;
+                }
+            }
+            _ => {}
+        }
+        if num.width > 64 || num.sort == Sort::Pointer {
+            quote(out);
+            push_fmt(format_args!("{bits:#x}"), out);
+            quote(out);
+        } else if num.signed {
+            push_int(num.extend(bits) as i64, out);
+        } else {
+            push_int(bits as u64, out);
+        }
+    }
+}
+
+/// Appends a float: the shortest decimal that gives the same bits. JSON has no NaN and no
+/// infinities: `"nan"`, `"inf"`, `"-inf"`, and other NaNs as their bytes in hex.
+fn print_float(bytes: &[u8], out: &mut Vec<u8>) {
+    let (value, quiet) = match *bytes {
+        [a, b, c, d] => {
+            let value = f32::from_ne_bytes([a, b, c, d]);
+            if value.is_finite() {
+                let _ = serde_json::to_writer(out, &value);
+                return;
+            }
+            (f64::from(value), value.to_bits() == f32::NAN.to_bits())
+        }
+        [a, b, c, d, e, f, g, h] => {
+            let value = f64::from_ne_bytes([a, b, c, d, e, f, g, h]);
+            if value.is_finite() {
+                let _ = serde_json::to_writer(out, &value);
+                return;
+            }
+            (value, value.to_bits() == f64::NAN.to_bits())
+        }
+        _ => (f64::NAN, false),
+    };
+    if value.is_infinite() {
+        out.extend_from_slice(if value > 0.0 { b"\"inf\"" } else { b"\"-inf\"" });
+    } else if quiet {
+        out.extend_from_slice(b"\"nan\"");
+    } else {
+        out.extend_from_slice(b"\"0x");
+        push_hex(bytes, out);
+        out.push(b'"');
+    }
+}

@@ -1,0 +1,115 @@
+//! Per-CPU values added up, member by member.
+
+use super::plan::{Node, NodeId, Num, Plan, Sort};
+use super::print::{push_fmt, push_int};
+
+/// Every CPU's bytes of one node.
+#[derive(Clone, Copy)]
+pub(super) struct Slots<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) stride: usize,
+    pub(super) cpus: usize,
+    /// Where the node begins in each slot.
+    pub(super) offset: usize,
+}
+
+impl<'a> Slots<'a> {
+    fn iter(self) -> impl Iterator<Item = &'a [u8]> {
+        (0..self.cpus).map(move |cpu| &self.bytes[cpu * self.stride + self.offset..])
+    }
+
+    fn add(self, offset: usize) -> Self {
+        Self { offset: self.offset + offset, ..self }
+    }
+}
+
+impl Plan {
+    /// Appends the JSON of the sum. What is no number is shown if all CPUs have the same, else null.
+    pub(super) fn print_sum(&self, id: NodeId, slots: Slots<'_>, out: &mut Vec<u8>) {
+        match self.node(id) {
+            Node::Num(num) if num.sort == Sort::Number => sum_numbers(&num, slots, out),
+            Node::Float { size: 4 } => {
+                let floats = slots.iter().filter_map(|bytes| bytes.first_chunk());
+                push_float(floats.map(|&bytes| f64::from(f32::from_ne_bytes(bytes))).sum(), out);
+            }
+            Node::Float { .. } => {
+                let floats = slots.iter().filter_map(|bytes| bytes.first_chunk());
+                push_float(floats.map(|&bytes| f64::from_ne_bytes(bytes)).sum(), out);
+            }
+            Node::Array { len, stride, elem } => {
+                out.push(b'[');
+                for at in 0..len as usize {
+                    if at > 0 {
+                        out.push(b',');
+                    }
+                    self.print_sum(elem, slots.add(at * stride as usize), out);
+                }
+                out.push(b']');
+            }
+            Node::Record { first, end, .. } => {
+                out.push(b'{');
+                let shown = self.fields(first, end).iter().filter(|field| field.shown);
+                for (at, field) in shown.enumerate() {
+                    if at > 0 {
+                        out.push(b',');
+                    }
+                    out.extend_from_slice(&field.label);
+                    self.print_sum(field.node, slots.add(field.offset as usize), out);
+                }
+                out.push(b'}');
+            }
+            _ => {
+                let start = out.len();
+                let mut again = Vec::new();
+                for (cpu, bytes) in slots.iter().enumerate() {
+                    if cpu == 0 {
+                        self.print(id, bytes, out);
+                        continue;
+                    }
+                    again.clear();
+                    self.print(id, bytes, &mut again);
+                    if again != out[start..] {
+                        out.truncate(start);
+                        out.extend_from_slice(b"null");
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn push_float(sum: f64, out: &mut Vec<u8>) {
+    if sum.is_finite() {
+        let _ = serde_json::to_writer(out, &sum);
+    } else {
+        push_fmt(format_args!("\"{}\"", sum.to_string().to_ascii_lowercase()), out);
+    }
+}
+
+/// Adds whole numbers without overflow: 64-bit ones in 128 bits, 128-bit ones with a carry.
+fn sum_numbers(num: &Num, slots: Slots<'_>, out: &mut Vec<u8>) {
+    let numbers = slots.iter().map(|bytes| num.extend(num.read(bytes)));
+    if num.width <= 64 {
+        push_int(numbers.sum::<i128>(), out);
+        return;
+    }
+    let (mut low, mut high) = (0_u128, 0_i128);
+    for number in numbers {
+        let (sum, carry) = low.overflowing_add(number as u128);
+        low = sum;
+        high += i128::from(carry) - i128::from(num.signed && number < 0);
+    }
+    match high {
+        0 => push_fmt(format_args!("\"{low:#x}\""), out),
+        1.. => push_fmt(format_args!("\"{high:#x}{low:032x}\""), out),
+        _ => {
+            // A negative sum in two's complement would have no end: a sign and the magnitude.
+            let (magnitude, borrow) = (!low).overflowing_add(1);
+            match !high + i128::from(borrow) {
+                0 => push_fmt(format_args!("\"-{magnitude:#x}\""), out),
+                rest => push_fmt(format_args!("\"-{rest:#x}{magnitude:032x}\""), out),
+            }
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! Single words: numbers, addresses and hex bytes, as people type them.
+
+use super::fault::{Fault, excerpt};
+use super::plan::{Num, Plan, Sort};
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+/// An integer as it was written.
+struct Literal {
+    negative: bool,
+    /// `None` if it has more than 128 bits.
+    magnitude: Option<u128>,
+    /// Written with `0x`, `0o` or `0b`: the bits are meant, so that `0xff` is -1 in a signed byte.
+    bits: bool,
+}
+
+/// Reads an integer literal: decimal without leading zeros, `0x`, `0o`, `0b`, each with a sign.
+fn literal(word: &str) -> Option<Literal> {
+    let (negative, digits) = match word.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, word),
+    };
+    let (radix, digits) = match digits.as_bytes() {
+        [b'0', b'x' | b'X', ..] => (16, &digits[2..]),
+        [b'0', b'o' | b'O', ..] => (8, &digits[2..]),
+        [b'0', b'b' | b'B', ..] => (2, &digits[2..]),
+        [b'0', _, ..] => return None,
+        _ => (10, digits),
+    };
+    if digits.is_empty() || !digits.chars().all(|digit| digit.is_digit(radix)) {
+        return None;
+    }
+    let magnitude = u128::from_str_radix(digits, radix).ok();
+    Some(Literal { negative, magnitude, bits: radix != 10 })
+}
+
+impl Literal {
+    /// Its bits in `num`, if it fits. Negative numbers are two's complement in unsigned types too.
+    fn fit(&self, num: &Num) -> Option<u128> {
+        let magnitude = self.magnitude?;
+        let half = 1_u128 << (num.width - 1);
+        if self.negative {
+            return (magnitude <= half).then(|| magnitude.wrapping_neg() & num.mask());
+        }
+        let most = if num.signed && !self.bits { half - 1 } else { num.mask() };
+        (magnitude <= most).then_some(magnitude)
+    }
+}
+
+/// What a number's type is and which numbers fit, for a reason.
+fn limits(num: &Num) -> String {
+    let (width, mask) = (num.width, num.mask());
+    if num.signed {
+        format!("a signed {width}-bit integer (-{} to {})", (mask >> 1) + 1, mask >> 1)
+    } else {
+        format!("an unsigned {width}-bit integer (0 to {mask})")
+    }
+}
+
+/// What would be right for a number of this sort.
+fn wanted(plan: &Plan, num: &Num) -> String {
+    match num.sort {
+        Sort::Bool => "true, false or a number".into(),
+        Sort::Enum(table) => {
+            let table = &plan.enums[table as usize];
+            let names: Vec<_> = table.by_value.iter().take(8).map(|entry| &*entry.1).collect();
+            let more = if table.by_value.len() > 8 { ", …" } else { "" };
+            format!("a number or a name of enum {} ({}{more})", table.name, names.join(", "))
+        }
+        Sort::Pointer => "an address such as 0x0".into(),
+        Sort::Number if num.width == 1 => "0 or 1".into(),
+        Sort::Number => limits(num),
+    }
+}
+
+/// Parses a word into the bits of `num`.
+fn bits(plan: &Plan, num: &Num, word: &str) -> Result<u128, Fault> {
+    match num.sort {
+        Sort::Bool if word == "true" => return Ok(1),
+        Sort::Bool if word == "false" => return Ok(0),
+        Sort::Enum(table) => {
+            if let Some(bits) = plan.enums[table as usize].value_of(word) {
+                // In a bit-field the enumerator must survive the cut.
+                let cut = u128::from(bits) & num.mask();
+                return if num.extend(cut) as u64 == bits {
+                    Ok(cut)
+                } else {
+                    Err(Fault::range(format!("{word} does not fit {} bits", num.width)))
+                };
+            }
+        }
+        _ => {}
+    }
+    match literal(word) {
+        Some(literal) => literal.fit(num).ok_or_else(|| {
+            Fault::range(format!("{} does not fit {}", excerpt(word.as_bytes()), limits(num)))
+        }),
+        None if is_fraction(word) => Err(Fault::invalid(format!(
+            "{} has a fraction or an exponent, but {} is needed",
+            excerpt(word.as_bytes()),
+            wanted(plan, num)
+        ))),
+        None => Err(Fault::invalid(format!(
+            "`{}` is not {}",
+            excerpt(word.as_bytes()),
+            wanted(plan, num)
+        ))),
+    }
+}
+
+/// A JSON number that is no integer.
+fn is_fraction(word: &str) -> bool {
+    word.contains(['.', 'e', 'E']) && word.parse::<f64>().is_ok_and(f64::is_finite)
+}
+
+/// Parses a word into a number's bytes, in every accepted spelling.
+///
+/// `fixed`: a pointer may only be given the value that it has.
+pub(super) fn number(
+    plan: &Plan,
+    num: &Num,
+    word: &str,
+    bytes: &mut [u8],
+    fixed: bool,
+) -> Result<(), Fault> {
+    if num.sort == Sort::Pointer && fixed {
+        return match bits(plan, num, word)? {
+            same if same == num.read(bytes) => Ok(()),
+            _ => Err(Fault::invalid("a pointer cannot be written: leave it out")),
+        };
+    }
+    match bits(plan, num, word) {
+        Ok(value) => num.write(value, bytes),
+        Err(fault) => {
+            if !num.whole() || !address(word, &mut bytes[..usize::from(num.size)]) {
+                let whole = num.whole();
+                if !whole || !spaced_hex(word.as_bytes(), &mut bytes[..usize::from(num.size)]) {
+                    return Err(fault);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Parses an IPv4, MAC or IPv6 address into 4, 6 or 16 bytes, in network order.
+pub(super) fn address(word: &str, bytes: &mut [u8]) -> bool {
+    match bytes.len() {
+        4 => word.parse::<Ipv4Addr>().map(|ip| bytes.copy_from_slice(&ip.octets())).is_ok(),
+        16 => word.parse::<Ipv6Addr>().map(|ip| bytes.copy_from_slice(&ip.octets())).is_ok(),
+        6 => {
+            let mac = word.as_bytes();
+            mac.len() == 17
+                && mac[2..].iter().step_by(3).all(|&c| c == mac[2] && matches!(c, b':' | b'-'))
+                && (0..6).all(|at| match hex_byte(&mac[at * 3..at * 3 + 2]) {
+                    Some(byte) => {
+                        bytes[at] = byte;
+                        true
+                    }
+                    None => false,
+                })
+        }
+        _ => false,
+    }
+}
+
+fn hex_digit(digit: u8) -> Option<u8> {
+    (digit as char).to_digit(16).map(|digit| digit as u8)
+}
+
+/// Two hex digits.
+pub(super) fn hex_byte(digits: &[u8]) -> Option<u8> {
+    match digits {
+        &[high, low] => Some(hex_digit(high)? << 4 | hex_digit(low)?),
+        _ => None,
+    }
+}
+
+/// Exactly `bytes.len()` pairs of hex digits without separators.
+pub(super) fn packed_hex(digits: &[u8], bytes: &mut [u8]) -> bool {
+    if digits.len() != bytes.len() * 2 {
+        return false;
+    }
+    digits.chunks_exact(2).zip(bytes).all(|(pair, byte)| match hex_byte(pair) {
+        Some(value) => {
+            *byte = value;
+            true
+        }
+        None => false,
+    })
+}
+
+/// `0a 0b` or `0x0a 0x0b`: one token for each byte, at least two.
+pub(super) fn spaced_hex(text: &[u8], bytes: &mut [u8]) -> bool {
+    if bytes.len() < 2 {
+        return false;
+    }
+    let mut slots = bytes.iter_mut();
+    for token in text.split(u8::is_ascii_whitespace).filter(|token| !token.is_empty()) {
+        let digits = match token {
+            [b'0', b'x' | b'X', digits @ ..] => digits,
+            digits => digits,
+        };
+        let byte = match digits {
+            &[digit] => hex_digit(digit),
+            digits => hex_byte(digits),
+        };
+        match (slots.next(), byte) {
+            (Some(slot), Some(byte)) => *slot = byte,
+            _ => return false,
+        }
+    }
+    slots.next().is_none()
+}
+
+/// Hex bytes in memory order for a type of this size: `0x` and all digits, or separate bytes.
+pub(super) fn hex(text: &[u8], bytes: &mut [u8]) -> bool {
+    match text {
+        [b'0', b'x' | b'X', digits @ ..] if packed_hex(digits, bytes) => true,
+        _ => spaced_hex(text, bytes),
+    }
+}
+
+/// Whether `text` is the beginning of hex bytes that would need more digits for `len` bytes.
+pub(super) fn is_short_hex(text: &[u8], len: usize) -> bool {
+    let digits = match text {
+        [b'0', b'x' | b'X', rest @ ..] => rest,
+        rest => rest,
+    };
+    let count = digits.iter().filter(|digit| digit.is_ascii_hexdigit()).count();
+    count < len * 2
+        && digits
+            .iter()
+            .all(|c| c.is_ascii_hexdigit() || c.is_ascii_whitespace() || matches!(c, b'x' | b'X'))
+}
+
+/// Appends `bytes` as hex digits.
+pub(super) fn push_hex(bytes: &[u8], out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    out.reserve(bytes.len() * 2);
+    for &byte in bytes {
+        out.extend([DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    }
+}
+
+/// Parses a float of 4 or 8 bytes: a decimal, `nan`, `inf`, `-inf`, or its bytes in hex.
+pub(super) fn float(word: &str, bytes: &mut [u8]) -> Result<(), Fault> {
+    let text = word.as_bytes();
+    if word.starts_with("0x") || text.contains(&b' ') {
+        if hex(text, bytes) {
+            return Ok(());
+        }
+        let digits = bytes.len() * 2;
+        return Err(Fault::invalid(format!(
+            "`{}` is not a number or `0x` and {digits} hex digits",
+            excerpt(text)
+        )));
+    }
+    let number = text.iter().any(u8::is_ascii_digit);
+    let fits = match bytes.len() {
+        4 => word.parse::<f32>().map(|value| {
+            bytes.copy_from_slice(&value.to_ne_bytes());
+            value.is_finite()
+        }),
+        _ => word.parse::<f64>().map(|value| {
+            bytes.copy_from_slice(&value.to_ne_bytes());
+            value.is_finite()
+        }),
+    };
+    match fits {
+        Ok(finite) if finite || !number => Ok(()),
+        Ok(_) => Err(Fault::range(format!(
+            "{} does not fit a {}-bit float",
+            excerpt(text),
+            bytes.len() * 8
+        ))),
+        Err(_) => Err(Fault::invalid(format!("`{}` is not a number", excerpt(text)))),
+    }
+}
