@@ -221,6 +221,7 @@ impl Fs {
                 let stat = self.maps.stat(map)?;
                 Ok(file(control.mode(stat.mode), 0, stat))
             }
+            Node::New(dir, _) => self.new_attr(dir),
             Node::Errors => {
                 let stat = self.maps.bpffs.stat(&self.maps.bpffs.root())?;
                 Ok(file(0o400, 0, Stat { uid: self.owner, ..stat }))
