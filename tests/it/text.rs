@@ -214,7 +214,7 @@ fn untyped_key_names() {
             }
             _ => hex,
         };
-        assert_eq!(bed.list(&name), [expected.clone()], "{size} bytes");
+        assert_eq!(bed.list(&name), [expected.as_str()], "{size} bytes");
         assert_eq!(bed.read(&format!("{name}/{expected}")), "9\n");
     }
     // Names a person would type, where a listing prints another.
