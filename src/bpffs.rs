@@ -9,6 +9,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirEntryExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -150,7 +151,11 @@ impl Bpffs {
         known: impl FnOnce(&Pin) -> Option<ObjectKind>,
     ) -> io::Result<(Pin, PinKind, Stat)> {
         let path = dir.path.join(name);
-        let file = os::open_beneath(&path)?;
+        let file = os::open_beneath(&path).map_err(|error| match error.errno {
+            // What bpffs says of every name with a dot, here as to create one.
+            libc::EPERM if name.as_bytes().contains(&b'.') => gone(),
+            _ => error.into(),
+        })?;
         let meta = file.metadata()?;
         let pin = Pin { path: path.into(), ino: meta.ino() };
         let kind = if meta.is_dir() {

@@ -99,16 +99,17 @@ impl Fs {
     fn node_path(&self, node: &Node) -> String {
         match node {
             Node::Dir(pin) | Node::Symlink(pin) | Node::Object(pin, _) => self.pin_path(pin),
-            Node::Map(map, view) => self.view_path(map, *view),
+            Node::Map(map, view) => self.view_path(map, view),
             Node::Element(map, view, key) => {
                 let name = match self.maps.open(map) {
-                    Ok((map, _)) => view::name(&map, *view, key),
+                    Ok((map, _)) => view::name(&map, view, key),
                     Err(_) => view::hex(key),
                 };
-                format!("{}/{}", self.view_path(map, *view), String::from_utf8_lossy(&name))
+                let name = String::from_utf8_lossy(&name).into_owned();
+                format!("{}/{name}{}", self.view_path(map, view), view::member_name(view))
             }
             Node::Control(map, control) => {
-                format!("{}/{}", self.view_path(map, View::Text), control.name())
+                format!("{}/{}", self.view_path(map, &View::Text), control.name())
             }
             Node::Errors => "/.errors".to_owned(),
             Node::Help(dir) => format!("{}/.help", self.node_path(dir).trim_end_matches('/')),
@@ -119,7 +120,7 @@ impl Fs {
         format!("/{}", self.maps.bpffs.relative(pin).to_string_lossy())
     }
 
-    fn view_path(&self, map: &MapRef, view: View) -> String {
+    fn view_path(&self, map: &MapRef, view: &View) -> String {
         let map = match map {
             MapRef::Pin(pin) => self.pin_path(pin),
             MapRef::Id(id) => format!("/.id/{id}"),

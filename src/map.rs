@@ -51,6 +51,11 @@ impl Map {
         self.fd.value_len()
     }
 
+    /// How many values an element has: one, or one for each possible CPU.
+    pub fn cpus(&self) -> usize {
+        self.codec.cpus().unwrap_or(1)
+    }
+
     fn lock(&self) -> u64 {
         if self.codec.has_lock() { LOCK } else { 0 }
     }

@@ -6,6 +6,7 @@ use crate::bpffs::Bpffs;
 use crate::cli::Config;
 use crate::fs::Fs;
 use crate::fuse::Fuse;
+use crate::sys::describe;
 use crate::sys::object::silence_libbpf;
 use crate::sys::os::{self, Fork};
 use fuser::{MountOption, Session, SessionACL};
@@ -92,7 +93,9 @@ fn start_log(config: &Config) -> Result<(), Error> {
     builder.parse_default_env();
     if let Some(path) = &config.log_file {
         let file = OpenOptions::new().create(true).append(true).open(path);
-        let file = file.map_err(|error| Error(format!("{}: {error}", path.display())))?;
+        let file = file.map_err(|error| {
+            Error(format!("{}: {}; name a file to log to", path.display(), describe(&error)))
+        })?;
         builder.target(env_logger::Target::Pipe(Box::new(file)));
     }
     builder.try_init().map_err(|error| Error(error.to_string()))
@@ -121,24 +124,29 @@ fn serve(config: &Config, ready: impl FnOnce() -> Result<(), Error>) -> Result<(
     let mountpoint = config.mountpoint.canonicalize();
     let mountpoint =
         mountpoint.map_err(|error| checks::mountpoint_error(&config.mountpoint, &error))?;
-    let bpffs = Bpffs::new(&config.bpffs)
-        .map_err(|error| Error(format!("{}: {error}", config.bpffs.display())))?;
+    let bpffs = Bpffs::new(&config.bpffs).map_err(|error| {
+        Error(format!("{}: {}; name the bpffs to show", config.bpffs.display(), describe(&error)))
+    })?;
     let fs = Fs::new(bpffs, os::effective_uid(), &config.default_map)
-        .map_err(|error| Error(format!("cannot start: {error}")))?;
+        .map_err(|error| Error(format!("cannot start: {}", describe(&error))))?;
     // Before the mount, so that no signal can end the process and leave a dead mount behind.
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])
-        .map_err(|error| Error(format!("cannot handle signals: {error}")))?;
+        .map_err(|error| Error(format!("cannot handle signals: {}", describe(&error))))?;
     let session = Session::new(Fuse(fs), &mountpoint, &session_config(config))
         .and_then(Session::spawn)
         .map_err(|error| checks::session_error(&mountpoint, &error))?;
     if let Err(error) = fs::metadata(&mountpoint) {
-        return Err(Error(format!("{}: the mount does not answer: {error}", mountpoint.display())));
+        return Err(Error(format!(
+            "{}: the mount does not answer: {}",
+            mountpoint.display(),
+            describe(&error)
+        )));
     }
     ready()?;
 
     let (sender, ends) = mpsc::channel();
     let from_signals = sender.clone();
-    let failed = |error: io::Error| Error(format!("cannot start a thread: {error}"));
+    let failed = |error: io::Error| Error(format!("cannot start a thread: {}", describe(&error)));
     thread::Builder::new()
         .name("signals".into())
         .spawn(move || {
@@ -154,7 +162,9 @@ fn serve(config: &Config, ready: impl FnOnce() -> Result<(), Error>) -> Result<(
             log::info!("signal {signal}: unmounting {}", mountpoint.display());
             unmount(&mountpoint)
         }
-        Ok(End::Session(Err(error))) => Err(Error(format!("the mount ended: {error}"))),
+        Ok(End::Session(Err(error))) => {
+            Err(Error(format!("the mount ended: {}", describe(&error))))
+        }
         Ok(End::Session(Ok(()))) | Err(_) => Ok(()),
     }
 }

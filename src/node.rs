@@ -18,13 +18,25 @@ pub enum MapRef {
 }
 
 /// How a directory of keys shows its elements.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum View {
     /// `MAP/KEY`: typed text.
     Text,
     /// `MAP/.raw/KEY`: bytes, under names in hex.
     Raw,
+    /// `MAP/.cpu`: a directory for each possible CPU.
+    Cpus,
+    /// `MAP/.cpu/N/KEY`: one CPU's value.
+    Cpu(u32),
+    /// `MAP/.sum/KEY`: the sum over all CPUs.
+    Sum,
+    /// `MAP/.field/KEY/a/b`: a member of the value; a directory if it has members itself. The
+    /// empty path is the value.
+    Field(MemberPath),
 }
+
+/// Names of members, array indices or variables, from the value inwards.
+pub type MemberPath = Arc<[Box<[u8]>]>;
 
 /// A file of a map that is no element; `fs::control` says what each does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,4 +1,5 @@
 //! Maps without BTF: numbers and hex, key names, per-CPU files.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests: to fail is the point.
 
 use bpffuse::codec::{Codec, NameMatch, Shape, TextErrorKind};
 

@@ -1,5 +1,6 @@
 //! Real maps of many types: what a C program stored is what is read, what was read can be
 //! written, and `bpftool map dump` agrees.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests: to fail is the point.
 
 mod codec_support;
 

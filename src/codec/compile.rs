@@ -8,13 +8,14 @@ use super::plan::{Enumerators, Gap, Node, NodeId, Num, Plan, Sort};
 use super::print::push_json_str;
 use super::record::Builder;
 use crate::btf::{Btf, Int, Kind, Type};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Structs and arrays inside one another, before a type counts as a cycle (the kernel: 32).
 const DEPTH: usize = 32;
 
-/// Members looked at in one map's type, the limit for folded anonymous structs of one another.
-const MEMBERS: usize = 1 << 20;
+/// What one map's type may cost: members, enumerators and gaps. Anonymous structs folded into one
+/// another would have no end.
+const COST: usize = 1 << 20;
 
 /// Structs whose bytes belong to the kernel: left out on read, kept on write.
 const SPECIAL: [&str; 10] = [
@@ -38,7 +39,7 @@ pub(super) fn compile(btf: &Btf, id: u32, size: usize) -> Result<Plan, String> {
         memo: HashMap::new(),
         tables: HashMap::new(),
         weights: Vec::new(),
-        members: 0,
+        cost: 0,
         depth: 0,
     };
     let root = compiler.any(id)?;
@@ -53,7 +54,27 @@ pub(super) fn compile(btf: &Btf, id: u32, size: usize) -> Result<Plan, String> {
     if weight > 64 * size as u64 + 4096 {
         return Err(format!("{} has {weight} members in {size} bytes", btf.spell(id)));
     }
+    plan.has_lock = has_lock(btf, id);
     Ok(plan)
+}
+
+/// Whether the kernel finds a `bpf_spin_lock` in a value: in structs within structs, not in unions
+/// (`btf_find_field` in `kernel/bpf/btf.c`).
+fn has_lock(btf: &Btf, id: u32) -> bool {
+    let mut todo = vec![id];
+    let mut seen = HashSet::new();
+    while let Some(id) = todo.pop() {
+        let Some((_, found)) = btf.resolve(id).filter(|found| seen.insert(found.0)) else {
+            continue;
+        };
+        match found.kind {
+            Kind::Struct { .. } if btf.name(found.name_at) == "bpf_spin_lock" => return true,
+            Kind::Struct { .. } => todo.extend(found.kind.members().map(|member| member.of)),
+            Kind::DataSec { .. } => todo.extend(found.kind.variables().map(|var| var.var)),
+            _ => {}
+        }
+    }
+    false
 }
 
 /// Builds one plan.
@@ -66,7 +87,7 @@ pub(super) struct Compiler<'b> {
     tables: HashMap<u32, u32>,
     /// For each node, the numbers and strings that printing it gives.
     pub(super) weights: Vec<u64>,
-    members: usize,
+    cost: usize,
     depth: usize,
 }
 
@@ -100,7 +121,7 @@ impl<'b> Compiler<'b> {
     }
 
     /// Whether a type's bytes belong to the kernel; through arrays.
-    pub(super) fn is_special(&mut self, bare: &Bare<'b>) -> bool {
+    pub(super) fn is_special(&self, bare: &Bare<'b>) -> bool {
         let mut kind = bare.found;
         for _ in 0..DEPTH {
             match kind.kind {
@@ -109,9 +130,7 @@ impl<'b> Compiler<'b> {
                     Err(_) => return false,
                 },
                 Kind::Struct { .. } => {
-                    let name = self.btf.name(kind.name_at);
-                    self.plan.has_lock |= name == "bpf_spin_lock";
-                    return SPECIAL.contains(&name);
+                    return SPECIAL.contains(&self.btf.name(kind.name_at));
                 }
                 _ => return false,
             }
@@ -119,9 +138,14 @@ impl<'b> Compiler<'b> {
         false
     }
 
-    pub(super) fn count_member(&mut self) -> Result<(), String> {
-        self.members += 1;
-        if self.members > MEMBERS { Err("the type has too many members".into()) } else { Ok(()) }
+    /// Counts a member or an enumerator with its name.
+    pub(super) fn pay(&mut self, name_at: u32) -> Result<(), String> {
+        self.spend(1 + self.btf.name(name_at).len() / 32)
+    }
+
+    fn spend(&mut self, cost: usize) -> Result<(), String> {
+        self.cost = self.cost.saturating_add(cost);
+        if self.cost > COST { Err("the type has too many members".into()) } else { Ok(()) }
     }
 
     pub(super) fn add(&mut self, node: Node, weight: u64) -> NodeId {
@@ -217,7 +241,7 @@ impl<'b> Compiler<'b> {
                 let num = Num::int(size as u8, signed);
                 let table = match self.tables.get(&bare.id) {
                     Some(&table) => table,
-                    None => self.enumerators(bare, &num),
+                    None => self.enumerators(bare, &num)?,
                 };
                 Ok(Num { sort: Sort::Enum(table), ..num })
             }
@@ -246,12 +270,13 @@ impl<'b> Compiler<'b> {
     }
 
     /// Adds an enum's names; returns the table's index.
-    fn enumerators(&mut self, bare: &Bare<'b>, num: &Num) -> u32 {
+    fn enumerators(&mut self, bare: &Bare<'b>, num: &Num) -> Result<u32, String> {
         let mut table = Enumerators {
             name: self.btf.name(bare.found.name_at).into(),
             ..Enumerators::default()
         };
         for value in bare.found.kind.values() {
+            self.pay(value.name_at)?;
             let name = self.btf.name(value.name_at);
             let bits = num.extend(u128::from(value.value) & num.mask()) as u64;
             if is_identifier(name) {
@@ -271,7 +296,7 @@ impl<'b> Compiler<'b> {
         self.plan.enums.push(table);
         let index = (self.plan.enums.len() - 1) as u32;
         self.tables.insert(bare.id, index);
-        index
+        Ok(index)
     }
 
     /// `"name":` as JSON writes it.
@@ -283,12 +308,13 @@ impl<'b> Compiler<'b> {
     }
 
     /// Adds the bits of `ranges` as gaps; returns where they are.
-    pub(super) fn gaps(&mut self, ranges: &[(u64, u64)]) -> (u32, u32) {
+    pub(super) fn gaps(&mut self, ranges: &[(u64, u64)]) -> Result<(u32, u32), String> {
+        self.spend(ranges.len())?;
         let first = self.plan.gaps.len() as u32;
         for &(start, end) in ranges {
             push_gaps(start, end, &mut self.plan.gaps);
         }
-        (first, self.plan.gaps.len() as u32)
+        Ok((first, self.plan.gaps.len() as u32))
     }
 }
 

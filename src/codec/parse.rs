@@ -54,7 +54,9 @@ impl Plan {
         let result = seed.deserialize(&mut reader).and_then(|()| reader.end());
         result.map_err(|error| match fault.take() {
             Some(fault) => fault,
-            None if error.is_eof() => Fault::incomplete(format!("the JSON ends early: {error}")),
+            None if error.is_eof() || number_cut(json, &error) => {
+                Fault::incomplete(format!("the JSON ends early: {error}"))
+            }
             None => Fault::invalid(format!("this is no JSON value: {error}")),
         })
     }
@@ -130,6 +132,15 @@ impl Plan {
             }
         }
     }
+}
+
+/// Whether the error is a number at the very end that is not whole yet, such as `-` or `1e`, for
+/// which serde_json has no end-of-file error.
+fn number_cut(json: &[u8], error: &serde_json::Error) -> bool {
+    let column = json.rsplit(|&byte| byte == b'\n').next().map_or(0, <[u8]>::len);
+    let lines = json.iter().filter(|&&byte| byte == b'\n').count() + 1;
+    matches!(json.last(), Some(b'-' | b'+' | b'.' | b'e' | b'E'))
+        && (error.line(), error.column()) == (lines, column)
 }
 
 fn short_hex(text: &[u8], len: usize) -> Fault {

@@ -5,6 +5,13 @@ use super::compile::{Bare, Compiler};
 use super::plan::{Field, Node, NodeId, Num};
 use crate::btf::{Kind, Member};
 use std::collections::HashMap;
+use std::rc::Rc;
+
+/// Anonymous members inside one another, before they count as a cycle.
+const FOLDS: usize = 32;
+
+/// Members at most in a record that has unions folded in: each write compares them in pairs.
+const OVERLAPPING: usize = 8192;
 
 /// One record on its way into the plan.
 pub(super) struct Builder {
@@ -24,8 +31,11 @@ struct Around {
     shown: bool,
     /// Whether a union around them covers their padding.
     in_union: bool,
-    /// Bits of the unions around them that become zero when one of them is written.
-    clears: Vec<(u64, u64)>,
+    /// Bits of the unions around them that become zero when one of them is written: all but
+    /// those of its own alternative.
+    clears: Rc<[(u64, u64)]>,
+    /// The same in the plan.
+    gaps: (u32, u32),
     depth: usize,
 }
 
@@ -50,7 +60,14 @@ impl Builder {
         compiler: &mut Compiler<'b>,
         bare: &Bare<'b>,
     ) -> Result<NodeId, String> {
-        let around = Around { base: 0, shown: true, in_union: false, clears: Vec::new(), depth: 0 };
+        let around = Around {
+            base: 0,
+            shown: true,
+            in_union: false,
+            clears: Rc::default(),
+            gaps: (0, 0),
+            depth: 0,
+        };
         self.fold(compiler, bare, &around)?;
         self.finish(compiler)
     }
@@ -62,14 +79,14 @@ impl Builder {
         bare: &Bare<'b>,
     ) -> Result<NodeId, String> {
         for variable in bare.found.kind.variables() {
-            compiler.count_member()?;
+            compiler.pay(compiler.btf.get(variable.var).map_or(0, |var| var.name_at))?;
             let name =
                 compiler.btf.get(variable.var).map_or("", |var| compiler.btf.name(var.name_at));
             let of = compiler.bare(variable.var)?;
             let bits = (u64::from(variable.offset) * 8, u64::from(variable.size) * 8);
             let bits = (bits.0, bits.0 + bits.1);
             if compiler.is_special(&of) || name.is_empty() {
-                self.cover(bits, compiler)?;
+                self.cover(bits)?;
                 continue;
             }
             let node = compiler.node(&of).map_err(|why| format!("{name}: {why}"))?;
@@ -78,7 +95,7 @@ impl Builder {
                 return Err(format!("variable {name} has {size} bytes, but room for fewer"));
             }
             let bits = (bits.0, bits.0 + size * 8);
-            self.cover(bits, compiler)?;
+            self.cover(bits)?;
             self.push(compiler, name, bits, node, true, (0, 0));
         }
         self.finish(compiler)
@@ -91,14 +108,14 @@ impl Builder {
         bare: &Bare<'b>,
         around: &Around,
     ) -> Result<(), String> {
-        if around.depth > 32 {
+        if around.depth > FOLDS {
             return Err("anonymous members are nested too deep, or contain themselves".into());
         }
         let union = matches!(bare.found.kind, Kind::Union { .. });
         let size = u64::from(compiler.size(bare)?) * 8;
         let mut parts = Vec::new();
         for member in bare.found.kind.members() {
-            compiler.count_member()?;
+            compiler.pay(member.name_at)?;
             if let Some(part) = part(compiler, &member)? {
                 if part.end > size {
                     let name = compiler.btf.name(member.name_at);
@@ -114,7 +131,7 @@ impl Builder {
             .filter(|&at| !parts[at].special)
             .reduce(|best, at| if len(&parts[at]) > len(&parts[best]) { at } else { best });
         if union && !around.in_union {
-            self.cover((around.base, around.base + size), compiler)?;
+            self.cover((around.base, around.base + size))?;
         }
         for (at, part) in parts.iter().enumerate() {
             let bits = (around.base + part.start, around.base + part.end);
@@ -128,9 +145,13 @@ impl Builder {
             if union {
                 below.shown &= largest == Some(at);
                 below.in_union = true;
-                let end = around.base + size;
-                below.clears.extend([(around.base, bits.0), (bits.1, end)]);
-                below.clears.retain(|range| range.0 < range.1);
+                let mut own = Vec::new();
+                own_bits(compiler, part, bits.0, &mut own, around.depth)?;
+                own.push((0, around.base));
+                let mut clears = around.clears.to_vec();
+                clears.extend(between(own, around.base + size));
+                below.clears = clears.into();
+                below.gaps = compiler.gaps(&below.clears)?;
             }
             let name = compiler.btf.name(part.member.name_at);
             if name.is_empty() {
@@ -139,8 +160,7 @@ impl Builder {
             }
             let (bits, node) =
                 self.node(compiler, part, bits).map_err(|why| format!("{name}: {why}"))?;
-            let clears = compiler.gaps(&below.clears);
-            self.push(compiler, name, bits, node, below.shown, clears);
+            self.push(compiler, name, bits, node, below.shown, below.gaps);
         }
         Ok(())
     }
@@ -176,12 +196,11 @@ impl Builder {
         let anonymous =
             part.member.name_at == 0 || compiler.btf.name(part.member.name_at).is_empty();
         let folded = anonymous && !part.special;
-        if folded { Ok(()) } else { self.cover(bits, compiler) }
+        if folded { Ok(()) } else { self.cover(bits) }
     }
 
     /// Takes bits out of the padding.
-    fn cover(&mut self, bits: (u64, u64), compiler: &Compiler<'_>) -> Result<(), String> {
-        let _ = compiler;
+    fn cover(&mut self, bits: (u64, u64)) -> Result<(), String> {
         if bits.1 > u64::from(self.size) * 8 {
             return Err("a member reaches past the end of its struct".into());
         }
@@ -228,11 +247,21 @@ impl Builder {
         }
         let mut order: Vec<u32> = (0..self.fields.len() as u32).collect();
         order.sort_by(|&a, &b| self.fields[a as usize].name.cmp(&self.fields[b as usize].name));
-        let mut bits: Vec<_> = self.fields.iter().map(|field| field.bits).collect();
-        bits.retain(|range| range.0 < range.1);
-        bits.sort_unstable();
-        let overlaps = bits.windows(2).any(|pair| pair[1].0 < pair[0].1);
-        let gaps = compiler.gaps(&between(self.covered, u64::from(self.size) * 8));
+        let overlap = |fields: &mut Vec<&Field>| {
+            fields.retain(|field| field.bits.0 < field.bits.1);
+            fields.sort_unstable_by_key(|field| field.bits);
+            let pair = fields.windows(2).find(|pair| pair[1].bits.0 < pair[0].bits.1);
+            pair.map(|pair| format!("members {} and {} overlap", pair[0].name, pair[1].name))
+        };
+        // Only unions may overlap, and of these one member is shown.
+        if let Some(why) = overlap(&mut self.fields.iter().filter(|field| field.shown).collect()) {
+            return Err(why);
+        }
+        let overlaps = overlap(&mut self.fields.iter().collect()).is_some();
+        if overlaps && self.fields.len() > OVERLAPPING {
+            return Err("the type has too many overlapping members".into());
+        }
+        let gaps = compiler.gaps(&between(self.covered, u64::from(self.size) * 8))?;
         let first = compiler.plan.fields.len() as u32;
         compiler.plan.fields.extend(self.fields);
         compiler.plan.by_name.extend(order);
@@ -272,6 +301,31 @@ fn part<'b>(compiler: &mut Compiler<'b>, member: &Member) -> Result<Option<Part<
     }
     let bits = if member.bits == 0 { width } else { u64::from(member.bits) };
     Ok(Some(Part { member: *member, bare, start, end: start + bits, special }))
+}
+
+/// The bits of a union's member: of an anonymous struct, those of its members.
+fn own_bits<'b>(
+    compiler: &mut Compiler<'b>,
+    part: &Part<'b>,
+    base: u64,
+    out: &mut Vec<(u64, u64)>,
+    depth: usize,
+) -> Result<(), String> {
+    let anonymous = compiler.btf.name(part.member.name_at).is_empty();
+    if part.special || !anonymous || !matches!(part.bare.found.kind, Kind::Struct { .. }) {
+        out.push((base, base + part.end - part.start));
+        return Ok(());
+    }
+    if depth > FOLDS {
+        return Err("anonymous members are nested too deep, or contain themselves".into());
+    }
+    for member in part.bare.found.kind.members() {
+        compiler.pay(member.name_at)?;
+        if let Some(inner) = self::part(compiler, &member)? {
+            own_bits(compiler, &inner, base + inner.start, out, depth + 1)?;
+        }
+    }
+    Ok(())
 }
 
 /// What the ranges leave of `0..end`.

@@ -8,7 +8,7 @@ use super::{Fs, view};
 use crate::bpffs::{Pin, PinKind};
 use crate::map::Map;
 use crate::map::cursor::{Batch, Cursor};
-use crate::node::{MapRef, Node};
+use crate::node::{MapRef, Node, View};
 use crate::sys::object::ObjectKind;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -58,9 +58,12 @@ impl Fs {
     /// ENOENT; EPERM for an array's or a frozen map's element, and for controls.
     pub fn unlink(&self, parent: u64, name: &OsStr) -> Result<()> {
         match &*self.node(parent)? {
+            Node::Map(_, View::Sum | View::Cpu(_) | View::Cpus | View::Field(_)) => {
+                Err(Error::new(libc::EPERM, "this shows a part of an element: delete the whole"))
+            }
             Node::Map(at, view) => {
                 let (map, _) = self.maps.open(at)?;
-                let key = view::parse_name(&map, *view, name)
+                let key = view::parse_name(&map, view, name)
                     .map_err(|error| Error { errno: libc::ENOENT, ..error })?;
                 if map.kind.is_array() {
                     return Err(Error::new(libc::EPERM, "an array keeps all its elements"));
@@ -162,7 +165,7 @@ impl Fs {
         let node = self.node(ino)?;
         let pin = match &*node {
             Node::Dir(pin) | Node::Symlink(pin) | Node::Object(pin, _) => Some(pin),
-            Node::Map(MapRef::Pin(pin), crate::node::View::Text) => Some(pin),
+            Node::Map(MapRef::Pin(pin), View::Text) => Some(pin),
             _ => None,
         };
         let Changes { mode, uid, gid, atime, mtime } = changes;

@@ -5,11 +5,12 @@ use super::error::{Error, Result};
 use super::lookup::pin_node;
 use super::maps::Maps;
 use super::{Fs, view};
+use crate::bpffs::Pin;
 use crate::map::cursor::{Batch, Cursor};
 use crate::node::{MapRef, Node, NodeTable, View};
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A name in a listing.
@@ -39,7 +40,8 @@ pub struct OpenDir {
 
 #[derive(Debug)]
 enum Listing {
-    Pins(Option<Vec<(u64, FileKind, OsString)>>),
+    /// Few names, read at once.
+    Whole(Option<Vec<(u64, FileKind, OsString)>>),
     Keys(Keys),
 }
 
@@ -54,8 +56,10 @@ impl Fs {
     pub fn opendir(&self, ino: u64) -> Result<u64> {
         let node = self.node(ino)?;
         let listing = match &*node {
-            Node::Dir(_) => Listing::Pins(None),
-            Node::Map(at, view) => Listing::Keys(Keys::new(at.clone(), *view)),
+            Node::Dir(_) | Node::Map(_, View::Cpus) | Node::Element(_, View::Field(_), _) => {
+                Listing::Whole(None)
+            }
+            Node::Map(at, view) => Listing::Keys(Keys::new(at.clone(), view.clone())),
             _ => return Err(Error::new(libc::ENOTDIR, "not a directory")),
         };
         let parent = self.parent_number(&node);
@@ -73,7 +77,7 @@ impl Fs {
         if offset == 0 {
             // Also rewinddir(3), which asks for the directory as it is now.
             match &mut *listing {
-                Listing::Pins(entries) => *entries = None,
+                Listing::Whole(entries) => *entries = None,
                 Listing::Keys(keys) => keys.rewind(),
             }
         }
@@ -86,10 +90,10 @@ impl Fs {
         }
         let from = offset.saturating_sub(DOTS);
         match &mut *listing {
-            Listing::Pins(entries) => {
+            Listing::Whole(entries) => {
                 let entries = match entries {
                     Some(entries) => entries,
-                    None => entries.insert(self.list_pins(&dir.node)?),
+                    None => entries.insert(self.list_whole(&dir.node)?),
                 };
                 for (n, (ino, kind, name)) in (0_u64..).zip(entries.iter()).skip(from as usize) {
                     if sink(Entry { ino: *ino, next: n + DOTS + 1, kind: *kind, name }) {
@@ -107,8 +111,34 @@ impl Fs {
         self.dirs.remove(handle);
     }
 
-    fn list_pins(&self, node: &Node) -> Result<Vec<(u64, FileKind, OsString)>> {
-        let Node::Dir(pin) = node else { return Ok(Vec::new()) };
+    fn list_whole(&self, node: &Node) -> Result<Vec<(u64, FileKind, OsString)>> {
+        match node {
+            Node::Dir(pin) => self.list_pins(pin),
+            Node::Map(at, View::Cpus) => {
+                let (map, _) = self.maps.open(at)?;
+                let entry = |cpu: u32| {
+                    let node = Node::Map(at.clone(), View::Cpu(cpu));
+                    (NodeTable::number(&node), FileKind::Dir, cpu.to_string().into())
+                };
+                Ok((0..map.cpus() as u32).map(entry).collect())
+            }
+            Node::Element(at, View::Field(path), key) => {
+                let (map, _) = self.maps.open(at)?;
+                let names = view::members(&map, path).unwrap_or_default();
+                let entry = |name: Vec<u8>| {
+                    let path = view::member_below(&map, path, &name)?;
+                    let kind =
+                        if view::has_members(&map, &path) { FileKind::Dir } else { FileKind::File };
+                    let node = Node::Element(at.clone(), View::Field(path), Arc::clone(key));
+                    Ok((NodeTable::number(&node), kind, OsString::from_vec(name)))
+                };
+                names.into_iter().map(entry).collect()
+            }
+            _ => Err(Error::new(libc::ENOTDIR, "not a directory")),
+        }
+    }
+
+    fn list_pins(&self, pin: &Pin) -> Result<Vec<(u64, FileKind, OsString)>> {
         let entries = self.maps.bpffs.list(pin, |pin| self.known_kind(pin))?;
         let entries = entries.into_iter().map(|entry| {
             let node = pin_node(entry.pin, entry.kind);
@@ -142,7 +172,7 @@ impl Keys {
     }
 
     fn rewind(&mut self) {
-        *self = Self::new(self.at.clone(), self.view);
+        *self = Self::new(self.at.clone(), self.view.clone());
     }
 
     fn list(&mut self, maps: &Maps, from: u64, sink: &mut Sink<'_>) -> Result<()> {
@@ -160,6 +190,10 @@ impl Keys {
             self.window.pop_front();
         }
         let key_size = map.info.key_size as usize;
+        let kind = match &self.view {
+            View::Field(path) if view::has_members(&map, path) => FileKind::Dir,
+            _ => FileKind::File,
+        };
         let mut name = Vec::new();
         let mut position = self.before;
         let mut batch_index = 0;
@@ -181,12 +215,12 @@ impl Keys {
             for key in batch.keys.chunks_exact(key_size.max(1)) {
                 if position >= from {
                     name.clear();
-                    view::append_name(&map, self.view, key, &mut name);
-                    let node = Node::Element(self.at.clone(), self.view, Arc::from(key));
+                    view::append_name(&map, &self.view, key, &mut name);
+                    let node = Node::Element(self.at.clone(), self.view.clone(), Arc::from(key));
                     let entry = Entry {
                         ino: NodeTable::number(&node),
                         next: position + DOTS + 1,
-                        kind: FileKind::File,
+                        kind,
                         name: OsStr::from_bytes(&name),
                     };
                     if sink(entry) {

@@ -77,7 +77,7 @@ impl ElementFile {
         if access.read {
             let (mut value, mut rendered) = (Vec::new(), Vec::new());
             if map.lookup(&element.key, &mut value)? {
-                view::render(&map, element.view, &value, &mut rendered);
+                view::render(&map, &element.view, &value, &mut rendered);
             } else if !creat {
                 return Err(Error::new(libc::ENOENT, "the key is gone"));
             }
@@ -132,13 +132,13 @@ impl ElementFile {
     /// Tries what was written so far as a value. False if more must come.
     fn apply(&self, map: &Map, state: &mut State) -> Result<bool> {
         let mut value = Vec::new();
-        if view::writes_whole(map, self.element.view)
+        if view::writes_whole(map, &self.element.view)
             || !map.lookup(&self.element.key, &mut value)?
         {
             value.clear();
             value.resize(map.value_len(), 0);
         }
-        if !view::parse(map, self.element.view, &state.written, &mut value)? {
+        if !view::parse(map, &self.element.view, &state.written, &mut value)? {
             return Ok(false);
         }
         map.update(&self.element.key, &value, state.flag)?;
@@ -152,13 +152,13 @@ impl State {
     }
 
     /// Adds what a write brings: to the text that it continues, or as the start of a new one.
-    fn stage(&mut self, view: View, offset: u64, data: &[u8]) {
+    fn stage(&mut self, view: &View, offset: u64, data: &[u8]) {
         let end = self.start + self.written.len() as u64;
         let ended = self.applied
             && match view {
                 // A line was a whole value; one without its end may have been cut by the writer.
-                View::Text => self.written.ends_with(b"\n"),
                 View::Raw => true,
+                _ => self.written.ends_with(b"\n"),
             };
         if self.written.is_empty() || offset != end || ended {
             self.written.clear();
@@ -181,7 +181,7 @@ impl OpenFile for ElementFile {
             let (map, _) = self.element.maps.open(&self.element.map)?;
             let (mut value, mut text) = (Vec::new(), Vec::new());
             if map.lookup(&self.element.key, &mut value)? {
-                view::render(&map, self.element.view, &value, &mut text);
+                view::render(&map, &self.element.view, &value, &mut text);
             }
             state.text = Some(text);
         }
@@ -200,7 +200,9 @@ impl OpenFile for ElementFile {
         if lines && offset == state.start + state.written.len() as u64 {
             state.applied = false;
         }
-        state.stage(self.element.view, offset, data);
+        state.stage(&self.element.view, offset, data);
+        // Zeros are for who writes nothing at all.
+        state.promise = false;
         let outcome = if state.written.len() > text_limit(map.value_len()) {
             Err(Error::new(libc::EFBIG, "the text is longer than any value of this map"))
         } else {
@@ -210,7 +212,6 @@ impl OpenFile for ElementFile {
             Ok(applied) => {
                 state.applied = applied;
                 if applied {
-                    state.promise = false;
                     state.text = None;
                     if state.flag == NOEXIST {
                         // Made by this open: what it goes on to write is meant for its own.
@@ -221,8 +222,6 @@ impl OpenFile for ElementFile {
             }
             Err(error) => {
                 state.written.clear();
-                // A refused write is not a wish for zeros.
-                state.promise = false;
                 Err(error)
             }
         }
@@ -254,14 +253,14 @@ mod tests {
     #[test]
     fn writes_continue_or_begin() {
         let mut state = State::new(None, ANY, false);
-        state.stage(View::Text, 0, b"1");
+        state.stage(&View::Text, 0, b"1");
         state.applied = true;
-        state.stage(View::Text, 1, b"2\n");
+        state.stage(&View::Text, 1, b"2\n");
         assert_eq!(state.written, b"12\n", "a number cut by the writer goes on");
         state.applied = true;
-        state.stage(View::Text, 3, b"7\n");
+        state.stage(&View::Text, 3, b"7\n");
         assert_eq!(state.written, b"7\n", "a line after a whole line is a new value");
-        state.stage(View::Text, 99, b"8");
+        state.stage(&View::Text, 99, b"8");
         assert_eq!(state.written, b"8", "another offset is a new value");
     }
 }

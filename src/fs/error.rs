@@ -50,9 +50,7 @@ impl From<sys::Error> for Error {
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
         let errno = error.raw_os_error().unwrap_or(libc::EIO);
-        let text = error.to_string();
-        let text = text.split(" (os error").next().unwrap_or(&text);
-        Self::new(errno, text.to_owned())
+        Self::new(errno, sys::describe(&error))
     }
 }
 

@@ -4,7 +4,7 @@ use super::caller::Caller;
 use super::element::{Access, Element, ElementFile};
 use super::error::{Error, Result};
 use super::lookup::Found;
-use super::{Fs, help, object, view};
+use super::{Fs, object, view};
 use crate::node::{MapRef, Node, View};
 use std::ffi::OsStr;
 use std::fmt::Debug;
@@ -86,11 +86,14 @@ impl Fs {
         let access = Access::of(flags);
         let node = self.node(ino)?;
         let file: Arc<dyn OpenFile> = match &*node {
+            Node::Element(_, View::Sum, _) if access.write => {
+                return Err(Error::new(libc::EACCES, "a sum can only be read"));
+            }
             Node::Element(map, view, key) => {
                 let creat = access.write.then(|| caller.opens_with_creat()).flatten();
                 // Unknown only to a caller that /proc does not show: most who truncate create.
                 let creat = creat.unwrap_or(flags & (libc::O_TRUNC | libc::O_APPEND) != 0);
-                let element = self.element_at(map, *view, key, ino, caller);
+                let element = self.element_at(map, view, key, ino, caller);
                 Arc::new(ElementFile::open(element, access, creat)?)
             }
             Node::Control(map, control) => self.open_control(map, *control, access)?,
@@ -98,7 +101,7 @@ impl Fs {
                 return Err(Error::new(libc::EACCES, "this file cannot be written"));
             }
             Node::Errors => Arc::new(Snapshot(self.refusals.render())),
-            Node::Help(dir) => Arc::new(Snapshot(help::render(dir))),
+            Node::Help(dir) => Arc::new(Snapshot(self.help(dir)?)),
             Node::Object(pin, kind) => object::open(&self.maps.bpffs, pin, *kind)?,
             Node::Dir(_) | Node::Symlink(_) | Node::Map(..) => {
                 return Err(Error::new(libc::EISDIR, "not a file"));
@@ -126,14 +129,15 @@ impl Fs {
                 "no file can be created here; mkdir makes a map by the default spec",
             ));
         };
+        view::check_new(view)?;
         let (map, stat) = self.maps.open(at)?;
-        let key: Arc<[u8]> = self.new_key(&map, *view, name)?.into();
+        let key: Arc<[u8]> = self.new_key(&map, view, name)?.into();
         if map.is_frozen() {
             return Err(Error::new(libc::EPERM, "the map is frozen"));
         }
         let attr = self.element_attr(&map, stat, 0);
-        let ino = self.nodes.intern(Node::Element(at.clone(), *view, Arc::clone(&key)));
-        let element = self.element_at(at, *view, &key, ino, caller);
+        let ino = self.nodes.intern(Node::Element(at.clone(), view.clone(), Arc::clone(&key)));
+        let element = self.element_at(at, view, &key, ino, caller);
         let file = Arc::new(ElementFile::create(element, flags));
         self.promised
             .lock()
@@ -192,17 +196,17 @@ impl Fs {
     fn element_at(
         &self,
         map: &MapRef,
-        view: View,
+        view: &View,
         key: &Arc<[u8]>,
         ino: u64,
         opener: Caller,
     ) -> Element {
         let maps = Arc::clone(&self.maps);
-        Element { maps, map: map.clone(), view, key: Arc::clone(key), ino, opener }
+        Element { maps, map: map.clone(), view: view.clone(), key: Arc::clone(key), ino, opener }
     }
 
     /// The key that a name not yet there stands for.
-    fn new_key(&self, map: &crate::map::Map, view: View, name: &OsStr) -> Result<Vec<u8>> {
+    fn new_key(&self, map: &crate::map::Map, view: &View, name: &OsStr) -> Result<Vec<u8>> {
         let key = view::parse_name(map, view, name)?;
         let index = key.first_chunk::<4>().map(|index| u32::from_ne_bytes(*index));
         match index {

@@ -6,7 +6,7 @@ use super::{Fs, help, view};
 use crate::bpffs::{Pin, PinKind, Stat};
 use crate::map::Map;
 use crate::node::table::ROOT;
-use crate::node::{Control, MapRef, Node, View};
+use crate::node::{Control, MapRef, MemberPath, Node, View};
 use crate::sys::object::ObjectKind;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -37,11 +37,21 @@ impl Fs {
             }
             Node::Dir(pin) => self.lookup_pin(pin, name)?,
             Node::Map(map, View::Text) if name.as_bytes().starts_with(b".") => {
-                let node = map_control(&dir, map, name)?;
+                let node = self.map_control(&dir, map, name)?;
                 let attr = self.attr(&node)?;
                 (node, attr)
             }
-            Node::Map(map, view) => self.lookup_key(map, *view, name)?,
+            // No key's name starts with a dot.
+            Node::Map(..) | Node::Element(_, View::Field(_), _) if name == ".help" => {
+                let node = Node::Help(Arc::clone(&dir));
+                let attr = self.attr(&node)?;
+                (node, attr)
+            }
+            Node::Map(map, View::Cpus) => self.lookup_cpu(map, name)?,
+            Node::Map(map, view) => self.lookup_key(map, view, name)?,
+            Node::Element(map, View::Field(path), key) => {
+                self.lookup_member(map, path, key, name)?
+            }
             _ => return Err(Error::new(libc::ENOTDIR, "not a directory")),
         };
         let ino = self.nodes.intern(node);
@@ -70,23 +80,60 @@ impl Fs {
         self.nodes.knows(&map).then_some(ObjectKind::Map)
     }
 
-    fn lookup_key(&self, at: &MapRef, view: View, name: &OsStr) -> Result<(Node, Attr)> {
+    fn lookup_key(&self, at: &MapRef, view: &View, name: &OsStr) -> Result<(Node, Attr)> {
         let (map, stat) = self.maps.open(at)?;
         let key: Arc<[u8]> = view::parse_name(&map, view, name)
             .map_err(|error| Error { errno: libc::ENOENT, ..error })?
             .into();
-        let node = Node::Element(at.clone(), view, Arc::clone(&key));
+        let node = Node::Element(at.clone(), view.clone(), Arc::clone(&key));
         match self.element_size(&map, view, &key)? {
             Some(size) => {
-                let attr = self.element_attr(&map, stat, size);
+                let attr = self.view_attr(&map, view, stat, size);
                 Ok((node, attr))
             }
             None => Err(Error::new(libc::ENOENT, "no such key")),
         }
     }
 
+    fn map_control(&self, dir: &Arc<Node>, at: &MapRef, name: &OsStr) -> Result<Node> {
+        if let Some(control) = Control::named(name) {
+            return Ok(Node::Control(at.clone(), control));
+        }
+        if let Some(view) = view::named(name) {
+            let (map, _) = self.maps.open(at)?;
+            view::check_kind(&map, &view)?;
+            return Ok(Node::Map(at.clone(), view));
+        }
+        match name.as_bytes() {
+            b".help" => Ok(Node::Help(Arc::clone(dir))),
+            _ => Err(no_control()),
+        }
+    }
+
+    fn lookup_cpu(&self, at: &MapRef, name: &OsStr) -> Result<(Node, Attr)> {
+        let (map, _) = self.maps.open(at)?;
+        let cpu = view::parse_cpu(&map, name)?;
+        let node = Node::Map(at.clone(), View::Cpu(cpu));
+        let attr = self.attr(&node)?;
+        Ok((node, attr))
+    }
+
+    fn lookup_member(
+        &self,
+        at: &MapRef,
+        path: &MemberPath,
+        key: &Arc<[u8]>,
+        name: &OsStr,
+    ) -> Result<(Node, Attr)> {
+        let (map, _) = self.maps.open(at)?;
+        let path = view::member_below(&map, path, name.as_bytes())?;
+        let node = Node::Element(at.clone(), View::Field(path), Arc::clone(key));
+        let attr = self.attr(&node)?;
+        Ok((node, attr))
+    }
+
     /// The bytes of an element's text at this moment; `None` if there is no element.
-    pub(super) fn element_size(&self, map: &Map, view: View, key: &[u8]) -> Result<Option<u64>> {
+    pub(super) fn element_size(&self, map: &Map, view: &View, key: &[u8]) -> Result<Option<u64>> {
         let mut value = Vec::new();
         if !map.lookup(key, &mut value)? {
             return Ok(None);
@@ -103,6 +150,20 @@ impl Fs {
         Attr { ino: 0, kind: FileKind::File, size, stat }
     }
 
+    /// Attributes of an element in a view: a part that has parts is a directory, a sum only read.
+    fn view_attr(&self, map: &Map, view: &View, stat: Stat, size: u64) -> Attr {
+        let attr = self.element_attr(map, stat, size);
+        let mode = attr.stat.mode;
+        match view {
+            View::Sum => Attr { stat: Stat { mode: read_mode(mode), ..attr.stat }, ..attr },
+            View::Field(path) if view::has_members(map, path) => {
+                let stat = Stat { mode: dir_mode(read_mode(mode)), nlink: 2, ..attr.stat };
+                Attr { kind: FileKind::Dir, size: 0, stat, ..attr }
+            }
+            _ => attr,
+        }
+    }
+
     /// Attributes of a directory, symlink or object in bpffs.
     fn pin_attr(&self, node: &Node, stat: Stat) -> Result<Attr> {
         let (kind, size, mode) = match node {
@@ -111,11 +172,25 @@ impl Fs {
                 (FileKind::Symlink, target.as_os_str().len() as u64, stat.mode)
             }
             Node::Object(..) => (FileKind::File, 0, read_mode(stat.mode)),
+            // Nothing is created or deleted in a view of parts.
+            Node::Map(_, View::Sum | View::Cpus | View::Field(_)) => {
+                (FileKind::Dir, 0, dir_mode(read_mode(stat.mode)))
+            }
             Node::Map(..) => (FileKind::Dir, 0, dir_mode(stat.mode)),
             _ => (FileKind::Dir, 0, stat.mode),
         };
         let nlink = if kind == FileKind::Dir { stat.nlink.max(2) } else { stat.nlink };
         Ok(Attr { ino: 0, kind, size, stat: Stat { mode, nlink, ..stat } })
+    }
+
+    /// The text of a directory's `.help`.
+    pub(super) fn help(&self, dir: &Node) -> Result<Vec<u8>> {
+        let is_root = *dir == Node::Dir(self.maps.bpffs.root());
+        let kind = match dir {
+            Node::Map(map, _) | Node::Element(map, ..) => Some(self.maps.open(map)?.0.kind),
+            _ => None,
+        };
+        Ok(help::render(dir, is_root, kind.as_ref()))
     }
 
     /// A node's attributes, the inode number left 0.
@@ -137,8 +212,8 @@ impl Fs {
             }
             Node::Element(at, view, key) => {
                 let (map, stat) = self.maps.open(at)?;
-                match self.element_size(&map, *view, key)? {
-                    Some(size) => Ok(self.element_attr(&map, stat, size)),
+                match self.element_size(&map, view, key)? {
+                    Some(size) => Ok(self.view_attr(&map, view, stat, size)),
                     None => Err(Error::new(libc::ENOENT, "the key is gone")),
                 }
             }
@@ -152,7 +227,7 @@ impl Fs {
             }
             Node::Help(dir) => {
                 let stat = self.attr(dir)?.stat;
-                Ok(file(read_mode(stat.mode), help::render(dir).len() as u64, stat))
+                Ok(file(read_mode(stat.mode), self.help(dir)?.len() as u64, stat))
             }
         }
     }
@@ -194,7 +269,14 @@ impl Fs {
     /// The inode number of `..`: what is known without asking.
     pub(super) fn parent_number(&self, node: &Node) -> u64 {
         let parent = match node {
+            Node::Map(map, View::Cpu(_)) => Node::Map(map.clone(), View::Cpus),
             Node::Map(map, view) if *view != View::Text => Node::Map(map.clone(), View::Text),
+            Node::Element(map, View::Field(path), key) => match path.split_last() {
+                Some((_, outer)) => {
+                    Node::Element(map.clone(), View::Field(outer.into()), Arc::clone(key))
+                }
+                None => Node::Map(map.clone(), View::Field(Arc::from([]))),
+            },
             _ => return ROOT,
         };
         crate::node::NodeTable::number(&parent)
@@ -208,19 +290,6 @@ pub(super) fn pin_node(pin: Pin, kind: PinKind) -> Node {
         PinKind::Symlink => Node::Symlink(pin),
         PinKind::Object(ObjectKind::Map) => Node::Map(MapRef::Pin(pin), View::Text),
         PinKind::Object(kind) => Node::Object(pin, kind),
-    }
-}
-
-fn map_control(dir: &Arc<Node>, map: &MapRef, name: &OsStr) -> Result<Node> {
-    if let Some(control) = Control::named(name) {
-        return Ok(Node::Control(map.clone(), control));
-    }
-    if let Some(view) = view::named(name) {
-        return Ok(Node::Map(map.clone(), view));
-    }
-    match name.as_bytes() {
-        b".help" => Ok(Node::Help(Arc::clone(dir))),
-        _ => Err(no_control()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What must hold before mounting, each with its own sentence when it does not.
 
 use super::Error;
-use crate::sys::{object, os};
+use crate::sys::{describe, object, os};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -24,7 +24,7 @@ pub(super) fn mountpoint(path: &Path) -> Result<(), Error> {
         }
         Err(error) => return Err(mountpoint_error(path, &error)),
     }
-    if is_bpffuse(path) {
+    if mounted(path).as_deref() == Some("fuse.bpffuse") {
         let shown = path.display();
         return Err(Error(format!(
             "{shown}: bpffuse is mounted here already; umount {shown} first"
@@ -40,23 +40,22 @@ pub(super) fn mountpoint_error(path: &Path, error: &io::Error) -> Error {
         io::ErrorKind::NotFound => {
             Error(format!("{shown}: no such directory; make it with mkdir -p {shown}"))
         }
-        _ => Error(format!("{shown}: {error}; choose another mount point")),
+        _ => Error(format!("{shown}: {}; choose another mount point", describe(error))),
     }
 }
 
-/// Whether the topmost mount at `path` is bpffuse's (proc_pid_mountinfo(5)).
-fn is_bpffuse(path: &Path) -> bool {
-    let Ok(path) = path.canonicalize() else { return false };
-    let Ok(table) = fs::read_to_string("/proc/self/mountinfo") else { return false };
+/// The type of what is mounted at `path` itself, if anything is (proc_pid_mountinfo(5)).
+fn mounted(path: &Path) -> Option<String> {
+    let path = path.canonicalize().ok()?;
+    let table = fs::read_to_string("/proc/self/mountinfo").ok()?;
     let mounts = table.lines().filter_map(|line| {
         let (mount, fs_type) = line.split_once(" - ")?;
         let point = unescape(mount.split(' ').nth(4)?);
         Some((point, fs_type.split(' ').next()?))
     });
     // Later mounts cover earlier ones.
-    let last = mounts
-        .fold(None, |last, mount| if Path::new(&mount.0) == path { Some(mount) } else { last });
-    last.is_some_and(|(_, fs_type)| fs_type == "fuse.bpffuse")
+    let on_path = mounts.filter(|(point, _)| Path::new(point) == path);
+    on_path.fold(None, |_, (_, fs_type)| Some(fs_type.to_owned()))
 }
 
 /// A path of mountinfo, in which white space and backslashes are octal.
@@ -97,10 +96,22 @@ pub(super) fn bpffs(path: &Path, mount: bool) -> Result<(), Error> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(Error(format!("{shown}: no such directory; name the bpffs to show")));
         }
-        Err(error) => return Err(Error(format!("{shown}: {error}; name the bpffs to show"))),
+        Err(error) => {
+            return Err(Error(format!("{shown}: {}; name the bpffs to show", describe(&error))));
+        }
     }
     if os::fs_magic(path).map_err(|error| Error(format!("{shown}: {error}")))? == os::BPF_FS_MAGIC {
         return Ok(());
+    }
+    if let Some(other) = mounted(path) {
+        return Err(Error(format!(
+            "{shown}: {other} is mounted here, not bpffs; name the bpffs to show, or umount {shown}"
+        )));
+    }
+    if fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(Error(format!(
+            "{shown}: not a bpffs, and not empty to mount one on; name the bpffs to show"
+        )));
     }
     if !mount {
         return Err(Error(format!("{shown}: no bpffs is mounted here; mount -t bpf bpf {shown}")));
@@ -135,10 +146,13 @@ pub(super) fn apart(bpffs: &Path, mountpoint: &Path) -> Result<(), Error> {
 pub(super) fn session_error(mountpoint: &Path, error: &io::Error) -> Error {
     let shown = mountpoint.display();
     match error.kind() {
-        io::ErrorKind::PermissionDenied => Error(format!(
-            "{shown}: mounting is not permitted ({error}); run it with CAP_SYS_ADMIN"
+        io::ErrorKind::PermissionDenied => {
+            Error(format!("{shown}: mounting is not permitted; run it with CAP_SYS_ADMIN"))
+        }
+        _ => Error(format!(
+            "{shown}: cannot mount: {}; --foreground -vv tells more",
+            describe(error)
         )),
-        _ => Error(format!("{shown}: cannot mount: {error}")),
     }
 }
 

@@ -1,5 +1,9 @@
 //! What the codec's tests share: BPF objects compiled by clang, and a bpffs of one's own.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests: to fail is the point.
 #![allow(dead_code, unreachable_pub)] // Each test file uses its part.
+
+pub mod blob;
+pub mod random;
 
 use bpffuse::btf::Btf;
 use bpffuse::codec::{Codec, Shape};

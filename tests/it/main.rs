@@ -20,6 +20,7 @@ mod controls;
 mod errors;
 mod iteration;
 mod keys;
+mod layers;
 mod lifecycle;
 mod spec_default;
 mod text;
