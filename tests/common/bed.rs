@@ -106,6 +106,8 @@ impl Bed {
         for name in ["bpf", "mnt"] {
             fs::create_dir(dir.join(name)).expect("mkdir");
         }
+        // scripts/test clears up what a killed test process left; it must not touch a living one's.
+        fs::write(dir.join("owner"), std::process::id().to_string()).expect("write");
         let reaper = Reaper {
             dir: dir.display().to_string(),
             mount_ns: space.as_ref().map(|space| {

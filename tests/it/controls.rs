@@ -80,15 +80,14 @@ fn help_names_what_is_there() {
     let bed = Bed::new();
     bed.hash("h").set(&key32(1), &[0; 8]);
     bed.ok("mkdir bpf/d");
-    for (dir, at_least) in [("", &[".errors", ".help"][..]), ("h", &[".info", ".raw"]), ("d", &[])]
+    for (dir, at_least) in [("", &[".errors"][..]), ("h", &[".info", ".raw"]), ("d", &[])]
     {
         let help = bed.read(format!("{dir}/.help").trim_start_matches('/'));
         assert!(help.ends_with('\n') && help.lines().count() >= 2, "{dir}/.help: {help:?}");
         let named: Vec<&str> = help
-            .lines()
-            .filter_map(|line| line.split_whitespace().next())
-            .filter_map(|word| word.strip_prefix('.'))
-            .filter_map(|word| word.split('/').next())
+            .split(|c: char| c.is_whitespace() || ",;()".contains(c))
+            .filter_map(|word| word.strip_prefix('.')?.split('/').next())
+            .filter(|name| !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase()))
             .collect();
         for control in at_least {
             assert!(named.contains(&&control[1..]), "{control} is not in {dir}/.help:\n{help}");
