@@ -16,6 +16,9 @@ use types::{record_len, u32_at};
 /// Types that follow each other (typedef, const, …) before a chain counts as a cycle.
 const CHAIN: usize = 64;
 
+/// Bytes of a name at most (the kernel takes 511).
+const LONGEST: usize = 1023;
+
 /// A BTF blob whose structure has been checked.
 pub struct Btf {
     types: Box<[u8]>,
@@ -127,7 +130,9 @@ impl Btf {
                 _ => true,
             };
             if !named || !self.has_name(u32_at(&self.types, at)) {
-                return broken(format!("type {id} of the BTF has a name outside its strings"));
+                return broken(format!(
+                    "type {id} of the BTF has a name that is too long or outside its strings"
+                ));
             }
             at += len;
         }
@@ -143,8 +148,11 @@ impl Btf {
         self.first_name.saturating_add(self.strings.len() as u32)
     }
 
+    /// Whether a name is inside the strings and of sane length.
     fn has_name(&self, at: u32) -> bool {
-        at == 0 || at < self.end_name()
+        let Some(own) = at.checked_sub(self.first_name) else { return true };
+        let Some(rest) = self.strings.as_bytes().get(own as usize..) else { return at == 0 };
+        at == 0 || rest.iter().take(LONGEST + 1).any(|&byte| byte == 0)
     }
 
     /// The BTF that this one builds on.

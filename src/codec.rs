@@ -174,7 +174,42 @@ impl Codec {
     /// # Errors
     /// As [`Self::parse_value`]; fewer lines than CPUs, but more than one, are incomplete.
     pub fn parse_file(&self, text: &[u8], bytes: &mut [u8]) -> Result<(), TextError> {
-        let Some(cpus) = self.cpus else { return self.parse_value(text, bytes) };
+        self.parse_lines(text, bytes, |text, value| self.parse_value(text, value))
+    }
+
+    /// [`Self::print_file`] of one member of the value.
+    pub fn print_member(&self, member: &Member, bytes: &[u8], out: &mut Vec<u8>) {
+        for cpu in 0..self.cpus.unwrap_or(1) {
+            member.print(bytes.get(self.slot(cpu)).unwrap_or_default(), out);
+            out.push(b'\n');
+        }
+    }
+
+    /// [`Self::parse_file`] of one member of the value; all else stays.
+    ///
+    /// # Errors
+    /// As [`Self::parse_file`].
+    pub fn parse_member(
+        &self,
+        member: &Member,
+        text: &[u8],
+        bytes: &mut [u8],
+    ) -> Result<(), TextError> {
+        self.parse_lines(text, bytes, |text, value| member.parse(text, value))
+    }
+
+    /// The possible CPUs, of a per-CPU map.
+    pub fn cpus(&self) -> Option<usize> {
+        self.cpus
+    }
+
+    fn parse_lines(
+        &self,
+        text: &[u8],
+        bytes: &mut [u8],
+        parse: impl Fn(&[u8], &mut [u8]) -> Result<(), TextError>,
+    ) -> Result<(), TextError> {
+        let Some(cpus) = self.cpus else { return parse(text, bytes) };
         check_size(bytes.len(), cpus * self.stride())?;
         let is_line = |line: &&[u8]| !line.trim_ascii().is_empty();
         let lines = || text.split_inclusive(|&byte| byte == b'\n').filter(is_line);
@@ -183,16 +218,16 @@ impl Codec {
             // A document of several lines, as `jq .` writes it.
             let mut value = bytes.to_vec();
             let value = &mut value[self.slot(0)];
-            if self.parse_value(text, value).is_ok() {
-                return self.each_cpu(cpus, |_| text, bytes);
+            if parse(text, value).is_ok() {
+                return self.each_cpu(cpus, |_| text, bytes, parse);
             }
         }
         match count {
             // An empty text is incomplete, which `parse_value` says.
-            0 | 1 => self.each_cpu(cpus, |_| text, bytes),
+            0 | 1 => self.each_cpu(cpus, |_| text, bytes, parse),
             count if count == cpus => {
                 let mut lines = lines();
-                self.each_cpu(cpus, |_| lines.next().unwrap_or_default(), bytes)
+                self.each_cpu(cpus, |_| lines.next().unwrap_or_default(), bytes, parse)
             }
             count => {
                 let kind =
@@ -208,10 +243,11 @@ impl Codec {
         cpus: usize,
         mut text: impl FnMut(usize) -> &'t [u8],
         bytes: &mut [u8],
+        parse: impl Fn(&[u8], &mut [u8]) -> Result<(), TextError>,
     ) -> Result<(), TextError> {
         for cpu in 0..cpus {
             let slot = self.slot(cpu);
-            self.parse_value(text(cpu), &mut bytes[slot]).map_err(|mut error| {
+            parse(text(cpu), &mut bytes[slot]).map_err(|mut error| {
                 error.reason = format!("CPU {cpu}: {}", error.reason);
                 error
             })?;

@@ -1,7 +1,42 @@
 //! bpffuse: pinned eBPF maps as directories, with one file per key.
-#![deny(rustdoc::broken_intra_doc_links)]
+//!
+//! # The data's way
+//!
+//! ```text
+//! FUSE request → fuse (decode) → fs (an operation on a node) → map (bpf calls)
+//!              → codec (bytes ⇄ text by BTF) → reply
+//! ```
+//!
+//! One direction, no way back: each layer calls only those right of it and returns plain values.
+//!
+//! | module | holds | may use |
+//! |---|---|---|
+//! | `cli` | the command line → [`cli::Config`] | nothing of ours |
+//! | `mount` | mounting, background, signals, unmounting | `cli`, `fuse`, `fs`, `bpffs`, `sys` |
+//! | `fuse` | `fuser::Filesystem`: decode, call `fs`, reply | `fs` |
+//! | `fs` | what operations mean; open files; controls, one file each | `node`, `map`, `codec`, `bpffs`, `spec`, `sys` |
+//! | `node` | what a path means; inode numbers | `bpffs`'s and `sys`'s plain types |
+//! | `bpffs` | walking pins: what is at a path, rename, unpin | `sys` |
+//! | `spec` | a text that describes a map → BPF_MAP_CREATE, with BTF for its types | `btf`, `sys` |
+//! | `map` | an open map; [`map::kind`], the table of what types allow; [`map::cursor`], iteration | `codec`, `btf`, `sys` |
+//! | `codec` | a BTF type compiled once into a plan that prints and parses; key names | `btf` |
+//! | `btf` | a map's types, owned, read from the kernel's blob | nothing of ours |
+//! | `sys` | bpf(2) and other calls with their errno; all `unsafe` | nothing of ours |
+//!
+//! # Freshness
+//!
+//! Nothing of a map is cached. A node names a pin by path and inode, and every operation looks
+//! whether that inode is still there; an open map is kept for less than a second
+//! ([`fs::maps`]), and what it holds is asked anew each time.
 
+pub mod bpffs;
 pub mod btf;
+pub mod cli;
 pub mod codec;
+pub mod fs;
+pub mod fuse;
+pub mod map;
+pub mod mount;
+pub mod node;
 pub mod spec;
 pub mod sys;

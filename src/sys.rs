@@ -43,10 +43,7 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = io::Error::from_raw_os_error(self.errno).to_string();
-        // std adds " (os error N)", which a reader of /.errors does not need.
-        let text = text.split(" (os error").next().unwrap_or(&text);
-        write!(f, "{}: {text}", self.call)
+        write!(f, "{}: {}", self.call, describe(&io::Error::from_raw_os_error(self.errno)))
     }
 }
 
@@ -56,6 +53,12 @@ impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         Self::from_raw_os_error(error.errno)
     }
+}
+
+/// An error in words, without the " (os error N)" that std adds.
+pub fn describe(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
 
 /// Turns libbpf's convention (negative errno) into ours.

@@ -13,8 +13,9 @@ use std::collections::{HashMap, HashSet};
 /// Structs and arrays inside one another, before a type counts as a cycle (the kernel: 32).
 const DEPTH: usize = 32;
 
-/// Members looked at in one map's type, the limit for folded anonymous structs of one another.
-const MEMBERS: usize = 1 << 20;
+/// What one map's type may cost: members, enumerators and gaps. Anonymous structs folded into one
+/// another would have no end.
+const COST: usize = 1 << 20;
 
 /// Structs whose bytes belong to the kernel: left out on read, kept on write.
 const SPECIAL: [&str; 10] = [
@@ -38,7 +39,7 @@ pub(super) fn compile(btf: &Btf, id: u32, size: usize) -> Result<Plan, String> {
         memo: HashMap::new(),
         tables: HashMap::new(),
         weights: Vec::new(),
-        members: 0,
+        cost: 0,
         depth: 0,
     };
     let root = compiler.any(id)?;
@@ -86,7 +87,7 @@ pub(super) struct Compiler<'b> {
     tables: HashMap<u32, u32>,
     /// For each node, the numbers and strings that printing it gives.
     pub(super) weights: Vec<u64>,
-    members: usize,
+    cost: usize,
     depth: usize,
 }
 
@@ -137,9 +138,14 @@ impl<'b> Compiler<'b> {
         false
     }
 
-    pub(super) fn count_member(&mut self) -> Result<(), String> {
-        self.members += 1;
-        if self.members > MEMBERS { Err("the type has too many members".into()) } else { Ok(()) }
+    /// Counts a member or an enumerator with its name.
+    pub(super) fn pay(&mut self, name_at: u32) -> Result<(), String> {
+        self.spend(1 + self.btf.name(name_at).len() / 32)
+    }
+
+    fn spend(&mut self, cost: usize) -> Result<(), String> {
+        self.cost = self.cost.saturating_add(cost);
+        if self.cost > COST { Err("the type has too many members".into()) } else { Ok(()) }
     }
 
     pub(super) fn add(&mut self, node: Node, weight: u64) -> NodeId {
@@ -235,7 +241,7 @@ impl<'b> Compiler<'b> {
                 let num = Num::int(size as u8, signed);
                 let table = match self.tables.get(&bare.id) {
                     Some(&table) => table,
-                    None => self.enumerators(bare, &num),
+                    None => self.enumerators(bare, &num)?,
                 };
                 Ok(Num { sort: Sort::Enum(table), ..num })
             }
@@ -264,12 +270,13 @@ impl<'b> Compiler<'b> {
     }
 
     /// Adds an enum's names; returns the table's index.
-    fn enumerators(&mut self, bare: &Bare<'b>, num: &Num) -> u32 {
+    fn enumerators(&mut self, bare: &Bare<'b>, num: &Num) -> Result<u32, String> {
         let mut table = Enumerators {
             name: self.btf.name(bare.found.name_at).into(),
             ..Enumerators::default()
         };
         for value in bare.found.kind.values() {
+            self.pay(value.name_at)?;
             let name = self.btf.name(value.name_at);
             let bits = num.extend(u128::from(value.value) & num.mask()) as u64;
             if is_identifier(name) {
@@ -289,7 +296,7 @@ impl<'b> Compiler<'b> {
         self.plan.enums.push(table);
         let index = (self.plan.enums.len() - 1) as u32;
         self.tables.insert(bare.id, index);
-        index
+        Ok(index)
     }
 
     /// `"name":` as JSON writes it.
@@ -301,12 +308,13 @@ impl<'b> Compiler<'b> {
     }
 
     /// Adds the bits of `ranges` as gaps; returns where they are.
-    pub(super) fn gaps(&mut self, ranges: &[(u64, u64)]) -> (u32, u32) {
+    pub(super) fn gaps(&mut self, ranges: &[(u64, u64)]) -> Result<(u32, u32), String> {
+        self.spend(ranges.len())?;
         let first = self.plan.gaps.len() as u32;
         for &(start, end) in ranges {
             push_gaps(start, end, &mut self.plan.gaps);
         }
-        (first, self.plan.gaps.len() as u32)
+        Ok((first, self.plan.gaps.len() as u32))
     }
 }
 

@@ -4,6 +4,9 @@ use super::fault::TextError;
 use super::plan::{Node, NodeId, Plan};
 use std::sync::Arc;
 
+/// An array's elements that are listed: an array of 64 MiB would not fit a directory.
+const LISTED: u32 = 1 << 16;
+
 /// A member of a value: a struct's or union's member, an array's element, a data section's
 /// variable; or the whole value.
 #[derive(Debug, Clone)]
@@ -44,7 +47,8 @@ impl Member {
         Some(member)
     }
 
-    /// The names below it, in order; `None` if it is a leaf. Every member of a union is there.
+    /// The names below it, in order; `None` if it is a leaf. Every member of a union is there; of
+    /// an array the first 65,536 elements ([`super::Codec::member`] finds the others too).
     pub fn children(&self) -> Option<Vec<Vec<u8>>> {
         match self.plan.node(self.node) {
             Node::Record { first, end, .. } => {
@@ -55,10 +59,15 @@ impl Member {
                 Some(names.filter(fits).map(<[u8]>::to_vec).collect())
             }
             Node::Array { len, .. } => {
-                Some((0..len).map(|at| at.to_string().into_bytes()).collect())
+                Some((0..len.min(LISTED)).map(|at| at.to_string().into_bytes()).collect())
             }
             _ => None,
         }
+    }
+
+    /// Whether it has members: it is a directory.
+    pub fn has_children(&self) -> bool {
+        matches!(self.plan.node(self.node), Node::Record { .. } | Node::Array { .. })
     }
 
     /// Appends the member's JSON out of the whole value, without a newline.

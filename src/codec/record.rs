@@ -5,9 +5,13 @@ use super::compile::{Bare, Compiler};
 use super::plan::{Field, Node, NodeId, Num};
 use crate::btf::{Kind, Member};
 use std::collections::HashMap;
+use std::rc::Rc;
 
 /// Anonymous members inside one another, before they count as a cycle.
 const FOLDS: usize = 32;
+
+/// Members at most in a record that has unions folded in: each write compares them in pairs.
+const OVERLAPPING: usize = 8192;
 
 /// One record on its way into the plan.
 pub(super) struct Builder {
@@ -29,7 +33,9 @@ struct Around {
     in_union: bool,
     /// Bits of the unions around them that become zero when one of them is written: all but
     /// those of its own alternative.
-    clears: Vec<(u64, u64)>,
+    clears: Rc<[(u64, u64)]>,
+    /// The same in the plan.
+    gaps: (u32, u32),
     depth: usize,
 }
 
@@ -54,7 +60,14 @@ impl Builder {
         compiler: &mut Compiler<'b>,
         bare: &Bare<'b>,
     ) -> Result<NodeId, String> {
-        let around = Around { base: 0, shown: true, in_union: false, clears: Vec::new(), depth: 0 };
+        let around = Around {
+            base: 0,
+            shown: true,
+            in_union: false,
+            clears: Rc::default(),
+            gaps: (0, 0),
+            depth: 0,
+        };
         self.fold(compiler, bare, &around)?;
         self.finish(compiler)
     }
@@ -66,7 +79,7 @@ impl Builder {
         bare: &Bare<'b>,
     ) -> Result<NodeId, String> {
         for variable in bare.found.kind.variables() {
-            compiler.count_member()?;
+            compiler.pay(compiler.btf.get(variable.var).map_or(0, |var| var.name_at))?;
             let name =
                 compiler.btf.get(variable.var).map_or("", |var| compiler.btf.name(var.name_at));
             let of = compiler.bare(variable.var)?;
@@ -102,7 +115,7 @@ impl Builder {
         let size = u64::from(compiler.size(bare)?) * 8;
         let mut parts = Vec::new();
         for member in bare.found.kind.members() {
-            compiler.count_member()?;
+            compiler.pay(member.name_at)?;
             if let Some(part) = part(compiler, &member)? {
                 if part.end > size {
                     let name = compiler.btf.name(member.name_at);
@@ -135,7 +148,10 @@ impl Builder {
                 let mut own = Vec::new();
                 own_bits(compiler, part, bits.0, &mut own, around.depth)?;
                 own.push((0, around.base));
-                below.clears.extend(between(own, around.base + size));
+                let mut clears = around.clears.to_vec();
+                clears.extend(between(own, around.base + size));
+                below.clears = clears.into();
+                below.gaps = compiler.gaps(&below.clears)?;
             }
             let name = compiler.btf.name(part.member.name_at);
             if name.is_empty() {
@@ -144,8 +160,7 @@ impl Builder {
             }
             let (bits, node) =
                 self.node(compiler, part, bits).map_err(|why| format!("{name}: {why}"))?;
-            let clears = compiler.gaps(&below.clears);
-            self.push(compiler, name, bits, node, below.shown, clears);
+            self.push(compiler, name, bits, node, below.shown, below.gaps);
         }
         Ok(())
     }
@@ -232,11 +247,21 @@ impl Builder {
         }
         let mut order: Vec<u32> = (0..self.fields.len() as u32).collect();
         order.sort_by(|&a, &b| self.fields[a as usize].name.cmp(&self.fields[b as usize].name));
-        let mut bits: Vec<_> = self.fields.iter().map(|field| field.bits).collect();
-        bits.retain(|range| range.0 < range.1);
-        bits.sort_unstable();
-        let overlaps = bits.windows(2).any(|pair| pair[1].0 < pair[0].1);
-        let gaps = compiler.gaps(&between(self.covered, u64::from(self.size) * 8));
+        let overlap = |fields: &mut Vec<&Field>| {
+            fields.retain(|field| field.bits.0 < field.bits.1);
+            fields.sort_unstable_by_key(|field| field.bits);
+            let pair = fields.windows(2).find(|pair| pair[1].bits.0 < pair[0].bits.1);
+            pair.map(|pair| format!("members {} and {} overlap", pair[0].name, pair[1].name))
+        };
+        // Only unions may overlap, and of these one member is shown.
+        if let Some(why) = overlap(&mut self.fields.iter().filter(|field| field.shown).collect()) {
+            return Err(why);
+        }
+        let overlaps = overlap(&mut self.fields.iter().collect()).is_some();
+        if overlaps && self.fields.len() > OVERLAPPING {
+            return Err("the type has too many overlapping members".into());
+        }
+        let gaps = compiler.gaps(&between(self.covered, u64::from(self.size) * 8))?;
         let first = compiler.plan.fields.len() as u32;
         compiler.plan.fields.extend(self.fields);
         compiler.plan.by_name.extend(order);
@@ -295,7 +320,7 @@ fn own_bits<'b>(
         return Err("anonymous members are nested too deep, or contain themselves".into());
     }
     for member in part.bare.found.kind.members() {
-        compiler.count_member()?;
+        compiler.pay(member.name_at)?;
         if let Some(inner) = self::part(compiler, &member)? {
             own_bits(compiler, &inner, base + inner.start, out, depth + 1)?;
         }

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::time::SystemTime;
 
 fn c_path(call: &'static str, path: &Path) -> Result<CString> {
     CString::new(path.as_os_str().as_bytes()).map_err(|_| Error::new(call, libc::EINVAL))
@@ -97,19 +98,36 @@ pub fn rename(from: &Path, to: &Path, flags: u32) -> Result<()> {
 }
 
 /// Sets access and modification time; `None` leaves one as it is (utimensat(2)).
-pub fn set_times(
-    path: &Path,
-    atime: Option<libc::timespec>,
-    mtime: Option<libc::timespec>,
-) -> Result<()> {
+pub fn set_times(path: &Path, atime: Option<SystemTime>, mtime: Option<SystemTime>) -> Result<()> {
     const CALL: &str = "utimensat";
     let c = c_path(CALL, path)?;
-    let omit = libc::timespec { tv_sec: 0, tv_nsec: libc::UTIME_OMIT };
-    let times = [atime.unwrap_or(omit), mtime.unwrap_or(omit)];
+    let times = [timespec(atime), timespec(mtime)];
     // SAFETY: the path is NUL-terminated, and two times are given.
     check(CALL, unsafe {
         libc::utimensat(libc::AT_FDCWD, c.as_ptr(), times.as_ptr(), libc::AT_SYMLINK_NOFOLLOW)
     })
+}
+
+fn timespec(time: Option<SystemTime>) -> libc::timespec {
+    let Some(time) = time else {
+        return libc::timespec { tv_sec: 0, tv_nsec: libc::UTIME_OMIT };
+    };
+    match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(after) => libc::timespec {
+            tv_sec: after.as_secs().cast_signed(),
+            tv_nsec: after.subsec_nanos().into(),
+        },
+        Err(before) => {
+            // Whole seconds down, so that the nanoseconds count upwards.
+            let before = before.duration();
+            let up = u64::from(before.subsec_nanos() > 0);
+            let nanos = (1_000_000_000 - before.subsec_nanos()) % 1_000_000_000;
+            libc::timespec {
+                tv_sec: (before.as_secs() + up).cast_signed().saturating_neg(),
+                tv_nsec: nanos.into(),
+            }
+        }
+    }
 }
 
 /// The user that this process acts as.

@@ -1,0 +1,317 @@
+//! Walking bpffs: what a path holds, its attributes, renaming and unpinning.
+//!
+//! Nothing is remembered: a [`Pin`] names a path and the inode that was seen there, and each use
+//! checks that it is still the same, so that a pin that was removed or replaced is noticed.
+
+use crate::sys::object::{self, ObjectKind};
+use crate::sys::{self, os};
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, Metadata};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirEntryExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// A path in bpffs and the inode found there.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Pin {
+    /// Absolute.
+    pub path: Arc<Path>,
+    /// The inode number, new for each pin; 0 stands for the root, which may be mounted anew.
+    pub ino: u64,
+}
+
+/// What is at a path in bpffs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PinKind {
+    /// A directory.
+    Dir,
+    /// A symbolic link.
+    Symlink,
+    /// A pinned object.
+    Object(ObjectKind),
+}
+
+/// Owner, mode and times of a pin or directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stat {
+    /// The permission bits, with sticky and set-id bits.
+    pub mode: u32,
+    /// The owner.
+    pub uid: u32,
+    /// The owning group.
+    pub gid: u32,
+    /// Hard links.
+    pub nlink: u32,
+    /// Last access.
+    pub atime: SystemTime,
+    /// Last modification.
+    pub mtime: SystemTime,
+    /// Last change of the inode.
+    pub ctime: SystemTime,
+}
+
+impl Stat {
+    fn of(meta: &Metadata) -> Self {
+        let time = |secs: i64, nanos: i64| {
+            let nanos = Duration::from_nanos(nanos.unsigned_abs());
+            if secs < 0 {
+                SystemTime::UNIX_EPOCH - Duration::from_secs(secs.unsigned_abs()) + nanos
+            } else {
+                SystemTime::UNIX_EPOCH + Duration::from_secs(secs.unsigned_abs()) + nanos
+            }
+        };
+        Self {
+            mode: meta.mode() & 0o7777,
+            uid: meta.uid(),
+            gid: meta.gid(),
+            nlink: u32::try_from(meta.nlink()).unwrap_or(u32::MAX),
+            atime: time(meta.atime(), meta.atime_nsec()),
+            mtime: time(meta.mtime(), meta.mtime_nsec()),
+            ctime: time(meta.ctime(), meta.ctime_nsec()),
+        }
+    }
+}
+
+/// A name in a directory.
+#[derive(Debug, Clone)]
+pub struct DirEntry {
+    /// The name.
+    pub name: OsString,
+    /// Where it leads.
+    pub pin: Pin,
+    /// What is there.
+    pub kind: PinKind,
+}
+
+/// The bpffs that is shown.
+#[derive(Debug)]
+pub struct Bpffs {
+    root: Arc<Path>,
+}
+
+impl Bpffs {
+    /// The bpffs at `root`, which is made absolute and free of symlinks.
+    ///
+    /// # Errors
+    /// ENOENT and the like if there is no such directory.
+    pub fn new(root: &Path) -> io::Result<Self> {
+        Ok(Self { root: root.canonicalize()?.into() })
+    }
+
+    /// Where it is mounted.
+    pub fn path(&self) -> &Path {
+        &self.root
+    }
+
+    /// The root directory.
+    pub fn root(&self) -> Pin {
+        Pin { path: Arc::clone(&self.root), ino: 0 }
+    }
+
+    /// A pin's path below the root, for messages.
+    pub fn relative<'a>(&self, pin: &'a Pin) -> &'a Path {
+        pin.path.strip_prefix(&self.root).unwrap_or(&pin.path)
+    }
+
+    /// The attributes of a pin that is still there.
+    ///
+    /// # Errors
+    /// ENOENT if it was removed or replaced; ENODEV if no bpffs is mounted any more.
+    pub fn stat(&self, pin: &Pin) -> io::Result<Stat> {
+        let meta = fs::symlink_metadata(&pin.path)?;
+        if pin.ino == 0 {
+            self.check_mounted()?;
+        } else if meta.ino() != pin.ino {
+            return Err(gone());
+        }
+        Ok(Stat::of(&meta))
+    }
+
+    fn check_mounted(&self) -> io::Result<()> {
+        if os::fs_magic(&self.root)? == os::BPF_FS_MAGIC {
+            Ok(())
+        } else {
+            Err(io::Error::from_raw_os_error(libc::ENODEV))
+        }
+    }
+
+    /// What `name` in `dir` is. `known` may say that a pin's kind is known already, which spares
+    /// opening the object.
+    ///
+    /// # Errors
+    /// ENOENT if there is nothing, or if `dir` is gone; the kernel's otherwise.
+    pub fn child(
+        &self,
+        dir: &Pin,
+        name: &OsStr,
+        known: impl FnOnce(&Pin) -> Option<ObjectKind>,
+    ) -> io::Result<(Pin, PinKind, Stat)> {
+        let path = dir.path.join(name);
+        let file = os::open_beneath(&path).map_err(|error| match error.errno {
+            // What bpffs says of every name with a dot, here as to create one.
+            libc::EPERM if name.as_bytes().contains(&b'.') => gone(),
+            _ => error.into(),
+        })?;
+        let meta = file.metadata()?;
+        let pin = Pin { path: path.into(), ino: meta.ino() };
+        let kind = if meta.is_dir() {
+            PinKind::Dir
+        } else if meta.is_symlink() {
+            PinKind::Symlink
+        } else {
+            PinKind::Object(known(&pin).unwrap_or_else(|| kind_of(&file)))
+        };
+        Ok((pin, kind, Stat::of(&meta)))
+    }
+
+    /// Opens the object that a pin holds.
+    ///
+    /// # Errors
+    /// ENOENT if the pin was removed or replaced; the kernel's for an object that cannot be opened.
+    pub fn open(&self, pin: &Pin) -> io::Result<OwnedFd> {
+        let file = os::open_beneath(&pin.path)?;
+        if file.metadata()?.ino() != pin.ino {
+            return Err(gone());
+        }
+        Ok(object::obj_get(&proc_path(&file))?)
+    }
+
+    /// Everything in a directory, in no order.
+    ///
+    /// # Errors
+    /// ENOENT if the directory is gone.
+    pub fn list(
+        &self,
+        dir: &Pin,
+        known: impl Fn(&Pin) -> Option<ObjectKind>,
+    ) -> io::Result<Vec<DirEntry>> {
+        self.stat(dir)?;
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(&dir.path)? {
+            let entry = entry?;
+            let pin = Pin { path: entry.path().into(), ino: entry.ino() };
+            let file_type = entry.file_type()?;
+            let kind = if file_type.is_dir() {
+                PinKind::Dir
+            } else if file_type.is_symlink() {
+                PinKind::Symlink
+            } else if let Some(kind) = known(&pin) {
+                PinKind::Object(kind)
+            } else {
+                match os::open_beneath(&pin.path) {
+                    Ok(file) => PinKind::Object(kind_of(&file)),
+                    // Removed since the directory was read.
+                    Err(_) => continue,
+                }
+            };
+            entries.push(DirEntry { name: entry.file_name(), pin, kind });
+        }
+        Ok(entries)
+    }
+
+    /// A symlink's target.
+    ///
+    /// # Errors
+    /// ENOENT if it is gone.
+    pub fn readlink(&self, pin: &Pin) -> io::Result<PathBuf> {
+        self.stat(pin)?;
+        fs::read_link(&pin.path)
+    }
+
+    /// Makes a symlink in bpffs.
+    ///
+    /// # Errors
+    /// EEXIST; EPERM for a name with a dot.
+    pub fn symlink(&self, dir: &Pin, name: &OsStr, target: &Path) -> io::Result<()> {
+        self.stat(dir)?;
+        std::os::unix::fs::symlink(target, dir.path.join(name))
+    }
+
+    /// Pins an object.
+    ///
+    /// # Errors
+    /// EEXIST if the name is taken; EPERM for a name with a dot.
+    pub fn pin(&self, dir: &Pin, name: &OsStr, object: &impl AsFd) -> io::Result<()> {
+        self.stat(dir)?;
+        Ok(object::obj_pin(object.as_fd(), &dir.path.join(name))?)
+    }
+
+    /// Removes a pin or symlink.
+    ///
+    /// # Errors
+    /// ENOENT if it is gone.
+    pub fn unlink(&self, pin: &Pin) -> io::Result<()> {
+        self.stat(pin)?;
+        fs::remove_file(&pin.path)
+    }
+
+    /// Removes a directory.
+    ///
+    /// # Errors
+    /// ENOTEMPTY, ENOENT.
+    pub fn rmdir(&self, pin: &Pin) -> io::Result<()> {
+        self.stat(pin)?;
+        fs::remove_dir(&pin.path)
+    }
+
+    /// Renames a pin or directory, with the flags of renameat2(2).
+    ///
+    /// # Errors
+    /// Those of rename(2); EPERM for a name with a dot.
+    pub fn rename(&self, from: (&Pin, &OsStr), to: (&Pin, &OsStr), flags: u32) -> sys::Result<()> {
+        os::rename(&from.0.path.join(from.1), &to.0.path.join(to.1), flags)
+    }
+
+    /// Sets the permission bits.
+    ///
+    /// # Errors
+    /// ENOENT if the pin is gone.
+    pub fn chmod(&self, pin: &Pin, mode: u32) -> io::Result<()> {
+        self.stat(pin)?;
+        fs::set_permissions(&pin.path, fs::Permissions::from_mode(mode & 0o7777))
+    }
+
+    /// Sets owner and group; `None` leaves one as it is.
+    ///
+    /// # Errors
+    /// ENOENT if the pin is gone.
+    pub fn chown(&self, pin: &Pin, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
+        self.stat(pin)?;
+        std::os::unix::fs::lchown(&pin.path, uid, gid)
+    }
+
+    /// Sets access and modification time; `None` leaves one as it is.
+    ///
+    /// # Errors
+    /// ENOENT if the pin is gone.
+    pub fn set_times(
+        &self,
+        pin: &Pin,
+        atime: Option<SystemTime>,
+        mtime: Option<SystemTime>,
+    ) -> io::Result<()> {
+        self.stat(pin)?;
+        Ok(os::set_times(&pin.path, atime, mtime)?)
+    }
+}
+
+fn gone() -> io::Error {
+    io::Error::from_raw_os_error(libc::ENOENT)
+}
+
+/// The path by which bpf(2) opens exactly the inode that an O_PATH descriptor holds.
+fn proc_path(file: &File) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
+}
+
+fn kind_of(file: &File) -> ObjectKind {
+    match object::obj_get(&proc_path(file)) {
+        Ok(object) => object::object_kind(object.as_fd()),
+        // `maps.debug` and the like: listed, though the kernel may not open them.
+        Err(_) => ObjectKind::Other,
+    }
+}

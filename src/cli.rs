@@ -1,0 +1,220 @@
+//! The command line, and the settings that it resolves to.
+
+use clap::{ArgAction, Parser};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Where bpffs is unless the command line says otherwise.
+const BPFFS: &str = "/sys/fs/bpf";
+
+/// What `mkdir` makes unless the command line says otherwise.
+const DEFAULT_MAP: &str = "hash key u32 value u64 entries 1024";
+
+/// Shows pinned eBPF maps as directories, with one file per key.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    about,
+    override_usage = "bpffuse [OPTIONS] [BPFFS] MOUNTPOINT",
+    after_help = "Example:\n  bpffuse /mnt/maps; ls /mnt/maps; cat /mnt/maps/.help; umount /mnt/maps"
+)]
+pub struct Cli {
+    /// The mount point, after the bpffs to show if that is not /sys/fs/bpf
+    #[arg(value_names = ["BPFFS", "MOUNTPOINT"], num_args = 1..=2, required = true)]
+    paths: Vec<PathBuf>,
+
+    /// Stay in the foreground
+    #[arg(short, long)]
+    foreground: bool,
+
+    /// Mount options, as mount(8) passes them: allow_other, ro, noatime, …
+    #[arg(short, value_name = "OPT[,OPT…]", action = ArgAction::Append)]
+    options: Vec<String>,
+
+    /// Allow no change
+    #[arg(short, long)]
+    read_only: bool,
+
+    /// The map that mkdir makes, in bpftool's words
+    #[arg(long, value_name = "SPEC", default_value = DEFAULT_MAP)]
+    default_map: String,
+
+    /// Threads that answer requests
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    threads: Option<u16>,
+
+    /// Do not mount bpffs where there is none
+    #[arg(long)]
+    no_mount_bpffs: bool,
+
+    /// Log more: -v operations, -vv details (RUST_LOG is heeded as well)
+    #[arg(short, action = ArgAction::Count)]
+    verbose: u8,
+
+    /// Write the log to this file instead of standard error
+    #[arg(long, value_name = "PATH")]
+    log_file: Option<PathBuf>,
+}
+
+/// What bpffuse is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The bpffs to show.
+    pub bpffs: PathBuf,
+    /// Where to mount.
+    pub mountpoint: PathBuf,
+    /// Whether to stay in the foreground.
+    pub foreground: bool,
+    /// Whether users other than the mounting one may come in.
+    pub allow_other: bool,
+    /// Mount flags that the kernel knows, such as `ro` or `noatime`.
+    pub flags: Vec<String>,
+    /// The map that mkdir makes.
+    pub default_map: String,
+    /// Threads that answer requests.
+    pub threads: usize,
+    /// Whether to mount bpffs where there is none.
+    pub mount_bpffs: bool,
+    /// How often -v was given.
+    pub verbose: u8,
+    /// Where the log goes instead of standard error.
+    pub log_file: Option<PathBuf>,
+}
+
+impl Config {
+    /// Reads a command line, the program's name first.
+    ///
+    /// # Errors
+    /// A usage error, or the help or version that was asked for: clap prints either.
+    pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let cli = Cli::try_parse_from(args)?;
+        let mut paths = cli.paths.into_iter().rev();
+        let mountpoint = paths.next().unwrap_or_default();
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        let mut config = Self {
+            bpffs: paths.next().unwrap_or_else(|| BPFFS.into()),
+            mountpoint,
+            foreground: cli.foreground,
+            allow_other: false,
+            flags: Vec::new(),
+            default_map: cli.default_map,
+            threads: cli.threads.map_or(cpus.min(4), usize::from),
+            mount_bpffs: !cli.no_mount_bpffs,
+            verbose: cli.verbose,
+            log_file: cli.log_file,
+        };
+        for option in cli.options.iter().flat_map(|list| list.split(',')) {
+            config.mount_option(option)?;
+        }
+        if cli.read_only {
+            config.set_flag("ro");
+        }
+        Ok(config)
+    }
+
+    fn mount_option(&mut self, option: &str) -> Result<(), clap::Error> {
+        let (name, value) = match option.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (option, None),
+        };
+        match (name, value) {
+            ("allow_other", None) => self.allow_other = true,
+            (
+                "ro" | "rw" | "dev" | "nodev" | "suid" | "nosuid" | "exec" | "noexec" | "atime"
+                | "noatime" | "sync" | "async" | "dirsync",
+                None,
+            ) => self.set_flag(name),
+            // Set in any case, or meant for mount(8) and systemd, which pass them on regardless.
+            (
+                ""
+                | "default_permissions"
+                | "relatime"
+                | "norelatime"
+                | "strictatime"
+                | "nostrictatime"
+                | "lazytime"
+                | "nolazytime"
+                | "diratime"
+                | "nodiratime"
+                | "defaults"
+                | "auto"
+                | "noauto"
+                | "user"
+                | "nouser"
+                | "users"
+                | "owner"
+                | "group"
+                | "nofail"
+                | "_netdev"
+                | "nonempty",
+                None,
+            )
+            | ("fsname" | "subtype" | "comment", Some(_)) => {}
+            _ if name.starts_with("x-") || name.starts_with("X-") => {}
+            _ => {
+                let message = format!(
+                    "unknown mount option '{option}'; known are allow_other, ro and mount(8)'s generic ones"
+                );
+                return Err(clap::Error::raw(clap::error::ErrorKind::InvalidValue, message + "\n"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets a flag; of two that contradict each other, the last one holds, as with mount(8).
+    fn set_flag(&mut self, flag: &str) {
+        let opposite = match flag {
+            "ro" => "rw",
+            "rw" => "ro",
+            "sync" => "async",
+            "async" => "sync",
+            flag => flag.strip_prefix("no").unwrap_or(flag),
+        };
+        self.flags
+            .retain(|old| old != flag && old != opposite && old.strip_prefix("no") != Some(flag));
+        self.flags.push(flag.to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(args: &str) -> Result<Config, clap::Error> {
+        let args = std::iter::once("bpffuse").chain(args.split_whitespace());
+        Config::parse(args.map(OsString::from))
+    }
+
+    #[test]
+    fn command_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn one_path_is_the_mount_point() {
+        let config = parse("/mnt").unwrap();
+        assert_eq!((config.bpffs, config.mountpoint), ("/sys/fs/bpf".into(), "/mnt".into()));
+        assert!(config.mount_bpffs && !config.foreground);
+    }
+
+    #[test]
+    fn as_mount_8_calls_it() {
+        let config = parse("/sys/fs/bpf /mnt -o rw,allow_other,nodev,x-systemd.automount").unwrap();
+        assert!(config.allow_other);
+        assert_eq!(config.flags, ["rw", "nodev"]);
+    }
+
+    #[test]
+    fn the_last_option_holds() {
+        assert_eq!(parse("/mnt -o ro,rw,noatime,atime").unwrap().flags, ["rw", "atime"]);
+        assert_eq!(parse("/mnt -r -o rw").unwrap().flags, ["ro"]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for args in ["", "a b c", "/mnt -o bogus", "/mnt --threads 0", "/mnt -o threads"] {
+            assert!(parse(args).is_err(), "{args}");
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Attributes of nodes, made from those of the pins.
+
+use crate::bpffs::Stat;
+
+/// What a node is to `stat(1)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileKind {
+    /// A directory.
+    Dir,
+    /// A regular file.
+    File,
+    /// A symbolic link.
+    Symlink,
+}
+
+/// A node's attributes.
+#[derive(Debug, Clone, Copy)]
+pub struct Attr {
+    /// The inode number.
+    pub ino: u64,
+    /// Directory, file or symlink.
+    pub kind: FileKind,
+    /// Bytes.
+    pub size: u64,
+    /// Owner, times, and the mode that the node has (not the pin's).
+    pub stat: Stat,
+}
+
+/// A pin's mode without execution: a key's file.
+pub fn file_mode(pin: u32) -> u32 {
+    pin & 0o666
+}
+
+/// A pin's mode with `x` wherever there is `r` or `w`: a map's directory.
+pub fn dir_mode(pin: u32) -> u32 {
+    let rw = file_mode(pin);
+    rw | (rw & 0o444) >> 2 | (rw & 0o222) >> 1
+}
+
+/// A mode for those alone that a pin lets read.
+pub fn read_mode(pin: u32) -> u32 {
+    pin & 0o444
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modes_follow_the_pin() {
+        let dirs = [(0o600, 0o700), (0o640, 0o750), (0o444, 0o555), (0o200, 0o300), (0, 0)];
+        for (pin, dir) in dirs {
+            assert_eq!(dir_mode(pin), dir, "{pin:o}");
+        }
+        assert_eq!(file_mode(0o1755), 0o644);
+    }
+}

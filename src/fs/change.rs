@@ -1,0 +1,206 @@
+//! What changes the tree: making and removing maps and elements, renaming, modes and owners.
+
+use super::attr::Attr;
+use super::caller::Caller;
+use super::error::{Error, Result};
+use super::lookup::Found;
+use super::{Fs, view};
+use crate::bpffs::{Pin, PinKind};
+use crate::map::Map;
+use crate::map::cursor::{Batch, Cursor};
+use crate::node::{MapRef, Node, View};
+use crate::sys::object::ObjectKind;
+use std::ffi::OsStr;
+use std::path::Path;
+use std::time::SystemTime;
+
+/// What setattr is asked to change; `None` stays as it is.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Changes {
+    /// Permission bits.
+    pub mode: Option<u32>,
+    /// Owner.
+    pub uid: Option<u32>,
+    /// Owning group.
+    pub gid: Option<u32>,
+    /// Access time.
+    pub atime: Option<SystemTime>,
+    /// Modification time.
+    pub mtime: Option<SystemTime>,
+}
+
+impl Fs {
+    /// Deletes an element, or removes a program's, link's or symlink's pin.
+    ///
+    /// # Errors
+    /// ENOENT; EPERM for an array's or a frozen map's element, and for controls.
+    pub fn unlink(&self, parent: u64, name: &OsStr) -> Result<()> {
+        match &*self.node(parent)? {
+            Node::Map(_, View::Sum | View::Cpu(_) | View::Cpus | View::Field(_)) => {
+                Err(Error::new(libc::EPERM, "this shows a part of an element: delete the whole"))
+            }
+            Node::Map(at, view) => {
+                let (map, _) = self.maps.open(at)?;
+                let key = view::parse_name(&map, view, name)
+                    .map_err(|error| Error { errno: libc::ENOENT, ..error })?;
+                if map.kind.is_array() {
+                    return Err(Error::new(libc::EPERM, "an array keeps all its elements"));
+                }
+                Ok(map.delete(&key)?)
+            }
+            Node::Dir(dir) => {
+                let (pin, kind) = self.pin_at(dir, name)?;
+                match kind {
+                    PinKind::Dir | PinKind::Object(ObjectKind::Map) => {
+                        Err(Error::new(libc::EISDIR, "a directory: rmdir removes it"))
+                    }
+                    _ => Ok(self.maps.bpffs.unlink(&pin)?),
+                }
+            }
+            _ => Err(Error::new(libc::ENOTDIR, "not a directory")),
+        }
+    }
+
+    /// Unpins a map without deletable entries, or removes an empty bpffs directory.
+    ///
+    /// # Errors
+    /// ENOTEMPTY if there is something that could be deleted first.
+    pub fn rmdir(&self, parent: u64, name: &OsStr) -> Result<()> {
+        let Node::Dir(dir) = &*self.node(parent)? else {
+            return Err(Error::new(libc::EPERM, "a view cannot be removed"));
+        };
+        let (pin, kind) = self.pin_at(dir, name)?;
+        match kind {
+            PinKind::Dir => Ok(self.maps.bpffs.rmdir(&pin)?),
+            PinKind::Object(ObjectKind::Map) => {
+                let at = MapRef::Pin(pin.clone());
+                let (map, _) = self.maps.open(&at)?;
+                if has_deletable(&map)? {
+                    let reason = "the map has entries: rm -r deletes them, then the pin";
+                    return Err(Error::new(libc::ENOTEMPTY, reason));
+                }
+                self.maps.bpffs.unlink(&pin)?;
+                self.maps.close(&at);
+                Ok(())
+            }
+            _ => Err(Error::new(libc::ENOTDIR, "not a directory: rm removes it")),
+        }
+    }
+
+    /// Renames a pin or a bpffs directory, with the flags of renameat2(2).
+    ///
+    /// # Errors
+    /// EXDEV for keys, so that mv(1) copies and deletes; ENOTEMPTY over a map that has entries.
+    pub fn rename(&self, from: (u64, &OsStr), to: (u64, &OsStr), flags: u32) -> Result<()> {
+        let (from_dir, to_dir) = (self.node(from.0)?, self.node(to.0)?);
+        let (Node::Dir(from_dir), Node::Dir(to_dir)) = (&*from_dir, &*to_dir) else {
+            return Err(Error::new(
+                libc::EXDEV,
+                "a key cannot be renamed, only copied and deleted",
+            ));
+        };
+        self.pin_at(from_dir, from.1)?;
+        if flags & (libc::RENAME_EXCHANGE | libc::RENAME_NOREPLACE) == 0 {
+            match self.pin_at(to_dir, to.1) {
+                Ok((pin, PinKind::Object(ObjectKind::Map))) => {
+                    let (map, _) = self.maps.open(&MapRef::Pin(pin))?;
+                    if has_deletable(&map)? {
+                        return Err(Error::new(libc::ENOTEMPTY, "the target map has entries"));
+                    }
+                }
+                Err(error) if error.errno != libc::ENOENT => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(self.maps.bpffs.rename((from_dir, from.1), (to_dir, to.1), flags)?)
+    }
+
+    /// Makes a symlink in bpffs.
+    ///
+    /// # Errors
+    /// EPERM for others than the mount's owner; EEXIST.
+    pub fn symlink(
+        &self,
+        parent: u64,
+        name: &OsStr,
+        target: &Path,
+        caller: Caller,
+    ) -> Result<Found> {
+        let Node::Dir(dir) = &*self.node(parent)? else {
+            return Err(Error::new(libc::EPERM, "no links in a map"));
+        };
+        self.owner_only(caller, "making links")?;
+        self.maps.bpffs.symlink(dir, name, target)?;
+        self.refusals.created(caller.pid, &self.path(parent, Some(name)));
+        self.lookup(parent, name)
+    }
+
+    /// Changes mode, owner or times: of the pin, for a map or anything in bpffs.
+    ///
+    /// # Errors
+    /// EPERM for a file that has none of its own.
+    pub fn setattr(&self, ino: u64, changes: Changes) -> Result<Attr> {
+        let node = self.node(ino)?;
+        let pin = match &*node {
+            Node::Dir(pin) | Node::Symlink(pin) | Node::Object(pin, _) => Some(pin),
+            Node::Map(MapRef::Pin(pin), View::Text) => Some(pin),
+            _ => None,
+        };
+        let Changes { mode, uid, gid, atime, mtime } = changes;
+        match pin {
+            Some(pin) => {
+                // The x bits of a map's directory are not the pin's: they come with r and w.
+                let kept = if matches!(&*node, Node::Map(..)) { 0o7666 } else { 0o7777 };
+                let mode = mode.map(|mode| mode & kept);
+                self.change_pin(pin, Changes { mode, ..changes })?;
+            }
+            None if matches!(&*node, Node::New(..)) => {
+                let reason = "nothing was written: write a SPEC, or mkdir a map by the default one";
+                return Err(Error::new(libc::EINVAL, reason));
+            }
+            None if mode.or(uid).or(gid).is_some() => {
+                let reason = "a key has the mode and owner of its map: change the map's directory";
+                return Err(Error::new(libc::EPERM, reason));
+            }
+            None if atime.or(mtime).is_some() => {
+                // touch(1): the element that its open(2) promised. Keys keep no times.
+                if let Some(file) = self.promised(ino) {
+                    file.keep_promise()?;
+                }
+            }
+            // A size: writes replace the whole value in any case.
+            None => {}
+        }
+        self.getattr(ino)
+    }
+
+    fn change_pin(&self, pin: &Pin, changes: Changes) -> Result<()> {
+        let bpffs = &self.maps.bpffs;
+        if changes.uid.or(changes.gid).is_some() {
+            bpffs.chown(pin, changes.uid, changes.gid)?;
+        }
+        if let Some(mode) = changes.mode {
+            bpffs.chmod(pin, mode)?;
+        }
+        if changes.atime.or(changes.mtime).is_some() {
+            bpffs.set_times(pin, changes.atime, changes.mtime)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn pin_at(&self, dir: &Pin, name: &OsStr) -> Result<(Pin, PinKind)> {
+        self.maps.stat(&MapRef::Pin(dir.clone()))?;
+        let (pin, kind, _) = self.maps.bpffs.child(dir, name, |pin| self.known_kind(pin))?;
+        Ok((pin, kind))
+    }
+}
+
+/// Whether a map has an element that `rm` could delete.
+fn has_deletable(map: &Map) -> Result<bool> {
+    if !map.kind.deletable {
+        return Ok(false);
+    }
+    let mut batch = Batch::default();
+    Cursor::new(map, false).next(map, &mut batch)?;
+    Ok(batch.count > 0)
+}

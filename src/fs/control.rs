@@ -1,0 +1,88 @@
+//! The files of a map that are no elements: their names, who may open them, and opening.
+
+use super::attr::{file_mode, read_mode};
+use super::element::Access;
+use super::error::{Error, Result};
+use super::file::{OpenFile, Snapshot};
+use super::{Fs, info};
+use crate::node::{Control, MapRef};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+
+/// Every control: its name, and the access that BPF_OBJ_GET would need for the same.
+const CONTROLS: &[(Control, &str, Access)] = &[(Control::Info, ".info", READ)];
+
+const READ: Access = Access { read: true, write: false };
+
+impl Control {
+    fn row(self) -> Option<&'static (Self, &'static str, Access)> {
+        CONTROLS.iter().find(|(control, ..)| *control == self)
+    }
+
+    /// The control's file name.
+    pub fn name(self) -> &'static str {
+        self.row().map_or("", |(_, name, _)| name)
+    }
+
+    /// The control of that name.
+    pub fn named(name: &OsStr) -> Option<Self> {
+        let row = CONTROLS.iter().find(|(_, own, _)| own.as_bytes() == name.as_bytes());
+        row.map(|(control, ..)| *control)
+    }
+
+    /// The mode of the control's file, from the pin's.
+    pub fn mode(self, pin: u32) -> u32 {
+        match self.row().map(|(_, _, access)| *access) {
+            Some(Access { read: true, write: true }) => file_mode(pin),
+            Some(Access { read: false, write: true }) => pin & 0o222,
+            _ => read_mode(pin),
+        }
+    }
+}
+
+impl Fs {
+    /// Opens a control.
+    ///
+    /// # Errors
+    /// EACCES to write what can only be read, or the reverse; the control's own.
+    pub(super) fn open_control(
+        &self,
+        at: &MapRef,
+        control: Control,
+        access: Access,
+    ) -> Result<Arc<dyn OpenFile>> {
+        let allowed = control.row().map_or(READ, |(_, _, access)| *access);
+        if access.write && !allowed.write {
+            return Err(Error::new(libc::EACCES, format!("{} can only be read", control.name())));
+        }
+        if access.read && !allowed.read {
+            return Err(Error::new(
+                libc::EACCES,
+                format!("{} can only be written", control.name()),
+            ));
+        }
+        let (map, _) = self.maps.open(at)?;
+        match control {
+            Control::Info => Ok(Arc::new(Snapshot(info::render(&map, &self.maps.bpffs)))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_control_has_one_row() {
+        for (control, name, _) in CONTROLS {
+            assert_eq!(Control::named(OsStr::new(name)), Some(*control));
+            assert_eq!(control.name(), *name);
+        }
+    }
+
+    #[test]
+    fn reading_controls_never_show_w() {
+        assert_eq!(Control::Info.mode(0o666), 0o444);
+    }
+}

@@ -1,0 +1,266 @@
+//! An element as an open file: rendered once when it is opened, changed by each complete write.
+
+use super::caller::Caller;
+use super::error::{Error, Result};
+use super::file::{OpenFile, part};
+use super::maps::Maps;
+use super::view;
+use crate::map::{ANY, EXIST, Map, NOEXIST};
+use crate::node::{MapRef, View};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What an open(2) asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Access {
+    /// O_RDONLY or O_RDWR.
+    pub read: bool,
+    /// O_WRONLY or O_RDWR.
+    pub write: bool,
+}
+
+impl Access {
+    /// The access mode in the flags of open(2).
+    pub fn of(flags: i32) -> Self {
+        let mode = flags & libc::O_ACCMODE;
+        Self { read: mode != libc::O_WRONLY, write: mode != libc::O_RDONLY }
+    }
+}
+
+/// Which element, by whom.
+#[derive(Debug)]
+pub struct Element {
+    /// Where the map is opened.
+    pub maps: Arc<Maps>,
+    /// The map.
+    pub map: MapRef,
+    /// How it is shown.
+    pub view: View,
+    /// The key's bytes.
+    pub key: Arc<[u8]>,
+    /// The file's inode number.
+    pub ino: u64,
+    /// Who opened it.
+    pub opener: Caller,
+}
+
+/// An open element.
+#[derive(Debug)]
+pub struct ElementFile {
+    element: Element,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// What reads give; made anew after a write.
+    text: Option<Vec<u8>>,
+    /// BPF_ANY, BPF_NOEXIST or BPF_EXIST, as the open said.
+    flag: u64,
+    /// What was written of the present value, from `start` on.
+    written: Vec<u8>,
+    start: u64,
+    /// Whether `written` has taken effect.
+    applied: bool,
+    /// Opened with O_CREAT when there was no element, and nothing written since: closing makes
+    /// one of zeros, as touch(1) does.
+    promise: bool,
+}
+
+impl ElementFile {
+    /// Opens an element that exists.
+    ///
+    /// # Errors
+    /// ENOENT if it is gone; EPERM to write a frozen map.
+    pub fn open(element: Element, access: Access, creat: bool) -> Result<Self> {
+        let (map, _) = element.maps.open(&element.map)?;
+        let mut text = None;
+        if access.read {
+            let (mut value, mut rendered) = (Vec::new(), Vec::new());
+            if map.lookup(&element.key, &mut value)? {
+                view::render(&map, &element.view, &value, &mut rendered);
+            } else if !creat {
+                return Err(Error::new(libc::ENOENT, "the key is gone"));
+            }
+            text = Some(rendered);
+        }
+        if access.write && map.is_frozen() {
+            return Err(Error::new(libc::EPERM, "the map is frozen"));
+        }
+        let flag = if creat { ANY } else { EXIST };
+        let state = Mutex::new(State::new(text, flag, false));
+        Ok(Self { element, state })
+    }
+
+    /// Opens an element that does not exist yet, with the flags of open(2), O_CREAT among them.
+    pub fn create(element: Element, flags: i32) -> Self {
+        let flag = if flags & libc::O_EXCL != 0 { NOEXIST } else { ANY };
+        let state = Mutex::new(State::new(Some(Vec::new()), flag, true));
+        Self { element, state }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing under this lock panics; if it did, the state would still be whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the element is yet to be made.
+    pub fn is_promise(&self) -> bool {
+        self.lock().promise
+    }
+
+    /// Makes the promised element, all zeros, unless somebody else has made it by now.
+    ///
+    /// # Errors
+    /// ENOSPC, EPERM and the like from the map.
+    pub fn keep_promise(&self) -> Result<()> {
+        let mut state = self.lock();
+        if !std::mem::take(&mut state.promise) {
+            return Ok(());
+        }
+        let (map, _) = self.element.maps.open(&self.element.map)?;
+        match map.update(&self.element.key, &vec![0; map.value_len()], NOEXIST) {
+            Ok(()) => {}
+            Err(error) if error.errno == libc::EEXIST => {}
+            Err(error) => return Err(error.into()),
+        }
+        // What this open creates it may also write.
+        state.flag = ANY;
+        state.text = None;
+        Ok(())
+    }
+
+    /// Tries what was written so far as a value. False if more must come.
+    fn apply(&self, map: &Map, state: &mut State) -> Result<bool> {
+        let mut value = Vec::new();
+        if view::writes_whole(map, &self.element.view)
+            || !map.lookup(&self.element.key, &mut value)?
+        {
+            value.clear();
+            value.resize(map.value_len(), 0);
+        }
+        if !view::parse(map, &self.element.view, &state.written, &mut value)? {
+            return Ok(false);
+        }
+        map.update(&self.element.key, &value, state.flag)?;
+        Ok(true)
+    }
+}
+
+impl State {
+    fn new(text: Option<Vec<u8>>, flag: u64, promise: bool) -> Self {
+        Self { text, flag, written: Vec::new(), start: 0, applied: false, promise }
+    }
+
+    /// Adds what a write brings: to the text that it continues, or as the start of a new one.
+    fn stage(&mut self, view: &View, offset: u64, data: &[u8]) {
+        let end = self.start + self.written.len() as u64;
+        let ended = self.applied
+            && match view {
+                // A line was a whole value; one without its end may have been cut by the writer.
+                View::Raw => true,
+                _ => self.written.ends_with(b"\n"),
+            };
+        if self.written.is_empty() || offset != end || ended {
+            self.written.clear();
+            self.start = offset;
+        }
+        self.written.extend_from_slice(data);
+        self.applied = false;
+    }
+}
+
+/// Bytes of text that a value of `len` bytes may take: each member has a name, digits, spaces.
+fn text_limit(len: usize) -> usize {
+    len.saturating_mul(256).saturating_add(1 << 20)
+}
+
+impl OpenFile for ElementFile {
+    fn read(&self, offset: u64, size: usize, reply: &mut dyn FnMut(&[u8])) -> Result<()> {
+        let mut state = self.lock();
+        if state.text.is_none() {
+            let (map, _) = self.element.maps.open(&self.element.map)?;
+            let (mut value, mut text) = (Vec::new(), Vec::new());
+            if map.lookup(&self.element.key, &mut value)? {
+                view::render(&map, &self.element.view, &value, &mut text);
+            }
+            state.text = Some(text);
+        }
+        reply(part(state.text.as_deref().unwrap_or_default(), offset, size));
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> Result<usize> {
+        if data.is_empty() {
+            return Ok(0);
+        }
+        let (map, _) = self.element.maps.open(&self.element.map)?;
+        let mut state = self.lock();
+        // A per-CPU value's lines may come one by one: the first is complete in itself.
+        let lines = map.kind.per_cpu && state.applied && state.written.ends_with(b"\n");
+        if lines && offset == state.start + state.written.len() as u64 {
+            state.applied = false;
+        }
+        state.stage(&self.element.view, offset, data);
+        // Zeros are for who writes nothing at all.
+        state.promise = false;
+        let outcome = if state.written.len() > text_limit(map.value_len()) {
+            Err(Error::new(libc::EFBIG, "the text is longer than any value of this map"))
+        } else {
+            self.apply(&map, &mut state)
+        };
+        match outcome {
+            Ok(applied) => {
+                state.applied = applied;
+                if applied {
+                    state.text = None;
+                    if state.flag == NOEXIST {
+                        // Made by this open: what it goes on to write is meant for its own.
+                        state.flag = ANY;
+                    }
+                }
+                Ok(data.len())
+            }
+            Err(error) => {
+                state.written.clear();
+                Err(error)
+            }
+        }
+    }
+
+    fn flush(&self, caller: Caller) -> Result<()> {
+        let state = self.lock();
+        if !state.written.is_empty() && !state.applied {
+            return Err(Error::new(libc::EINVAL, "the text ends before the value is complete"));
+        }
+        let promise = state.promise;
+        drop(state);
+        // A shell closes a duplicate before it writes; only the last close creates.
+        if promise && caller.closes_last(self.element.ino, self.element.opener) {
+            self.keep_promise()?;
+        }
+        Ok(())
+    }
+
+    fn release(&self) -> Result<()> {
+        self.keep_promise()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_continue_or_begin() {
+        let mut state = State::new(None, ANY, false);
+        state.stage(&View::Text, 0, b"1");
+        state.applied = true;
+        state.stage(&View::Text, 1, b"2\n");
+        assert_eq!(state.written, b"12\n", "a number cut by the writer goes on");
+        state.applied = true;
+        state.stage(&View::Text, 3, b"7\n");
+        assert_eq!(state.written, b"7\n", "a line after a whole line is a new value");
+        state.stage(&View::Text, 99, b"8");
+        assert_eq!(state.written, b"8", "another offset is a new value");
+    }
+}

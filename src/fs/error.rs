@@ -1,0 +1,104 @@
+//! Why an operation was refused: the errno that the caller gets, and the reason in words.
+
+use crate::codec::{TextError, TextErrorKind};
+use crate::sys;
+use std::borrow::Cow;
+use std::io;
+
+/// A refused operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    /// What the caller gets.
+    pub errno: i32,
+    /// What `/.errors` says.
+    pub reason: Cow<'static, str>,
+}
+
+/// What an operation gives.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// An error with its reason.
+    pub fn new(errno: i32, reason: impl Into<Cow<'static, str>>) -> Self {
+        Self { errno, reason: reason.into() }
+    }
+
+    /// The same error, with what was tried before the reason.
+    #[must_use]
+    pub fn context(self, what: &str) -> Self {
+        Self { reason: format!("{what}: {}", self.reason).into(), ..self }
+    }
+}
+
+impl From<sys::Error> for Error {
+    fn from(error: sys::Error) -> Self {
+        let reason = match (error.call, error.errno) {
+            ("BPF_MAP_UPDATE_ELEM", libc::ENOSPC) => "the map is full".into(),
+            ("BPF_MAP_UPDATE_ELEM", libc::EEXIST) => "the key exists already".into(),
+            ("BPF_MAP_UPDATE_ELEM" | "BPF_MAP_DELETE_ELEM", libc::ENOENT) => {
+                "the key is gone".into()
+            }
+            ("BPF_MAP_UPDATE_ELEM" | "BPF_MAP_DELETE_ELEM", libc::EPERM) => {
+                "the map is frozen, or its elements cannot be deleted".into()
+            }
+            _ => error.to_string().into(),
+        };
+        Self { errno: error.errno, reason }
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        let errno = error.raw_os_error().unwrap_or(libc::EIO);
+        Self::new(errno, sys::describe(&error))
+    }
+}
+
+impl From<TextError> for Error {
+    fn from(error: TextError) -> Self {
+        let errno = match error.kind {
+            TextErrorKind::Range => libc::ERANGE,
+            TextErrorKind::Incomplete | TextErrorKind::Invalid => libc::EINVAL,
+        };
+        Self::new(errno, error.reason)
+    }
+}
+
+/// The name of an errno, as in errno(3).
+pub fn errno_name(errno: i32) -> Cow<'static, str> {
+    let name = match errno {
+        libc::EPERM => "EPERM",
+        libc::ENOENT => "ENOENT",
+        libc::EINTR => "EINTR",
+        libc::EIO => "EIO",
+        libc::E2BIG => "E2BIG",
+        libc::EBADF => "EBADF",
+        libc::EAGAIN => "EAGAIN",
+        libc::ENOMEM => "ENOMEM",
+        libc::EACCES => "EACCES",
+        libc::EFAULT => "EFAULT",
+        libc::EBUSY => "EBUSY",
+        libc::EEXIST => "EEXIST",
+        libc::EXDEV => "EXDEV",
+        libc::ENODEV => "ENODEV",
+        libc::ENOTDIR => "ENOTDIR",
+        libc::EISDIR => "EISDIR",
+        libc::EINVAL => "EINVAL",
+        libc::ENFILE => "ENFILE",
+        libc::EMFILE => "EMFILE",
+        libc::EFBIG => "EFBIG",
+        libc::ENOSPC => "ENOSPC",
+        libc::EROFS => "EROFS",
+        libc::ERANGE => "ERANGE",
+        libc::ENAMETOOLONG => "ENAMETOOLONG",
+        libc::ENOSYS => "ENOSYS",
+        libc::ENOTEMPTY => "ENOTEMPTY",
+        libc::ELOOP => "ELOOP",
+        libc::ENOTSOCK => "ENOTSOCK",
+        libc::EOPNOTSUPP => "EOPNOTSUPP",
+        libc::EOVERFLOW => "EOVERFLOW",
+        libc::ESTALE => "ESTALE",
+        other => return other.to_string().into(),
+    };
+    name.into()
+}

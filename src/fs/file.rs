@@ -1,0 +1,217 @@
+//! Open files: what each kind answers, and opening, reading, writing and closing by handle.
+
+use super::caller::Caller;
+use super::element::{Access, Element, ElementFile};
+use super::error::{Error, Result};
+use super::lookup::Found;
+use super::{Fs, object, view};
+use crate::node::{MapRef, Node, View};
+use std::ffi::OsStr;
+use std::fmt::Debug;
+use std::sync::{Arc, PoisonError, Weak};
+use std::time::Duration;
+
+/// An open file.
+pub trait OpenFile: Debug + Send + Sync {
+    /// Up to `size` bytes from `offset`; none at the end. Never waits.
+    ///
+    /// # Errors
+    /// EAGAIN if a stream has nothing yet: [`OpenFile::wait`] tells when to ask again.
+    fn read(&self, offset: u64, size: usize, reply: &mut dyn FnMut(&[u8])) -> Result<()>;
+
+    /// Waits at most this long until a read has something to give, its end included. True if so.
+    /// Only streams wait; they must not hold a lock meanwhile that a read or write needs.
+    fn wait(&self, _timeout: Duration) -> bool {
+        true
+    }
+
+    /// Takes bytes; gives how many were taken.
+    ///
+    /// # Errors
+    /// EINVAL, ERANGE for text that is no value; those of the map.
+    fn write(&self, _offset: u64, _data: &[u8]) -> Result<usize> {
+        Err(Error::new(libc::EOPNOTSUPP, "this file cannot be written"))
+    }
+
+    /// One descriptor of the file was closed; others may be open still.
+    ///
+    /// # Errors
+    /// EINVAL if what was written is not complete.
+    fn flush(&self, _caller: Caller) -> Result<()> {
+        Ok(())
+    }
+
+    /// The last descriptor was closed.
+    ///
+    /// # Errors
+    /// Nobody is left to get one, but `/.errors`.
+    fn release(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Text that was rendered when the file was opened.
+#[derive(Debug)]
+pub struct Snapshot(pub Vec<u8>);
+
+impl OpenFile for Snapshot {
+    fn read(&self, offset: u64, size: usize, reply: &mut dyn FnMut(&[u8])) -> Result<()> {
+        reply(part(&self.0, offset, size));
+        Ok(())
+    }
+}
+
+/// The bytes of `text` that a read asks for.
+pub fn part(text: &[u8], offset: u64, size: usize) -> &[u8] {
+    let start = usize::try_from(offset).unwrap_or(usize::MAX).min(text.len());
+    let end = start.saturating_add(size).min(text.len());
+    &text[start..end]
+}
+
+/// A freshly opened file.
+#[derive(Debug, Clone, Copy)]
+pub struct Opened {
+    /// The handle for further calls.
+    pub handle: u64,
+    /// Whether closing matters: what is only read needs no flush.
+    pub flush: bool,
+}
+
+impl Fs {
+    /// Opens a file that exists, with the flags of open(2).
+    ///
+    /// # Errors
+    /// ENOENT if it is gone by now; EPERM to write a frozen map; EOPNOTSUPP.
+    pub fn open(&self, ino: u64, flags: i32, caller: Caller) -> Result<Opened> {
+        let access = Access::of(flags);
+        let node = self.node(ino)?;
+        let file: Arc<dyn OpenFile> = match &*node {
+            Node::Element(_, View::Sum, _) if access.write => {
+                return Err(Error::new(libc::EACCES, "a sum can only be read"));
+            }
+            Node::Element(map, view, key) => {
+                let creat = access.write.then(|| caller.opens_with_creat()).flatten();
+                // Unknown only to a caller that /proc does not show: most who truncate create.
+                let creat = creat.unwrap_or(flags & (libc::O_TRUNC | libc::O_APPEND) != 0);
+                let element = self.element_at(map, view, key, ino, caller);
+                Arc::new(ElementFile::open(element, access, creat)?)
+            }
+            Node::Control(map, control) => self.open_control(map, *control, access)?,
+            Node::New(..) => return Err(Error::new(libc::ENOENT, "not a map yet")),
+            _ if access.write => {
+                return Err(Error::new(libc::EACCES, "this file cannot be written"));
+            }
+            Node::Errors => Arc::new(Snapshot(self.refusals.render())),
+            Node::Help(dir) => Arc::new(Snapshot(self.help(dir)?)),
+            Node::Object(pin, kind) => object::open(&self.maps.bpffs, pin, *kind)?,
+            Node::Dir(_) | Node::Symlink(_) | Node::Map(..) => {
+                return Err(Error::new(libc::EISDIR, "not a file"));
+            }
+        };
+        Ok(Opened { handle: self.files.add(file), flush: access.write })
+    }
+
+    /// Creates an element's file and opens it: the element comes with the first complete write.
+    ///
+    /// # Errors
+    /// EINVAL for a name that is no key; EPERM in a frozen map; EOPNOTSUPP elsewhere.
+    pub fn create(
+        &self,
+        parent: u64,
+        name: &OsStr,
+        flags: i32,
+        caller: Caller,
+    ) -> Result<(Found, Opened)> {
+        let dir = self.node(parent)?;
+        let Node::Map(at, view) = &*dir else {
+            return self.create_spec(parent, name, caller);
+        };
+        view::check_new(view)?;
+        let (map, stat) = self.maps.open(at)?;
+        let key: Arc<[u8]> = self.new_key(&map, view, name)?.into();
+        if map.is_frozen() {
+            return Err(Error::new(libc::EPERM, "the map is frozen"));
+        }
+        let attr = self.element_attr(&map, stat, 0);
+        let ino = self.nodes.intern(Node::Element(at.clone(), view.clone(), Arc::clone(&key)));
+        let element = self.element_at(at, view, &key, ino, caller);
+        let file = Arc::new(ElementFile::create(element, flags));
+        self.promised
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(ino, Arc::downgrade(&file));
+        self.refusals.created(caller.pid, &self.path(parent, Some(name)));
+        let opened = Opened { handle: self.files.add(file), flush: true };
+        Ok((Found { ino, attr: super::Attr { ino, ..attr } }, opened))
+    }
+
+    /// An open file, to read from or to wait for.
+    ///
+    /// # Errors
+    /// EBADF for an unknown handle.
+    pub fn file(&self, handle: u64) -> Result<Arc<dyn OpenFile>> {
+        self.files.get(handle)
+    }
+
+    /// Writes to an open file.
+    ///
+    /// # Errors
+    /// The file's own; EBADF for an unknown handle.
+    pub fn write(&self, handle: u64, offset: u64, data: &[u8]) -> Result<usize> {
+        self.files.get(handle)?.write(offset, data)
+    }
+
+    /// One descriptor of an open file was closed.
+    ///
+    /// # Errors
+    /// The file's own: what `close` returns.
+    pub fn flush(&self, handle: u64, caller: Caller) -> Result<()> {
+        self.files.get(handle)?.flush(caller)
+    }
+
+    /// The last descriptor of an open file was closed.
+    ///
+    /// # Errors
+    /// The file's own, for `/.errors`.
+    pub fn release(&self, ino: u64, handle: u64) -> Result<()> {
+        let Some(file) = self.files.remove(handle) else { return Ok(()) };
+        let outcome = file.release();
+        drop(file);
+        let mut promised = self.promised.lock().unwrap_or_else(PoisonError::into_inner);
+        if promised.get(&ino).is_some_and(|file| file.strong_count() == 0) {
+            promised.remove(&ino);
+        }
+        outcome
+    }
+
+    /// The open file that has promised the element with this inode number.
+    pub(super) fn promised(&self, ino: u64) -> Option<Arc<ElementFile>> {
+        let promised = self.promised.lock().unwrap_or_else(PoisonError::into_inner);
+        promised.get(&ino).and_then(Weak::upgrade).filter(|file| file.is_promise())
+    }
+
+    fn element_at(
+        &self,
+        map: &MapRef,
+        view: &View,
+        key: &Arc<[u8]>,
+        ino: u64,
+        opener: Caller,
+    ) -> Element {
+        let maps = Arc::clone(&self.maps);
+        Element { maps, map: map.clone(), view: view.clone(), key: Arc::clone(key), ino, opener }
+    }
+
+    /// The key that a name not yet there stands for.
+    fn new_key(&self, map: &crate::map::Map, view: &View, name: &OsStr) -> Result<Vec<u8>> {
+        let key = view::parse_name(map, view, name)?;
+        let index = key.first_chunk::<4>().map(|index| u32::from_ne_bytes(*index));
+        match index {
+            Some(index) if map.kind.is_array() && index >= map.info.max_entries => {
+                let last = map.info.max_entries.saturating_sub(1);
+                Err(Error::new(libc::EINVAL, format!("index {index} is past the last one, {last}")))
+            }
+            _ => Ok(key),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Open maps, kept for a moment: a burst of operations on one map opens it once.
+//!
+//! Whoever uses a map asks here each time and lets go at the end, so that a map which another
+//! program unpins is freed by the kernel within a second of its last use here.
+
+use super::error::{Error, Result};
+use crate::bpffs::{Bpffs, Stat};
+use crate::map::Map;
+use crate::node::MapRef;
+use crate::sys::object::{self, ObjectKind};
+use std::collections::HashMap;
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+/// A map that was not used for this long is closed.
+const IDLE: Duration = Duration::from_millis(400);
+/// How often that is looked at.
+const SWEEP: Duration = Duration::from_millis(200);
+
+#[derive(Debug)]
+struct Kept {
+    map: Arc<Map>,
+    last_use: Instant,
+}
+
+/// The maps in use.
+#[derive(Debug)]
+pub struct Maps {
+    /// The bpffs that the pins are in.
+    pub bpffs: Bpffs,
+    open: Mutex<HashMap<MapRef, Kept>>,
+    started: SystemTime,
+}
+
+impl Maps {
+    /// Keeps maps of `bpffs`, and closes them from a thread of its own.
+    ///
+    /// # Errors
+    /// EAGAIN if no thread can be started.
+    pub fn new(bpffs: Bpffs) -> std::io::Result<Arc<Self>> {
+        let maps = Arc::new(Self { bpffs, open: Mutex::default(), started: SystemTime::now() });
+        let weak = Arc::downgrade(&maps);
+        thread::Builder::new().name("close-idle".into()).spawn(move || close_idle(&weak))?;
+        Ok(maps)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<MapRef, Kept>> {
+        // The table is whole even if a holder of the lock panicked.
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The map and its pin's attributes, as they are now.
+    ///
+    /// # Errors
+    /// ENOENT if the pin was removed or replaced; the kernel's errno if the map cannot be opened.
+    pub fn open(&self, at: &MapRef) -> Result<(Arc<Map>, Stat)> {
+        let stat = self.stat(at)?;
+        if let Some(kept) = self.lock().get_mut(at) {
+            kept.last_use = Instant::now();
+            return Ok((Arc::clone(&kept.map), stat));
+        }
+        let fd = match at {
+            MapRef::Pin(pin) => self.bpffs.open(pin)?,
+            MapRef::Id(id) => object::map_by_id(*id)?,
+        };
+        if object::object_kind(fd.as_fd()) != ObjectKind::Map {
+            return Err(Error::new(libc::ENOENT, "the pin is no longer a map"));
+        }
+        let map = Arc::new(Map::open(fd)?);
+        let kept = Kept { map: Arc::clone(&map), last_use: Instant::now() };
+        self.lock().insert(at.clone(), kept);
+        Ok((map, stat))
+    }
+
+    /// Owner, mode and times of a map: its pin's, or for one reached by id the mount owner's.
+    ///
+    /// # Errors
+    /// ENOENT if the pin was removed or replaced.
+    pub fn stat(&self, at: &MapRef) -> Result<Stat> {
+        match at {
+            MapRef::Pin(pin) => self.bpffs.stat(pin).map_err(|error| match error.raw_os_error() {
+                Some(libc::ENOENT) => Error::new(libc::ENOENT, "the map is no longer pinned here"),
+                _ => error.into(),
+            }),
+            MapRef::Id(_) => Ok(Stat {
+                mode: 0o600,
+                uid: crate::sys::os::effective_uid(),
+                gid: 0,
+                nlink: 1,
+                atime: self.started,
+                mtime: self.started,
+                ctime: self.started,
+            }),
+        }
+    }
+
+    /// Lets go of a map at once, since it was unpinned here.
+    pub fn close(&self, at: &MapRef) {
+        self.lock().remove(at);
+    }
+}
+
+fn close_idle(maps: &Weak<Maps>) {
+    loop {
+        thread::sleep(SWEEP);
+        let Some(maps) = maps.upgrade() else { return };
+        let idle: Vec<Kept> = {
+            let mut open = maps.lock();
+            open.extract_if(|_, kept| kept.last_use.elapsed() > IDLE)
+                .map(|(_, kept)| kept)
+                .collect()
+        };
+        // Closed without the lock: the kernel may take its time to free a map.
+        drop(idle);
+    }
+}

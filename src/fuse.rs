@@ -1,0 +1,431 @@
+//! FUSE requests to operations and back: decoding and replying, no policy.
+
+mod wait;
+
+use crate::fs::change::Changes;
+use crate::fs::{Attr, Caller, Error, FileKind, Fs};
+use fuser::{
+    BsdFileFlags, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation,
+    INodeNo, InitFlags, KernelConfig, LockOwner, OpenFlags, PollEvents, PollFlags, PollNotifier,
+    RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry,
+    ReplyOpen, ReplyPoll, ReplyStatfs, ReplyWrite, Request, TimeOrNow, WriteFlags,
+};
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+/// Names and attributes are asked for anew each time: other programs change maps at any moment.
+const FRESH: Duration = Duration::ZERO;
+
+/// Bytes in a write request at most.
+const WRITE_MAX: u32 = 1 << 20;
+
+/// The file system as fuser calls it.
+#[derive(Debug)]
+pub struct Fuse(pub Fs);
+
+impl Fuse {
+    /// Remembers why an operation failed, and gives the errno to reply with.
+    fn refuse(
+        &self,
+        operation: &'static str,
+        req: &Request,
+        ino: INodeNo,
+        name: Option<&OsStr>,
+        error: &Error,
+    ) -> Errno {
+        let path = self.0.path(ino.0, name);
+        self.0.refusals.record(operation, req.pid(), req.uid(), path, error);
+        Errno::from_i32(error.errno)
+    }
+}
+
+fn caller(req: &Request) -> Caller {
+    Caller { pid: req.pid(), uid: req.uid(), gid: req.gid() }
+}
+
+fn file_type(kind: FileKind) -> FileType {
+    match kind {
+        FileKind::Dir => FileType::Directory,
+        FileKind::File => FileType::RegularFile,
+        FileKind::Symlink => FileType::Symlink,
+    }
+}
+
+fn file_attr(attr: &Attr) -> FileAttr {
+    let stat = attr.stat;
+    FileAttr {
+        ino: INodeNo(attr.ino),
+        size: attr.size,
+        blocks: attr.size.div_ceil(512),
+        atime: stat.atime,
+        mtime: stat.mtime,
+        ctime: stat.ctime,
+        crtime: stat.ctime,
+        kind: file_type(attr.kind),
+        // 12 bits.
+        perm: (stat.mode & 0o7777) as u16,
+        nlink: stat.nlink,
+        uid: stat.uid,
+        gid: stat.gid,
+        rdev: 0,
+        blksize: 4096,
+        flags: 0,
+    }
+}
+
+/// DIRECT_IO: what is read is what was rendered at open, whatever size a stat saw before.
+fn open_flags(flush: bool) -> FopenFlags {
+    if flush {
+        FopenFlags::FOPEN_DIRECT_IO
+    } else {
+        FopenFlags::FOPEN_DIRECT_IO | FopenFlags::FOPEN_NOFLUSH
+    }
+}
+
+fn time(time: Option<TimeOrNow>) -> Option<SystemTime> {
+    time.map(|time| match time {
+        TimeOrNow::SpecificTime(time) => time,
+        TimeOrNow::Now => SystemTime::now(),
+    })
+}
+
+impl Filesystem for Fuse {
+    fn init(&mut self, _req: &Request, config: &mut KernelConfig) -> io::Result<()> {
+        // Each helps where the kernel has it, and is not needed where it has not.
+        for flag in [
+            InitFlags::FUSE_ATOMIC_O_TRUNC,
+            InitFlags::FUSE_PARALLEL_DIROPS,
+            InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP,
+        ] {
+            if config.add_capabilities(flag).is_err() {
+                log::debug!("the kernel has no {flag:?}");
+            }
+        }
+        if let Err(nearest) = config.set_max_write(WRITE_MAX) {
+            log::debug!("writes come in pieces of {nearest} bytes");
+        }
+        Ok(())
+    }
+
+    fn lookup(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        match self.0.lookup(parent.0, name) {
+            Ok(found) => reply.entry(&FRESH, &file_attr(&found.attr), Generation(0)),
+            Err(error) => reply.error(self.refuse("lookup", req, parent, Some(name), &error)),
+        }
+    }
+
+    fn forget(&self, _req: &Request, ino: INodeNo, nlookup: u64) {
+        self.0.forget(ino.0, nlookup);
+    }
+
+    fn getattr(&self, req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
+        match self.0.getattr(ino.0) {
+            Ok(attr) => reply.attr(&FRESH, &file_attr(&attr)),
+            Err(error) => reply.error(self.refuse("stat", req, ino, None, &error)),
+        }
+    }
+
+    fn setattr(
+        &self,
+        req: &Request,
+        ino: INodeNo,
+        mode: Option<u32>,
+        uid: Option<u32>,
+        gid: Option<u32>,
+        _size: Option<u64>,
+        atime: Option<TimeOrNow>,
+        mtime: Option<TimeOrNow>,
+        _ctime: Option<SystemTime>,
+        _fh: Option<FileHandle>,
+        _crtime: Option<SystemTime>,
+        _chgtime: Option<SystemTime>,
+        _bkuptime: Option<SystemTime>,
+        _flags: Option<BsdFileFlags>,
+        reply: ReplyAttr,
+    ) {
+        let changes = Changes { mode, uid, gid, atime: time(atime), mtime: time(mtime) };
+        match self.0.setattr(ino.0, changes) {
+            Ok(attr) => reply.attr(&FRESH, &file_attr(&attr)),
+            Err(error) => reply.error(self.refuse("setattr", req, ino, None, &error)),
+        }
+    }
+
+    fn readlink(&self, req: &Request, ino: INodeNo, reply: ReplyData) {
+        match self.0.readlink(ino.0) {
+            Ok(target) => reply.data(target.as_os_str().as_bytes()),
+            Err(error) => reply.error(self.refuse("readlink", req, ino, None, &error)),
+        }
+    }
+
+    fn mknod(
+        &self,
+        req: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        _mode: u32,
+        _umask: u32,
+        _rdev: u32,
+        reply: ReplyEntry,
+    ) {
+        let error = Error::new(libc::EPERM, "there are no special files here");
+        reply.error(self.refuse("mknod", req, parent, Some(name), &error));
+    }
+
+    fn mkdir(
+        &self,
+        req: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        _mode: u32,
+        _umask: u32,
+        reply: ReplyEntry,
+    ) {
+        match self.0.mkdir(parent.0, name, caller(req)) {
+            Ok(found) => reply.entry(&FRESH, &file_attr(&found.attr), Generation(0)),
+            Err(error) => reply.error(self.refuse("mkdir", req, parent, Some(name), &error)),
+        }
+    }
+
+    fn unlink(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        match self.0.unlink(parent.0, name) {
+            Ok(()) => reply.ok(),
+            Err(error) => reply.error(self.refuse("unlink", req, parent, Some(name), &error)),
+        }
+    }
+
+    fn rmdir(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        match self.0.rmdir(parent.0, name) {
+            Ok(()) => reply.ok(),
+            Err(error) => reply.error(self.refuse("rmdir", req, parent, Some(name), &error)),
+        }
+    }
+
+    fn symlink(
+        &self,
+        req: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        target: &Path,
+        reply: ReplyEntry,
+    ) {
+        match self.0.symlink(parent.0, name, target, caller(req)) {
+            Ok(found) => reply.entry(&FRESH, &file_attr(&found.attr), Generation(0)),
+            Err(error) => reply.error(self.refuse("symlink", req, parent, Some(name), &error)),
+        }
+    }
+
+    fn rename(
+        &self,
+        req: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        newparent: INodeNo,
+        newname: &OsStr,
+        flags: RenameFlags,
+        reply: ReplyEmpty,
+    ) {
+        match self.0.rename((parent.0, name), (newparent.0, newname), flags.bits()) {
+            Ok(()) => reply.ok(),
+            Err(error) => reply.error(self.refuse("rename", req, parent, Some(name), &error)),
+        }
+    }
+
+    fn link(
+        &self,
+        req: &Request,
+        _ino: INodeNo,
+        newparent: INodeNo,
+        newname: &OsStr,
+        reply: ReplyEntry,
+    ) {
+        let error = Error::new(libc::EPERM, "there are no hard links here");
+        reply.error(self.refuse("link", req, newparent, Some(newname), &error));
+    }
+
+    fn open(&self, req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        match self.0.open(ino.0, flags.0, caller(req)) {
+            Ok(opened) => reply.opened(FileHandle(opened.handle), open_flags(opened.flush)),
+            Err(error) => reply.error(self.refuse("open", req, ino, None, &error)),
+        }
+    }
+
+    fn create(
+        &self,
+        req: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        _mode: u32,
+        _umask: u32,
+        flags: i32,
+        reply: ReplyCreate,
+    ) {
+        match self.0.create(parent.0, name, flags, caller(req)) {
+            Ok((found, opened)) => reply.created(
+                &FRESH,
+                &file_attr(&found.attr),
+                Generation(0),
+                FileHandle(opened.handle),
+                open_flags(opened.flush),
+            ),
+            Err(error) => reply.error(self.refuse("create", req, parent, Some(name), &error)),
+        }
+    }
+
+    fn read(
+        &self,
+        req: &Request,
+        ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        size: u32,
+        flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        let file = match self.0.file(fh.0) {
+            Ok(file) => file,
+            Err(error) => return reply.error(self.refuse("read", req, ino, None, &error)),
+        };
+        let mut reply = Some(reply);
+        let outcome = wait::read(&*file, offset, size, &mut reply);
+        let (Err(error), Some(reply)) = (outcome, reply) else { return };
+        if error.errno != libc::EAGAIN {
+            reply.error(self.refuse("read", req, ino, None, &error));
+        } else if flags.0 & libc::O_NONBLOCK != 0 {
+            reply.error(Errno::EAGAIN);
+        } else {
+            wait::read_later(file, offset, size, reply);
+        }
+    }
+
+    fn poll(
+        &self,
+        req: &Request,
+        ino: INodeNo,
+        fh: FileHandle,
+        notifier: PollNotifier,
+        events: PollEvents,
+        flags: PollFlags,
+        reply: ReplyPoll,
+    ) {
+        match self.0.file(fh.0) {
+            Ok(file) => {
+                let notifier =
+                    flags.contains(PollFlags::FUSE_POLL_SCHEDULE_NOTIFY).then_some(notifier);
+                reply.poll(wait::poll(&file, events, notifier));
+            }
+            Err(error) => reply.error(self.refuse("poll", req, ino, None, &error)),
+        }
+    }
+
+    fn write(
+        &self,
+        req: &Request,
+        ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        data: &[u8],
+        _write_flags: WriteFlags,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        match self.0.write(fh.0, offset, data) {
+            // No more than one request's data.
+            Ok(taken) => reply.written(taken as u32),
+            Err(error) => reply.error(self.refuse("write", req, ino, None, &error)),
+        }
+    }
+
+    fn flush(
+        &self,
+        req: &Request,
+        ino: INodeNo,
+        fh: FileHandle,
+        _lock_owner: LockOwner,
+        reply: ReplyEmpty,
+    ) {
+        match self.0.flush(fh.0, caller(req)) {
+            Ok(()) => reply.ok(),
+            Err(error) => reply.error(self.refuse("close", req, ino, None, &error)),
+        }
+    }
+
+    fn release(
+        &self,
+        req: &Request,
+        ino: INodeNo,
+        fh: FileHandle,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        _flush: bool,
+        reply: ReplyEmpty,
+    ) {
+        if let Err(error) = self.0.release(ino.0, fh.0) {
+            // Nobody hears it any more, but /.errors has it.
+            self.refuse("close", req, ino, None, &error);
+        }
+        reply.ok();
+    }
+
+    fn fsync(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _datasync: bool,
+        reply: ReplyEmpty,
+    ) {
+        // A write has taken effect when it returns.
+        reply.ok();
+    }
+
+    fn opendir(&self, req: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        match self.0.opendir(ino.0) {
+            Ok(handle) => reply.opened(FileHandle(handle), FopenFlags::empty()),
+            Err(error) => reply.error(self.refuse("opendir", req, ino, None, &error)),
+        }
+    }
+
+    fn readdir(
+        &self,
+        req: &Request,
+        ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectory,
+    ) {
+        let mut listed = false;
+        let outcome = self.0.readdir(fh.0, offset, &mut |entry| {
+            let kind = file_type(entry.kind);
+            let full = reply.add(INodeNo(entry.ino), entry.next, kind, entry.name);
+            listed |= !full;
+            full
+        });
+        match outcome {
+            // What was listed is good; the next read meets the error again.
+            Err(error) if !listed => reply.error(self.refuse("readdir", req, ino, None, &error)),
+            _ => reply.ok(),
+        }
+    }
+
+    fn releasedir(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        _flags: OpenFlags,
+        reply: ReplyEmpty,
+    ) {
+        self.0.releasedir(fh.0);
+        reply.ok();
+    }
+
+    fn statfs(&self, _req: &Request, _ino: INodeNo, reply: ReplyStatfs) {
+        // Like bpffs: nothing is stored here, and names have a limit.
+        reply.statfs(0, 0, 0, 0, 0, 4096, self.0.name_max(), 4096);
+    }
+}

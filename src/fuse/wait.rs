@@ -1,0 +1,80 @@
+//! Reads that wait, for streams, beside the threads that answer requests.
+//!
+//! fuser answers FUSE_INTERRUPT with ENOSYS, so a signal reaches a waiting reader only with a
+//! reply: one comes at the latest after [`PATIENCE`], EINTR, upon which callers ask again.
+
+use crate::fs::Result;
+use crate::fs::file::OpenFile;
+use fuser::{Errno, PollEvents, PollNotifier, ReplyData};
+use std::sync::{Arc, Weak};
+use std::thread;
+use std::time::Duration;
+
+/// How long a read waits before it gives a signal its chance.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// Reads and, if there is something to give, replies.
+pub(super) fn read(
+    file: &dyn OpenFile,
+    offset: u64,
+    size: u32,
+    reply: &mut Option<ReplyData>,
+) -> Result<()> {
+    file.read(offset, size as usize, &mut |data| {
+        if let Some(reply) = reply.take() {
+            reply.data(data);
+        }
+    })
+}
+
+/// Replies when there is something to read, or with EINTR after [`PATIENCE`].
+pub(super) fn read_later(file: Arc<dyn OpenFile>, offset: u64, size: u32, reply: ReplyData) {
+    let mut reply = Some(reply);
+    let wait = move || {
+        file.wait(PATIENCE);
+        let outcome = read(&*file, offset, size, &mut reply);
+        if let (Err(error), Some(reply)) = (outcome, reply) {
+            let errno = if error.errno == libc::EAGAIN { libc::EINTR } else { error.errno };
+            reply.error(Errno::from_i32(errno));
+        }
+    };
+    // Without a thread the reply is dropped, and fuser answers EIO.
+    if let Err(error) = thread::Builder::new().name("wait".into()).spawn(wait) {
+        log::error!("a reader cannot wait: {error}");
+    }
+}
+
+/// What a file is ready for. With `notifier`, the kernel is told once there is more.
+pub(super) fn poll(
+    file: &Arc<dyn OpenFile>,
+    events: PollEvents,
+    notifier: Option<PollNotifier>,
+) -> PollEvents {
+    let ready = if file.wait(Duration::ZERO) {
+        PollEvents::POLLIN | PollEvents::POLLRDNORM
+    } else {
+        PollEvents::empty()
+    };
+    if ready.is_empty()
+        && let Some(notifier) = notifier
+    {
+        let file = Arc::downgrade(file);
+        let notify = move || notify_when_ready(&file, notifier);
+        if let Err(error) = thread::Builder::new().name("poll".into()).spawn(notify) {
+            log::error!("a poll cannot wait: {error}");
+        }
+    }
+    (ready | PollEvents::POLLOUT | PollEvents::POLLWRNORM) & events
+}
+
+fn notify_when_ready(file: &Weak<dyn OpenFile>, notifier: PollNotifier) {
+    // Until it is closed: then nobody polls it any more.
+    while let Some(open) = file.upgrade() {
+        if open.wait(PATIENCE) {
+            break;
+        }
+    }
+    if let Err(error) = notifier.notify() {
+        log::debug!("poll: {error}");
+    }
+}

@@ -1,0 +1,218 @@
+//! From the command line to an answering mount, and its clean end.
+
+mod checks;
+
+use crate::bpffs::Bpffs;
+use crate::cli::Config;
+use crate::fs::Fs;
+use crate::fuse::Fuse;
+use crate::spec::Spec;
+use crate::sys::describe;
+use crate::sys::object::silence_libbpf;
+use crate::sys::os::{self, Fork};
+use fuser::{MountOption, Session, SessionACL};
+use log::LevelFilter;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+
+/// Why there is no mount: a sentence that names the remedy.
+#[derive(Debug)]
+pub struct Error(String);
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Mounts, and serves until the mount ends. In the background, returns when the mount answers.
+///
+/// # Errors
+/// Whatever keeps the mount from answering.
+pub fn run(config: &Config) -> Result<(), Error> {
+    start_log(config)?;
+    silence_libbpf();
+    let default_map = Spec::parse(config.default_map.as_bytes())
+        .map_err(|error| Error(format!("--default-map: {error}")))?;
+    checks::mountpoint(&config.mountpoint)?;
+    checks::privileges()?;
+    checks::bpffs(&config.bpffs, config.mount_bpffs)?;
+    checks::apart(&config.bpffs, &config.mountpoint)?;
+    if config.foreground {
+        return serve(config, default_map, || Ok(()));
+    }
+    match os::fork_daemon().map_err(|error| Error(error.to_string()))? {
+        Fork::Parent(report) => wait_for_daemon(report),
+        Fork::Child(report) => {
+            let mut report = Some(report);
+            // The parent reads to the end: each report is the only one. It may have been killed,
+            // which changes nothing here.
+            let mut tell =
+                |text: &str| report.take().map(|mut pipe| pipe.write_all(text.as_bytes()));
+            let outcome = serve(config, default_map, || {
+                go_to_background(config)?;
+                tell("mounted");
+                Ok(())
+            });
+            if let Err(error) = &outcome {
+                log::error!("{error}");
+                tell(&error.0);
+            }
+            // The parent has said it, if anything was to be said.
+            std::process::exit(i32::from(outcome.is_err()));
+        }
+    }
+}
+
+fn wait_for_daemon(mut report: File) -> Result<(), Error> {
+    let mut text = String::new();
+    match report.read_to_string(&mut text) {
+        Ok(_) if text == "mounted" => Ok(()),
+        Ok(_) if !text.is_empty() => Err(Error(text)),
+        _ => Err(Error(
+            "the daemon ended before the mount answered; --foreground -vv tells more".into(),
+        )),
+    }
+}
+
+fn start_log(config: &Config) -> Result<(), Error> {
+    let level = match config.verbose {
+        0 => LevelFilter::Warn,
+        1 => LevelFilter::Info,
+        2 => LevelFilter::Debug,
+        _ => LevelFilter::Trace,
+    };
+    let mut builder = env_logger::Builder::new();
+    // fuser warns of each request that is deliberately not implemented.
+    builder.filter_level(level).filter_module("fuser", level.min(LevelFilter::Error));
+    builder.parse_default_env();
+    if let Some(path) = &config.log_file {
+        let file = OpenOptions::new().create(true).append(true).open(path);
+        let file = file.map_err(|error| {
+            Error(format!("{}: {}; name a file to log to", path.display(), describe(&error)))
+        })?;
+        builder.target(env_logger::Target::Pipe(Box::new(file)));
+    }
+    builder.try_init().map_err(|error| Error(error.to_string()))
+}
+
+/// Lets go of the terminal and of the directory that the daemon was started in.
+fn go_to_background(config: &Config) -> Result<(), Error> {
+    let failed = |error: &dyn fmt::Display| Error(format!("cannot go to the background: {error}"));
+    let null = OpenOptions::new().read(true).write(true).open("/dev/null");
+    let null = null.map_err(|error| failed(&error))?;
+    os::redirect_stdio(&null).map_err(|error| failed(&error))?;
+    std::env::set_current_dir("/").map_err(|error| failed(&error))?;
+    log::info!("serving {}", config.mountpoint.display());
+    Ok(())
+}
+
+/// Why serving ended.
+enum End {
+    Signal(i32),
+    Session(io::Result<()>),
+}
+
+/// Mounts, calls `ready` once the mount answers, and serves until the end.
+fn serve(
+    config: &Config,
+    default_map: Spec,
+    ready: impl FnOnce() -> Result<(), Error>,
+) -> Result<(), Error> {
+    // As it is now: the working directory changes later.
+    let mountpoint = config.mountpoint.canonicalize();
+    let mountpoint =
+        mountpoint.map_err(|error| checks::mountpoint_error(&config.mountpoint, &error))?;
+    let bpffs = Bpffs::new(&config.bpffs).map_err(|error| {
+        Error(format!("{}: {}; name the bpffs to show", config.bpffs.display(), describe(&error)))
+    })?;
+    let fs = Fs::new(bpffs, os::effective_uid(), default_map)
+        .map_err(|error| Error(format!("cannot start: {}", describe(&error))))?;
+    // Before the mount, so that no signal can end the process and leave a dead mount behind.
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])
+        .map_err(|error| Error(format!("cannot handle signals: {}", describe(&error))))?;
+    let session = Session::new(Fuse(fs), &mountpoint, &session_config(config))
+        .and_then(Session::spawn)
+        .map_err(|error| checks::session_error(&mountpoint, &error))?;
+    if let Err(error) = fs::metadata(&mountpoint) {
+        return Err(Error(format!(
+            "{}: the mount does not answer: {}",
+            mountpoint.display(),
+            describe(&error)
+        )));
+    }
+    ready()?;
+
+    let (sender, ends) = mpsc::channel();
+    let from_signals = sender.clone();
+    let failed = |error: io::Error| Error(format!("cannot start a thread: {}", describe(&error)));
+    thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || {
+            signals.forever().map(End::Signal).try_for_each(|end| from_signals.send(end))
+        })
+        .map_err(failed)?;
+    thread::Builder::new()
+        .name("session".into())
+        .spawn(move || sender.send(End::Session(session.join())))
+        .map_err(failed)?;
+    match ends.recv() {
+        Ok(End::Signal(signal)) => {
+            log::info!("signal {signal}: unmounting {}", mountpoint.display());
+            unmount(&mountpoint)
+        }
+        Ok(End::Session(Err(error))) => {
+            Err(Error(format!("the mount ended: {}", describe(&error))))
+        }
+        Ok(End::Session(Ok(()))) | Err(_) => Ok(()),
+    }
+}
+
+/// Unmounts; with files still open in it, the mount leaves the tree at once and ends with us.
+fn unmount(mountpoint: &Path) -> Result<(), Error> {
+    os::unmount(mountpoint, false)
+        .or_else(|_| os::unmount(mountpoint, true))
+        .map_err(|error| Error(format!("{}: {error}", mountpoint.display())))
+}
+
+fn session_config(config: &Config) -> fuser::Config {
+    let mut options = vec![
+        MountOption::FSName(config.bpffs.to_string_lossy().into_owned()),
+        // As a kernel option: fuser's own Subtype is for fusermount alone.
+        MountOption::CUSTOM("subtype=bpffuse".into()),
+        MountOption::DefaultPermissions,
+    ];
+    options.extend(config.flags.iter().filter_map(|flag| mount_flag(flag)));
+    let mut session = fuser::Config::default();
+    session.mount_options = options;
+    session.acl = if config.allow_other { SessionACL::All } else { SessionACL::Owner };
+    session.n_threads = Some(config.threads);
+    session
+}
+
+fn mount_flag(flag: &str) -> Option<MountOption> {
+    Some(match flag {
+        "ro" => MountOption::RO,
+        "rw" => MountOption::RW,
+        "dev" => MountOption::Dev,
+        "nodev" => MountOption::NoDev,
+        "suid" => MountOption::Suid,
+        "nosuid" => MountOption::NoSuid,
+        "exec" => MountOption::Exec,
+        "noexec" => MountOption::NoExec,
+        "atime" => MountOption::Atime,
+        "noatime" => MountOption::NoAtime,
+        "sync" => MountOption::Sync,
+        "async" => MountOption::Async,
+        "dirsync" => MountOption::DirSync,
+        _ => return None,
+    })
+}

@@ -1,0 +1,167 @@
+//! What must hold before mounting, each with its own sentence when it does not.
+
+use super::Error;
+use crate::sys::{describe, object, os};
+use std::fs;
+use std::io;
+use std::path::Path;
+
+/// A directory that can be mounted on; a dead mount on it is cleaned away.
+pub(super) fn mountpoint(path: &Path) -> Result<(), Error> {
+    match fs::metadata(path) {
+        Ok(meta) if !meta.is_dir() => {
+            let shown = path.display();
+            return Err(Error(format!("{shown}: not a directory; name one to mount on")));
+        }
+        Ok(_) => {}
+        Err(error) if error.raw_os_error() == Some(libc::ENOTCONN) => {
+            log::warn!("{}: unmounting what a dead daemon left", path.display());
+            os::unmount(path, true).map_err(|error| {
+                let shown = path.display();
+                Error(format!("{shown}: a dead mount is in the way ({error}); umount -l {shown}"))
+            })?;
+            return mountpoint(path);
+        }
+        Err(error) => return Err(mountpoint_error(path, &error)),
+    }
+    if mounted(path).as_deref() == Some("fuse.bpffuse") {
+        let shown = path.display();
+        return Err(Error(format!(
+            "{shown}: bpffuse is mounted here already; umount {shown} first"
+        )));
+    }
+    Ok(())
+}
+
+/// Why a path is no mount point.
+pub(super) fn mountpoint_error(path: &Path, error: &io::Error) -> Error {
+    let shown = path.display();
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            Error(format!("{shown}: no such directory; make it with mkdir -p {shown}"))
+        }
+        _ => Error(format!("{shown}: {}; choose another mount point", describe(error))),
+    }
+}
+
+/// The type of what is mounted at `path` itself, if anything is (proc_pid_mountinfo(5)).
+fn mounted(path: &Path) -> Option<String> {
+    let path = path.canonicalize().ok()?;
+    let table = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let mounts = table.lines().filter_map(|line| {
+        let (mount, fs_type) = line.split_once(" - ")?;
+        let point = unescape(mount.split(' ').nth(4)?);
+        Some((point, fs_type.split(' ').next()?))
+    });
+    // Later mounts cover earlier ones.
+    let on_path = mounts.filter(|(point, _)| Path::new(point) == path);
+    on_path.fold(None, |_, (_, fs_type)| Some(fs_type.to_owned()))
+}
+
+/// A path of mountinfo, in which white space and backslashes are octal.
+fn unescape(text: &str) -> String {
+    ["\\040", "\\011", "\\012"]
+        .iter()
+        .zip([" ", "\t", "\n"])
+        .fold(text.to_owned(), |text, (code, plain)| text.replace(code, plain))
+        .replace("\\134", "\\")
+}
+
+/// Root, /dev/fuse, and the right to use bpf(2).
+pub(super) fn privileges() -> Result<(), Error> {
+    if os::effective_uid() != 0 {
+        return Err(Error("only root can mount maps; run it with sudo".into()));
+    }
+    if !Path::new("/dev/fuse").exists() {
+        return Err(Error("there is no /dev/fuse; load the module with modprobe fuse".into()));
+    }
+    match object::next_map_id(0) {
+        Err(error) if error.errno == libc::EPERM => Err(Error(
+            "bpf(2) is not permitted; run it with CAP_BPF and CAP_SYS_ADMIN (in a container: --privileged)"
+                .into(),
+        )),
+        Err(error) if error.errno == libc::ENOSYS => {
+            Err(Error("this kernel has no bpf(2); use one with CONFIG_BPF_SYSCALL".into()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A bpffs at `path`, mounted now if there is none and `mount` says so.
+pub(super) fn bpffs(path: &Path, mount: bool) -> Result<(), Error> {
+    let shown = path.display();
+    match fs::metadata(path) {
+        Ok(meta) if meta.is_dir() => {}
+        Ok(_) => return Err(Error(format!("{shown}: not a directory; name the bpffs to show"))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(Error(format!("{shown}: no such directory; name the bpffs to show")));
+        }
+        Err(error) => {
+            return Err(Error(format!("{shown}: {}; name the bpffs to show", describe(&error))));
+        }
+    }
+    if os::fs_magic(path).map_err(|error| Error(format!("{shown}: {error}")))? == os::BPF_FS_MAGIC {
+        return Ok(());
+    }
+    if let Some(other) = mounted(path) {
+        return Err(Error(format!(
+            "{shown}: {other} is mounted here, not bpffs; name the bpffs to show, or umount {shown}"
+        )));
+    }
+    if fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(Error(format!(
+            "{shown}: not a bpffs, and not empty to mount one on; name the bpffs to show"
+        )));
+    }
+    if !mount {
+        return Err(Error(format!("{shown}: no bpffs is mounted here; mount -t bpf bpf {shown}")));
+    }
+    log::info!("mounting bpffs on {shown}");
+    os::mount_bpffs(path).map_err(|error| match error.errno {
+        libc::ENODEV => Error("this kernel has no bpffs; use one with CONFIG_BPF_SYSCALL".into()),
+        libc::EPERM => {
+            Error(format!("{shown}: mounting bpffs is not permitted; run it with CAP_SYS_ADMIN"))
+        }
+        _ => Error(format!(
+            "{shown}: cannot mount bpffs: {error}; mount -t bpf bpf {shown} tells more"
+        )),
+    })
+}
+
+/// The mount point must not be inside what is shown: the daemon would wait for itself.
+pub(super) fn apart(bpffs: &Path, mountpoint: &Path) -> Result<(), Error> {
+    let (Ok(bpffs), Ok(mountpoint)) = (bpffs.canonicalize(), mountpoint.canonicalize()) else {
+        return Ok(());
+    };
+    if mountpoint.starts_with(&bpffs) {
+        let shown = mountpoint.display();
+        return Err(Error(format!(
+            "{shown}: inside the bpffs that is to be shown; mount elsewhere"
+        )));
+    }
+    Ok(())
+}
+
+/// Why fuser could not mount.
+pub(super) fn session_error(mountpoint: &Path, error: &io::Error) -> Error {
+    let shown = mountpoint.display();
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            Error(format!("{shown}: mounting is not permitted; run it with CAP_SYS_ADMIN"))
+        }
+        _ => Error(format!(
+            "{shown}: cannot mount: {}; --foreground -vv tells more",
+            describe(error)
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mountinfo_escapes() {
+        assert_eq!(unescape(r"/a\040b\134040\012"), "/a b\\040\n");
+    }
+}

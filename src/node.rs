@@ -1,0 +1,70 @@
+//! What a path means, and the inode numbers that the kernel knows nodes by.
+
+pub mod table;
+
+pub use table::NodeTable;
+
+use crate::bpffs::Pin;
+use crate::sys::object::ObjectKind;
+use std::ffi::OsStr;
+use std::sync::Arc;
+
+/// Which map a path leads to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum MapRef {
+    /// The map pinned there.
+    Pin(Pin),
+    /// The map with this id, pinned or not.
+    Id(u32),
+}
+
+/// How a directory of keys shows its elements.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum View {
+    /// `MAP/KEY`: typed text.
+    Text,
+    /// `MAP/.raw/KEY`: bytes, under names in hex.
+    Raw,
+    /// `MAP/.cpu`: a directory for each possible CPU.
+    Cpus,
+    /// `MAP/.cpu/N/KEY`: one CPU's value.
+    Cpu(u32),
+    /// `MAP/.sum/KEY`: the sum over all CPUs.
+    Sum,
+    /// `MAP/.field/KEY/a/b`: a member of the value; a directory if it has members itself. The
+    /// empty path is the value.
+    Field(MemberPath),
+}
+
+/// Names of members, array indices or variables, from the value inwards.
+pub type MemberPath = Arc<[Box<[u8]>]>;
+
+/// A file of a map that is no element; `fs::control` says what each does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Control {
+    /// `.info`: what the kernel and the BTF say of the map.
+    Info,
+}
+
+/// A file or directory of the mount.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Node {
+    /// A bpffs directory.
+    Dir(Pin),
+    /// A bpffs symlink.
+    Symlink(Pin),
+    /// A pinned program or link, or something unknown.
+    Object(Pin, ObjectKind),
+    /// A name in a bpffs directory, created and open, that becomes a map with what is written.
+    New(Pin, Arc<OsStr>),
+    /// A map as a directory of its keys.
+    Map(MapRef, View),
+    /// An element, by its key's bytes.
+    Element(MapRef, View, Arc<[u8]>),
+    /// A control of a map.
+    Control(MapRef, Control),
+    /// `/.errors`
+    Errors,
+    /// `.help` of a directory.
+    Help(Arc<Node>),
+}

@@ -1,0 +1,169 @@
+//! Inode numbers: a node's own hash, so that the same node keeps its number without being kept.
+//!
+//! A number stands in the table from the reply that told the kernel of it until the kernel forgets
+//! it. Listings need no entry: they name numbers that a later look-up will give as well.
+
+use super::Node;
+use siphasher::sip::SipHasher13;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// The root directory's number, as FUSE has it.
+pub const ROOT: u64 = 1;
+
+/// Locks that requests on different nodes do not share.
+const SHARDS: usize = 16;
+
+/// The keys are hashes already.
+#[derive(Debug, Default)]
+struct Identity(u64);
+
+impl Hasher for Identity {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number;
+    }
+}
+
+#[derive(Debug)]
+struct Slot {
+    node: Arc<Node>,
+    lookups: u64,
+}
+
+type Shard = RwLock<HashMap<u64, Slot, BuildHasherDefault<Identity>>>;
+
+/// The nodes that the kernel knows, by inode number.
+#[derive(Debug)]
+pub struct NodeTable {
+    shards: [Shard; SHARDS],
+}
+
+impl NodeTable {
+    /// A table with the root alone.
+    pub fn new(root: Node) -> Self {
+        let table = Self { shards: Default::default() };
+        table.write(ROOT).insert(ROOT, Slot { node: Arc::new(root), lookups: 1 });
+        table
+    }
+
+    fn shard(&self, number: u64) -> &Shard {
+        &self.shards[number as usize % SHARDS]
+    }
+
+    fn read(
+        &self,
+        number: u64,
+    ) -> RwLockReadGuard<'_, HashMap<u64, Slot, BuildHasherDefault<Identity>>> {
+        // No code panics under this lock, and a map of numbers is whole in any case.
+        self.shard(number).read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(
+        &self,
+        number: u64,
+    ) -> RwLockWriteGuard<'_, HashMap<u64, Slot, BuildHasherDefault<Identity>>> {
+        self.shard(number).write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The number that a node gets, unless another node holds it.
+    pub fn number(node: &Node) -> u64 {
+        let mut hasher = SipHasher13::new();
+        node.hash(&mut hasher);
+        // 0 is no inode number, and 1 is the root's.
+        hasher.finish().max(ROOT + 1)
+    }
+
+    /// The node's number, counted as one more look-up that the kernel will forget.
+    pub fn intern(&self, node: Node) -> u64 {
+        let mut number = Self::number(&node);
+        loop {
+            match self.write(number).entry(number) {
+                Entry::Vacant(slot) => {
+                    slot.insert(Slot { node: Arc::new(node), lookups: 1 });
+                    return number;
+                }
+                Entry::Occupied(mut slot) if *slot.get().node == node => {
+                    slot.get_mut().lookups += 1;
+                    return number;
+                }
+                // Two nodes with one hash: the later one moves on.
+                Entry::Occupied(_) => number = number.wrapping_add(1).max(ROOT + 1),
+            }
+        }
+    }
+
+    /// The node with this number, if the kernel knows it.
+    pub fn get(&self, number: u64) -> Option<Arc<Node>> {
+        self.read(number).get(&number).map(|slot| Arc::clone(&slot.node))
+    }
+
+    /// Whether the kernel knows this node under its own number.
+    pub fn knows(&self, node: &Node) -> bool {
+        let number = Self::number(node);
+        self.read(number).get(&number).is_some_and(|slot| *slot.node == *node)
+    }
+
+    /// Takes back `lookups` of a number; the last one removes the node.
+    pub fn forget(&self, number: u64, lookups: u64) {
+        if number == ROOT {
+            return;
+        }
+        let mut shard = self.write(number);
+        if let Entry::Occupied(mut slot) = shard.entry(number) {
+            let left = slot.get().lookups.saturating_sub(lookups);
+            if left == 0 {
+                slot.remove();
+            } else {
+                slot.get_mut().lookups = left;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::{MapRef, View};
+
+    fn element(key: u8) -> Node {
+        Node::Element(MapRef::Id(7), View::Text, Arc::from([key]))
+    }
+
+    #[test]
+    fn same_node_same_number() {
+        let table = NodeTable::new(Node::Errors);
+        let number = table.intern(element(1));
+        assert_eq!(number, table.intern(element(1)));
+        assert_ne!(number, table.intern(element(2)));
+        assert_eq!(number, NodeTable::number(&element(1)));
+    }
+
+    #[test]
+    fn forgotten_with_its_last_look_up() {
+        let table = NodeTable::new(Node::Errors);
+        let number = table.intern(element(1));
+        table.intern(element(1));
+        table.forget(number, 1);
+        assert_eq!(table.get(number).as_deref(), Some(&element(1)));
+        table.forget(number, 1);
+        assert_eq!(table.get(number), None);
+        assert!(!table.knows(&element(1)));
+    }
+
+    #[test]
+    fn root_is_never_forgotten() {
+        let table = NodeTable::new(Node::Errors);
+        table.forget(ROOT, 99);
+        assert!(table.get(ROOT).is_some());
+    }
+}

@@ -1,0 +1,46 @@
+//! BPF C programs of the tests: compiled by clang once, loaded and pinned for each test.
+
+use libbpf_rs::{MapCore, ObjectBuilder};
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Compiles `tests/bpf/NAME.bpf.c`, unless that was done before with the same text, and gives the
+/// object file.
+pub(crate) fn compile(name: &str) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/bpf/{name}.bpf.c"));
+    let text = fs::read(&source).unwrap_or_else(|e| panic!("{}: {e}", source.display()));
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let object = dir.join(format!("{name}-{:016x}.bpf.o", hasher.finish()));
+    if !object.exists() {
+        // Tests run side by side, so each compiles into its own file and moves that into place.
+        let part = tempfile::NamedTempFile::new_in(dir).expect("a temporary file").into_temp_path();
+        let out = Command::new("clang")
+            .args(["-target", "bpf", "-g", "-O2", "-Wall", "-Werror"])
+            .arg(format!("-I/usr/include/{}-linux-gnu", std::env::consts::ARCH))
+            .args([Path::new("-c"), &source, Path::new("-o"), &part])
+            .output()
+            .expect("clang starts");
+        assert!(out.status.success(), "clang: {}", String::from_utf8_lossy(&out.stderr));
+        part.persist(&object).expect("move the object into place");
+    }
+    object
+}
+
+/// Loads `tests/bpf/NAME.bpf.c` and pins each of its maps below `dir` by its name.
+pub(crate) fn load(name: &str, dir: &Path) {
+    let mut object = ObjectBuilder::default()
+        .open_file(compile(name))
+        .and_then(|object| object.load())
+        .unwrap_or_else(|e| panic!("{name}.bpf.c does not load: {e}"));
+    for mut map in object.maps_mut() {
+        let name = map.name().to_string_lossy().into_owned();
+        if name.contains('.') {
+            continue; // .data and the like: bpffs takes no dots
+        }
+        map.pin(dir.join(&name)).unwrap_or_else(|e| panic!("pin {name}: {e}"));
+    }
+}

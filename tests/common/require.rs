@@ -1,0 +1,74 @@
+//! What a test needs of the machine; a test that lacks it is skipped loudly, never passed silently.
+//!
+//! `scripts/test` names a file in `BPFFUSE_RAN`; each test adds a line to it, `RAN name` or
+//! `SKIPPED name: reason`, so that the script can count what was skipped and fail if nothing that
+//! needs root ran at all.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+use std::thread;
+
+/// Skips the test, saying why, unless the machine has everything named: `root`, `bpf`, `fuse`,
+/// or the name of a command.
+macro_rules! require {
+    ($($need:expr),+ $(,)?) => {
+        if !$crate::common::require::met(&[$($need),+]) {
+            return;
+        }
+    };
+}
+pub(crate) use require;
+
+/// Whether all of `needs` are there; records the answer.
+pub(crate) fn met(needs: &[&str]) -> bool {
+    let missing = needs.iter().find_map(|need| missing(need));
+    let name = test_name();
+    match &missing {
+        Some(reason) => {
+            eprintln!("SKIPPED: {name}: {reason}");
+            record(&format!("SKIPPED {name}: {reason}"));
+        }
+        None => record(&format!("RAN {name}")),
+    }
+    missing.is_none()
+}
+
+/// Why `need` is not met, or `None`.
+fn missing(need: &str) -> Option<String> {
+    let (is_there, reason) = match need {
+        "root" => (bpffuse::sys::os::effective_uid() == 0, "needs root".to_owned()),
+        "bpf" => (kernel_has("bpf"), "needs a kernel with bpffs".to_owned()),
+        "fuse" => (
+            Path::new("/dev/fuse").exists() && kernel_has("fuse"),
+            "needs /dev/fuse (modprobe fuse)".to_owned(),
+        ),
+        command => (is_command(command), format!("needs the command {command}")),
+    };
+    (!is_there).then_some(reason)
+}
+
+fn kernel_has(fs_type: &str) -> bool {
+    fs::read_to_string("/proc/filesystems")
+        .is_ok_and(|list| list.lines().any(|line| line.split_whitespace().last() == Some(fs_type)))
+}
+
+/// Whether `command` is on the path that tests use.
+pub(crate) fn is_command(command: &str) -> bool {
+    super::shell::SYSTEM_PATH.split(':').any(|dir| Path::new(dir).join(command).exists())
+}
+
+/// The running test's name; the test harness names its threads so.
+pub(crate) fn test_name() -> String {
+    match thread::current().name() {
+        Some(name) if name != "main" => name.to_owned(),
+        _ => std::env::var("NEXTEST_TEST_NAME").unwrap_or_else(|_| "unnamed".to_owned()),
+    }
+}
+
+fn record(line: &str) {
+    let Some(path) = std::env::var_os("BPFFUSE_RAN") else { return };
+    let file = OpenOptions::new().append(true).create(true).open(path);
+    file.and_then(|mut file| file.write_all(format!("{line}\n").as_bytes()))
+        .expect("BPFFUSE_RAN names a file that can be written");
+}

@@ -1,0 +1,508 @@
+//! Section 2 of the interface: the command line, from start to clean end.
+
+use crate::common::bed::signal;
+use crate::common::require::require;
+use crate::common::shell::BPFFUSE;
+use crate::common::{Bed, eventually, key32, refused};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+/// A bed whose bpffs has a hash `h` with one element, 1 → 42, and no daemon yet.
+fn idle_with_a_map() -> Bed {
+    let bed = Bed::idle();
+    bed.hash("h").set(&key32(1), &42u64.to_ne_bytes());
+    bed
+}
+
+/// Fails unless `stderr` is one sentence on one line, for people, with one of `remedies` in it.
+#[track_caller]
+fn assert_one_sentence(stderr: &str, remedies: &[&str]) {
+    let lines: Vec<&str> = stderr.lines().collect();
+    assert_eq!(lines.len(), 1, "one sentence on one line was expected:\n{stderr}");
+    for debug in ["os error", "Err(", "Os {", "panicked", "RUST_BACKTRACE"] {
+        assert!(!stderr.contains(debug), "not for people ({debug}): {stderr}");
+    }
+    let lower = stderr.to_lowercase();
+    assert!(
+        remedies.iter().any(|remedy| lower.contains(&remedy.to_lowercase())),
+        "it names no remedy (one of {remedies:?}): {stderr}"
+    );
+}
+
+/// Fails unless the bed's mount point is a plain directory again.
+#[track_caller]
+fn assert_not_mounted(bed: &Bed) {
+    let table = bed.ok("cat /proc/self/mountinfo");
+    let point = bed.shown("mnt");
+    assert!(!table.contains(&point), "{point} is still mounted:\n{table}");
+}
+
+/// "goes to the background only when the mount answers": no wait, no retry after it returns.
+#[test]
+fn background_start_waits_for_the_mount() {
+    require!("root", "bpf", "fuse");
+    let bed = idle_with_a_map();
+    for _ in 0..10 {
+        assert_eq!(bed.ok("bpffuse bpf mnt && cat mnt/h/1 && umount mnt"), "42\n");
+        eventually("the daemon has ended", || bed.daemons().is_empty());
+    }
+}
+
+/// The daemon in the background holds neither the caller's pipe nor its session or directory.
+#[test]
+fn background_daemon_lets_go_of_its_caller() {
+    require!("root", "bpf", "fuse");
+    let bed = idle_with_a_map();
+    assert_eq!(bed.run_for(20, "bpffuse bpf mnt 2>&1 | cat").ok(), "", "nothing to say");
+    let daemons = bed.daemons();
+    let [pid] = daemons[..] else { panic!("one daemon was expected: {daemons:?}") };
+    let stat = bed.ok(&format!("ps -o ppid=,sid= -p {pid}"));
+    assert_ne!(
+        stat.split_whitespace().nth(1).unwrap(),
+        bed.ok("ps -o sid= -p $$").trim(),
+        "the daemon is in its caller's session"
+    );
+    let cwd = bed.ok(&format!("readlink /proc/{pid}/cwd"));
+    assert_eq!(cwd, "/\n", "the daemon keeps its caller's directory busy");
+    for fd in 0..3 {
+        let target = bed.ok(&format!("readlink /proc/{pid}/fd/{fd}"));
+        assert_eq!(target, "/dev/null\n", "descriptor {fd}");
+    }
+}
+
+/// "if that fails, the foreground process says why in one sentence …, and exits non-zero".
+#[test]
+fn background_start_reports_failure() {
+    require!("root", "bpf", "fuse");
+    let bed = idle_with_a_map();
+    let stderr = bed.fails("bpffuse bpf nowhere");
+    assert!(stderr.contains("nowhere"), "it names the path: {stderr}");
+    assert_one_sentence(&stderr, &["mkdir", "create"]);
+    assert!(bed.daemons().is_empty(), "a daemon stays without a mount");
+}
+
+/// "-f, --foreground": the process itself serves, and exits with 0 after umount.
+#[test]
+fn foreground() {
+    require!("root", "bpf", "fuse");
+    let mut bed = idle_with_a_map();
+    bed.start(&[]); // with -f
+    assert_eq!(bed.daemons(), [bed.pid()], "the process itself serves");
+    bed.ok("umount mnt");
+    assert!(bed.wait_for_end().success(), "{}", bed.log());
+    assert_not_mounted(&bed);
+
+    let mut long = bed.spawn("exec bpffuse --foreground bpf mnt");
+    eventually("it is mounted", || bed.at("h/1").exists());
+    bed.ok("umount mnt");
+    assert!(long.wait().unwrap().success());
+}
+
+/// "-h", "-V", and what is no command line at all.
+#[test]
+fn help_version_and_usage_errors() {
+    require!("root");
+    let bed = Bed::without_bpffs();
+    assert_eq!(bed.ok("bpffuse -V"), format!("bpffuse {}\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(bed.ok("bpffuse --version"), bed.ok("bpffuse -V"));
+    let long = bed.ok("bpffuse --help");
+    for help in [bed.ok("bpffuse -h"), long] {
+        for option in [
+            "BPFFS",
+            "MOUNTPOINT",
+            "--foreground",
+            "--read-only",
+            "--default-map",
+            "--threads",
+            "--no-mount-bpffs",
+            "--log-file",
+            "--help",
+            "--version",
+            "-o",
+            "-v",
+        ] {
+            assert!(help.contains(option), "{option} is not in the help:\n{help}");
+        }
+    }
+    for bad in ["bpffuse", "bpffuse --nonsense mnt", "bpffuse a b c", "bpffuse --threads many mnt"]
+    {
+        let stderr = bed.fails(bad);
+        assert!(!stderr.is_empty(), "{bad} fails without a word");
+    }
+}
+
+/// "SIGINT, SIGTERM and SIGHUP all end it cleanly", in the foreground …
+#[test]
+fn signals_end_it_cleanly() {
+    require!("root", "bpf", "fuse");
+    for name in ["INT", "TERM", "HUP"] {
+        let mut bed = idle_with_a_map();
+        bed.start(&[]);
+        assert_eq!(bed.read("h/1"), "42\n");
+        signal(name, bed.pid());
+        let status = bed.wait_for_end();
+        assert!(status.success(), "after SIG{name}: {status}\n{}", bed.log());
+        assert_not_mounted(&bed);
+        assert!(bed.pin("h").exists(), "the pin went with the daemon");
+    }
+}
+
+/// … and in the background.
+#[test]
+fn signals_end_the_background_daemon() {
+    require!("root", "bpf", "fuse");
+    let bed = idle_with_a_map();
+    for name in ["INT", "TERM", "HUP"] {
+        bed.ok("bpffuse bpf mnt");
+        let [pid] = bed.daemons()[..] else { panic!("one daemon was expected") };
+        signal(name, pid);
+        eventually("the daemon has ended", || bed.daemons().is_empty());
+        assert_not_mounted(&bed);
+    }
+}
+
+/// A signal ends it even while somebody's working directory and an open file are in the mount.
+#[test]
+fn a_signal_ends_it_while_the_mount_is_busy() {
+    require!("root", "bpf", "fuse");
+    let mut bed = idle_with_a_map();
+    bed.start(&[]);
+    let mut user = bed.spawn("cd mnt/h && exec 3<1 && touch ../../inside; sleep 100");
+    // Made by a relative path: two up from the map is the bed itself.
+    eventually("the user is inside", || bed.dir.join("inside").exists());
+    signal("TERM", bed.pid());
+    let status = bed.wait_for_end();
+    assert!(status.success(), "{status}\n{}", bed.log());
+    assert_not_mounted(&bed);
+    let _ = user.kill();
+    let _ = user.wait();
+}
+
+/// "`umount MOUNTPOINT`, `fusermount3 -u`".
+#[test]
+fn umount_and_fusermount_end_it() {
+    require!("root", "bpf", "fuse", "fusermount3");
+    let bed = idle_with_a_map();
+    for umount in ["umount mnt", "fusermount3 -u mnt"] {
+        bed.ok(&format!("bpffuse bpf mnt && ls mnt/h && {umount}"));
+        assert_not_mounted(&bed);
+        eventually("the daemon has ended", || bed.daemons().is_empty());
+    }
+}
+
+/// "A second start on a busy mount point …": a clear error, and the first goes on undisturbed.
+#[test]
+fn busy_mount_point() {
+    require!("root", "bpf", "fuse");
+    let mut bed = idle_with_a_map();
+    bed.start(&[]);
+    for foreground in ["", "-f"] {
+        let stderr = bed.fails(&format!("bpffuse {foreground} bpf mnt"));
+        assert_one_sentence(&stderr, &["umount", "unmount", "fusermount3"]);
+    }
+    assert_eq!(bed.read("h/1"), "42\n", "the first mount is still there");
+    let mounted = bed.ok("grep -c \"$PWD/mnt \" /proc/self/mountinfo");
+    assert_eq!(mounted, "1\n", "mounted twice over");
+}
+
+/// "… or over a dead one (`Transport endpoint is not connected`), gives a clear error or cleans the
+/// dead one up."
+#[test]
+fn dead_mount_point() {
+    require!("root", "bpf", "fuse");
+    let mut bed = idle_with_a_map();
+    bed.start(&[]);
+    signal("KILL", bed.pid());
+    assert!(!bed.wait_for_end().success());
+    refused(fs::read_dir(&bed.mnt), "ENOTCONN");
+    let again = bed.run("bpffuse bpf mnt");
+    if !again.status.success() {
+        assert_one_sentence(&again.stderr, &["umount", "unmount", "fusermount3"]);
+        bed.ok("umount mnt && bpffuse bpf mnt");
+    }
+    assert_eq!(bed.read("h/1"), "42\n");
+    let mounted = bed.ok("grep -c \"$PWD/mnt \" /proc/self/mountinfo");
+    assert_eq!(mounted, "1\n", "the dead mount is still there below");
+}
+
+/// "Not root … has its own message".
+#[test]
+fn not_root() {
+    require!("root", "bpf", "fuse", "setpriv");
+    let bed = idle_with_a_map();
+    // The build directory may be closed to others.
+    let own = bed.dir.join("bpffuse");
+    fs::copy(BPFFUSE, &own).unwrap();
+    fs::set_permissions(&own, fs::Permissions::from_mode(0o755)).unwrap();
+    let user = "setpriv --reuid=65534 --regid=65534 --clear-groups --";
+    let stderr = bed.fails(&format!("chown nobody mnt; {user} ./bpffuse bpf mnt"));
+    assert_one_sentence(&stderr, &["root", "sudo"]);
+    // What needs no rights works all the same.
+    bed.ok(&format!("{user} ./bpffuse -V; {user} ./bpffuse -h"));
+}
+
+/// "no `CAP_BPF`": root without the capabilities, as in a container.
+#[test]
+fn root_without_capabilities() {
+    require!("root", "bpf", "fuse", "setpriv");
+    let bed = idle_with_a_map();
+    let drop = "setpriv --inh-caps=-all --ambient-caps=-all --bounding-set=-all --";
+    let stderr = bed.fails(&format!("{drop} bpffuse bpf mnt"));
+    assert_one_sentence(&stderr, &["CAP_BPF", "CAP_SYS_ADMIN"]);
+    assert_not_mounted(&bed);
+}
+
+/// "no `/dev/fuse`": its own message.
+#[test]
+fn no_fuse_device() {
+    require!("root", "bpf", "fuse", "unshare");
+    let bed = Bed::private(
+        "mount -t bpf bpf /sys/fs/bpf
+         mount -t tmpfs tmpfs /dev; mknod -m 666 /dev/null c 1 3; mknod -m 666 /dev/zero c 1 5
+         mkdir /mnt/maps",
+    );
+    let stderr = bed.fails("bpffuse /mnt/maps");
+    assert!(stderr.contains("/dev/fuse"), "{stderr}");
+    assert_one_sentence(&stderr, &["modprobe", "mknod", "--device"]);
+}
+
+/// A mount point that is missing, or no directory: one sentence each that names it.
+#[test]
+fn bad_mount_points() {
+    require!("root", "bpf", "fuse");
+    let bed = idle_with_a_map();
+    bed.ok("touch file; ln -s nowhere dangling");
+    for foreground in ["", "-f"] {
+        for bad in ["missing", "file", "dangling", "file/below", "bpf/h"] {
+            let stderr = bed.fails(&format!("bpffuse {foreground} bpf {bad}"));
+            assert!(stderr.contains(bad), "it names the path: {stderr}");
+            assert_one_sentence(&stderr, &["mkdir", "create", "directory"]);
+        }
+    }
+}
+
+/// "It mounts bpffs on `BPFFS` if nothing is mounted there (`--no-mount-bpffs` turns that off)".
+#[test]
+fn mounts_bpffs_where_it_is_missing() {
+    require!("root", "bpf", "fuse", "bpftool");
+    let mut bed = Bed::without_bpffs();
+    let stderr = bed.fails("bpffuse --no-mount-bpffs bpf mnt");
+    assert_one_sentence(&stderr, &["mount -t bpf", "--no-mount-bpffs"]);
+    assert_eq!(
+        bed.ok("stat -f -c %T bpf"),
+        bed.ok("stat -f -c %T ."),
+        "it mounted one all the same"
+    );
+    bed.start(&[]);
+    assert_eq!(bed.ok("stat -f -c %T bpf"), "bpf_fs\n");
+    bed.ok("bpftool map create bpf/h type hash key 4 value 8 entries 4 name h && test -d mnt/h");
+    bed.stop();
+    bed.start(&["--no-mount-bpffs"]);
+    assert_eq!(bed.list("h"), Vec::<String>::new(), "the maps outlive the daemon");
+}
+
+/// A BPFFS that is missing or no bpffs at all is named, and nothing is mounted over it.
+#[test]
+fn bad_bpffs() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::without_bpffs();
+    let stderr = bed.fails("bpffuse nowhere mnt");
+    assert!(stderr.contains("nowhere"), "{stderr}");
+    assert_one_sentence(&stderr, &["mkdir", "create", "mount -t bpf", "bpffs"]);
+    bed.ok("mount -t tmpfs tmpfs bpf");
+    let stderr = bed.fails("bpffuse bpf mnt");
+    assert_one_sentence(&stderr, &["mount -t bpf", "bpffs"]);
+    assert_eq!(bed.ok("stat -f -c %T bpf"), "tmpfs\n", "something was mounted over it");
+    assert_not_mounted(&bed);
+}
+
+/// "`BPFFS` defaults to `/sys/fs/bpf`. One positional argument is the mount point".
+#[test]
+fn default_bpffs() {
+    require!("root", "bpf", "fuse", "unshare", "bpftool");
+    let bed = Bed::private("umount -l /sys/fs/bpf 2> /dev/null || true; mkdir /mnt/maps");
+    bed.ok("bpffuse /mnt/maps");
+    assert_eq!(bed.ok("stat -f -c %T /sys/fs/bpf"), "bpf_fs\n");
+    bed.ok("bpftool map create /sys/fs/bpf/h type hash key 4 value 8 entries 4 name h");
+    assert_eq!(bed.ok("echo 5 > /mnt/maps/h/1; cat /mnt/maps/h/1"), "5\n");
+    bed.ok("umount /mnt/maps");
+}
+
+/// "`mount -t fuse.bpffuse /sys/fs/bpf /mnt/maps -o allow_other` and an `/etc/fstab` line work".
+#[test]
+fn mount_command_and_fstab() {
+    require!("root", "bpf", "fuse", "unshare", "mount.fuse3");
+    // mount(8)'s helper looks along the system's PATH only.
+    let bed = Bed::private(&format!(
+        "mount -t bpf bpf /sys/fs/bpf; mkdir /mnt/maps /run/bin
+         ln -s {BPFFUSE} /run/bin/; mount --bind /run/bin /usr/local/bin"
+    ));
+    bed.ok("mount -t fuse.bpffuse /sys/fs/bpf /mnt/maps -o allow_other");
+    let options = bed.ok("grep ' /mnt/maps ' /proc/self/mounts");
+    assert!(options.contains("fuse.bpffuse"), "findmnt -t fuse.bpffuse finds it: {options}");
+    assert!(options.contains("allow_other"), "{options}");
+    bed.ok("mkdir /mnt/maps/h; echo 1 > /mnt/maps/h/1; umount /mnt/maps");
+
+    bed.ok("echo '/sys/fs/bpf /mnt/maps fuse.bpffuse allow_other,noatime,ro,nofail,_netdev 0 0' > fstab
+            mount -T fstab /mnt/maps");
+    assert_eq!(bed.ok("cat /mnt/maps/h/1"), "1\n");
+    let options = bed.ok("grep ' /mnt/maps ' /proc/self/mounts");
+    for option in ["allow_other", "noatime", "ro"] {
+        assert!(options.split([' ', ',']).any(|is| is == option), "{option}: {options}");
+    }
+    bed.ok("umount /mnt/maps");
+    // A second mount over the busy one, through mount(8), fails as the program itself does.
+    bed.ok("mount -t fuse.bpffuse /sys/fs/bpf /mnt/maps");
+    bed.fails("mount -t fuse.bpffuse /sys/fs/bpf /mnt/maps");
+}
+
+/// "`-o OPT[,OPT…]` as FUSE programs take it": before or after the paths, joined, repeated.
+#[test]
+fn mount_options() {
+    require!("root", "bpf", "fuse");
+    let bed = idle_with_a_map();
+    let tries = [
+        ("-o allow_other bpf mnt", &["allow_other", "rw"][..]),
+        ("bpf mnt -o ro,noatime", &["ro", "noatime"]),
+        ("bpf -oro mnt -o allow_other", &["ro", "allow_other"]),
+        ("-o rw,nosuid,nodev,noexec,relatime,dev,suid bpf mnt", &["rw"]),
+        ("-o nosuid,nodev,noexec bpf mnt", &["nosuid", "nodev", "noexec"]),
+    ];
+    for (arguments, expected) in tries {
+        bed.ok(&format!("bpffuse {arguments}"));
+        let line = bed.ok("grep \"$PWD/mnt \" /proc/self/mounts");
+        let options: Vec<&str> = line.split(' ').nth(3).unwrap().split(',').collect();
+        for option in expected.iter().chain(&["default_permissions"]) {
+            assert!(options.contains(option), "{arguments}: {option} is not in {line}");
+        }
+        bed.ok("umount mnt");
+        eventually("the daemon has ended", || bed.daemons().is_empty());
+    }
+    let stderr = bed.fails("bpffuse -o nonsense bpf mnt");
+    assert!(stderr.contains("nonsense"), "it names the option: {stderr}");
+}
+
+/// "-r, --read-only" and "-o ro": everything can be read, nothing changed, EROFS.
+#[test]
+fn read_only() {
+    require!("root", "bpf", "fuse");
+    for args in [&["-r"][..], &["--read-only"], &["-o", "ro"]] {
+        let mut bed = idle_with_a_map();
+        bed.start(args);
+        assert_eq!(bed.read("h/1"), "42\n");
+        for change in [
+            "echo 5 > mnt/h/1",
+            "echo 5 > mnt/h/2",
+            "rm mnt/h/1",
+            "touch mnt/h/3",
+            "mkdir mnt/new",
+            "rm -r mnt/h",
+            "mv mnt/h mnt/g",
+            "chmod 640 mnt/h",
+            "printf 12345678 > mnt/h/.raw/1",
+        ] {
+            bed.fails_with(change, "Read-only file system");
+        }
+        refused(fs::write(bed.at("h/1"), "5\n"), "EROFS");
+        let map = bed.open("h");
+        assert_eq!(map.keys().len(), 1, "something was changed");
+        assert_eq!(map.get(&key32(1)), Some(42u64.to_ne_bytes().to_vec()));
+    }
+}
+
+/// "`-v` (repeatable) beside `RUST_LOG`; `--log-file PATH`": a log, from the background too, at a
+/// path relative to where it was started.
+#[test]
+fn logging() {
+    require!("root", "bpf", "fuse");
+    let bed = idle_with_a_map();
+    for (number, start) in
+        ["bpffuse -vvv --log-file log-N bpf mnt", "RUST_LOG=trace bpffuse --log-file=log-N bpf mnt"]
+            .iter()
+            .enumerate()
+    {
+        let name = format!("log-{number}");
+        bed.ok(&start.replace("log-N", &name));
+        bed.ok("cat mnt/h/1; echo nonsense > mnt/h/1; umount mnt");
+        eventually("the daemon has ended", || bed.daemons().is_empty());
+        let log = fs::read_to_string(bed.dir.join(&name)).unwrap_or_default();
+        assert!(!log.is_empty(), "{start}: no log");
+    }
+    let stderr = bed.fails("bpffuse --log-file missing/log bpf mnt");
+    assert!(stderr.contains("missing/log"), "{stderr}");
+    assert_one_sentence(&stderr, &["missing/log"]);
+    assert_not_mounted(&bed);
+}
+
+/// In the foreground `-v` goes to standard error, and without it there is silence.
+#[test]
+fn foreground_log() {
+    require!("root", "bpf", "fuse");
+    let mut bed = idle_with_a_map();
+    bed.start(&[]);
+    assert_eq!(bed.read("h/1"), "42\n");
+    bed.stop();
+    assert_eq!(bed.log(), "", "nothing to say, without -v");
+    bed.start(&["-vvv"]);
+    assert_eq!(bed.read("h/1"), "42\n");
+    bed.stop();
+    assert_ne!(bed.log(), "", "-vvv says nothing");
+}
+
+/// "`--threads N`".
+#[test]
+fn threads() {
+    require!("root", "bpf", "fuse");
+    for n in ["1", "2", "8"] {
+        let mut bed = idle_with_a_map();
+        bed.start(&["--threads", n]);
+        bed.ok("for i in 1 2 3 4; do (for j in 1 2 3 4 5; do cat mnt/h/1; done) & done > /dev/null; wait");
+        bed.stop();
+    }
+}
+
+/// Mount points with spaces, through symlinks, and relative to the working directory.
+#[test]
+fn unusual_mount_points() {
+    require!("root", "bpf", "fuse");
+    let bed = idle_with_a_map();
+    bed.ok("mkdir 'my maps' deep; ln -s deep link");
+    for point in ["'my maps'", "link", "./deep/../deep/", "\"$PWD/deep\""] {
+        assert_eq!(
+            bed.ok(&format!("bpffuse bpf {point}; cat {point}/h/1; umount {point}")),
+            "42\n"
+        );
+    }
+}
+
+/// The mount point may be the bpffs itself, or lie in it, if that is not refused; in no case does
+/// anything hang (section 8, last line).
+#[test]
+fn mounting_over_the_bpffs_does_not_hang() {
+    require!("root", "bpf", "fuse");
+    let bed = idle_with_a_map();
+    bed.ok("mkdir bpf/inside");
+    for point in ["bpf", "bpf/inside"] {
+        let ran = bed.run_for(20, &format!("bpffuse bpf {point}"));
+        assert!(!ran.timed_out(), "{ran}");
+        if ran.status.success() {
+            let ran = bed.run_for(20, &format!("ls {point}; cat {point}/h/1; umount {point}"));
+            assert!(!ran.timed_out(), "{ran}");
+            assert!(ran.stdout.ends_with("42\n"), "{ran}");
+        } else {
+            assert_one_sentence(&ran.stderr, &["another", "elsewhere", "outside", "other"]);
+        }
+    }
+}
+
+/// Several mounts of one bpffs, all served at once.
+#[test]
+fn several_mounts() {
+    require!("root", "bpf", "fuse");
+    let bed = idle_with_a_map();
+    bed.ok("mkdir a b; bpffuse bpf a; bpffuse bpf b");
+    assert_eq!(
+        bed.ok("echo 7 > a/h/2; cat b/h/2; rm b/h/2; ls a/h; umount a; cat b/h/1; umount b"),
+        "7\n1\n42\n"
+    );
+}

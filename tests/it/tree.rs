@@ -1,0 +1,430 @@
+//! Section 3 of the interface: the tree of pins, as directories.
+
+use crate::common::require::require;
+use crate::common::{Bed, Kind, RawMap, key32, object, refused};
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+/// A directory of bpffs, and a map in it, at any depth: the same names, and nothing else.
+#[test]
+fn nested_directories() {
+    require!("root", "bpf", "fuse", "find");
+    let bed = Bed::new();
+    bed.ok("mkdir -p bpf/a/b/c bpf/empty");
+    bed.hash("top").set(&key32(1), &[0; 8]);
+    bed.hash("a/b/c/deep").set(&key32(2), &[0; 8]);
+    let found = bed.ok("cd mnt; find . -path './*.debug' -prune -o -print | sort");
+    let expected =
+        ". ./a ./a/b ./a/b/c ./a/b/c/deep ./a/b/c/deep/2 ./empty ./top ./top/1".replace(' ', "\n");
+    assert_eq!(found.trim_end(), expected);
+    // 100 levels.
+    bed.ok("cd bpf; for i in $(seq 100); do mkdir d; cd d; done");
+    bed.ok("cd mnt; for i in $(seq 100); do cd d || exit; done; ls -la; cd ../..; ls d");
+}
+
+/// The root shows what the root of the bpffs shows; `.` and `..` lead where they should.
+#[test]
+fn same_names_as_bpffs() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    bed.hash("h");
+    bed.ok("mkdir bpf/d; ln -s h bpf/l");
+    assert_eq!(bed.ok("ls -A mnt"), bed.ok("ls -A bpf"));
+    assert_eq!(bed.ok("cd mnt/d/../h/..; ls -A"), bed.ok("ls -A bpf"));
+    assert_eq!(bed.ok("ls -a mnt/d"), ".\n..\n");
+    assert_eq!(bed.ok("stat -c %i mnt/h/.. mnt/h/. mnt mnt/h | sort | uniq -c | wc -l"), "2\n");
+    bed.ok("ls -la mnt; find mnt -ls");
+}
+
+/// Rule 1 and 2: `ls -a` shows no control, at any level.
+#[test]
+fn listings_show_data_only() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    bed.hash("h").set(&key32(1), &[0; 8]);
+    bed.ok("mkdir bpf/d");
+    assert_eq!(bed.ok("ls -a mnt/h"), ".\n..\n1\n");
+    assert_eq!(bed.ok("ls -A mnt mnt/d mnt/h | grep '^\\.' | wc -l"), "0\n");
+    assert_eq!(bed.ok("find mnt -name '.*' | wc -l"), "0\n");
+}
+
+/// "`DIR/`: a bpffs directory: same name, owner, mode"; times too.
+#[test]
+fn directories_have_the_attributes_of_bpffs() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    bed.ok("mkdir -m 0750 bpf/d; chown 12:34 bpf/d; touch -d '2001-02-03 04:05:06.789' bpf/d");
+    let format = "stat -c '%F %a %u %g %.9Y'";
+    assert_eq!(bed.ok(&format!("{format} mnt/d")), bed.ok(&format!("{format} bpf/d")));
+    assert_eq!(bed.ok("stat -c '%F %a %u %g' mnt"), bed.ok("stat -c '%F %a %u %g' bpf"));
+    // Changed elsewhere, seen at once.
+    bed.ok("chmod 0700 bpf/d");
+    assert_eq!(bed.ok("stat -c %a mnt/d"), "700\n");
+}
+
+/// "`MAP/`: Owner = the pin's; mode = the pin's, with `x` wherever there is `r` or `w`";
+/// "`MAP/KEY`: Mode = the pin's without `x`".
+#[test]
+fn modes_of_maps_and_keys() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    bed.hash("h").set(&key32(1), &[0; 8]);
+    let modes = [
+        (0o600, 0o700, 0o600),
+        (0o640, 0o750, 0o640),
+        (0o644, 0o755, 0o644),
+        (0o664, 0o775, 0o664),
+        (0o666, 0o777, 0o666),
+        (0o400, 0o500, 0o400),
+        (0o200, 0o300, 0o200),
+        (0o604, 0o705, 0o604),
+        (0o062, 0o073, 0o062),
+        (0o000, 0o000, 0o000),
+    ];
+    for (pin, dir, key) in modes {
+        fs::set_permissions(bed.pin("h"), fs::Permissions::from_mode(pin)).unwrap();
+        let shown = |name: &str| fs::metadata(bed.at(name)).unwrap().mode() & 0o7777;
+        let got = (shown("h"), shown("h/1"));
+        assert_eq!(
+            (format!("{:o}", got.0), format!("{:o}", got.1)),
+            (format!("{dir:o}"), format!("{key:o}")),
+            "map and key of a pin with mode {pin:o} (left: got, right: expected)"
+        );
+    }
+    bed.ok("chown 12:34 bpf/h; touch -d '2001-02-03 04:05:06.789' bpf/h");
+    assert_eq!(bed.ok("stat -c '%F %u %g %.3Y' mnt/h"), "directory 12 34 981173106.789\n");
+    assert_eq!(bed.ok("stat -c '%F %u %g %h' mnt/h/1"), "regular file 12 34 1\n");
+}
+
+/// "`w` bits are dropped where user space cannot write (frozen)".
+#[test]
+fn frozen_maps_have_no_write_bits() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    let map = bed.hash("h");
+    map.set(&key32(1), &[0; 8]);
+    bed.ok("chmod 666 bpf/h");
+    assert_eq!(bed.ok("stat -c %a mnt/h/1"), "666\n");
+    map.fd.freeze().unwrap();
+    assert_eq!(bed.ok("stat -c %a mnt/h/1"), "444\n");
+}
+
+/// "`chmod`, `chown` on a map directory change the pin."
+#[test]
+fn chmod_and_chown_change_the_pin() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    bed.hash("h");
+    let rw = || fs::metadata(bed.pin("h")).unwrap().mode() & 0o666;
+    bed.ok("chmod o+r mnt/h");
+    assert_eq!(format!("{:o}", rw()), "604");
+    assert_eq!(bed.ok("stat -c %a mnt/h"), "705\n");
+    bed.ok("chmod 0750 mnt/h");
+    assert_eq!(format!("{:o}", rw()), "640");
+    assert_eq!(bed.ok("stat -c %a mnt/h"), "750\n");
+    bed.ok("chmod 0700 mnt/h");
+    assert_eq!((format!("{:o}", rw()), bed.ok("stat -c %a mnt/h")), ("600".into(), "700\n".into()));
+    bed.ok("chown 12:34 mnt/h");
+    assert_eq!(bed.ok("stat -c %u:%g bpf/h mnt/h"), "12:34\n12:34\n");
+    bed.ok("chgrp 56 mnt/h");
+    assert_eq!(bed.ok("stat -c %u:%g bpf/h"), "12:56\n");
+}
+
+/// The same on a plain directory of bpffs.
+#[test]
+fn chmod_and_chown_of_directories() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    bed.ok("mkdir bpf/d; chmod 0710 mnt/d; chown 12:34 mnt/d");
+    assert_eq!(bed.ok("stat -c '%a %u:%g' bpf/d mnt/d"), "710 12:34\n710 12:34\n");
+}
+
+/// "`mv` of a map or directory renames the pin": the same map, its elements and all.
+#[test]
+fn mv_renames_the_pin() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    let map = bed.hash("h");
+    map.set(&key32(1), &42u64.to_ne_bytes());
+    bed.ok("mkdir bpf/d");
+    bed.ok("mv mnt/h mnt/g");
+    assert_eq!(bed.open("g").info.id, map.info.id, "another map");
+    assert!(!bed.pin("h").exists());
+    assert_eq!(bed.read("g/1"), "42\n");
+    refused(fs::metadata(bed.at("h")), "ENOENT");
+    // Into a directory, and with the directory.
+    bed.ok("mv mnt/g mnt/d/ && mv mnt/d mnt/e");
+    assert_eq!(bed.open("e/g").info.id, map.info.id);
+    assert_eq!(bed.read("e/g/1"), "42\n");
+    // bpffs takes no dots in a name, and the kernel's error passes through.
+    refused(fs::rename(bed.at("e/g"), bed.at("a.b")), "EPERM");
+    // Not into itself.
+    refused(fs::rename(bed.at("e"), bed.at("e/f")), "EINVAL");
+    assert_eq!(bed.open("e/g").info.id, map.info.id);
+}
+
+/// A rename never destroys a map that has elements unseen: onto a present map it is refused or
+/// replaces the pin as bpffs does, and the moved map is the one that is left.
+#[test]
+fn mv_onto_a_map() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    let (a, b) = (bed.hash("a"), bed.hash("b"));
+    a.set(&key32(1), &1u64.to_ne_bytes());
+    b.set(&key32(1), &2u64.to_ne_bytes());
+    match fs::rename(bed.at("a"), bed.at("b")) {
+        Ok(()) => assert_eq!(bed.read("b/1"), "1\n"),
+        Err(_) => assert_eq!((bed.read("a/1"), bed.read("b/1")), ("1\n".into(), "2\n".into())),
+    }
+    let left: Vec<u32> =
+        ["a", "b"].iter().filter(|m| bed.pin(m).exists()).map(|m| bed.open(m).info.id).collect();
+    assert!(left.contains(&a.info.id), "the moved map is gone");
+    // mv of a map into a map's directory would make it a key: refused, and it stays.
+    bed.hash("c");
+    let err = bed.fails("mv mnt/c mnt/b/");
+    assert!(bed.pin("c").exists(), "{err}");
+}
+
+/// "`rmdir` of a map removes the pin if the map has no entries or is of a kind whose entries cannot
+/// be deleted (arrays); otherwise ENOTEMPTY".
+#[test]
+fn rmdir_of_maps() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    for kind in Kind::ALL {
+        let name = kind.name();
+        let map = bed.map(name, kind, 4, 8, 4);
+        if !kind.is_array() {
+            map.set(&key32(1), &vec![0; map.fd.value_len()]);
+            refused(fs::remove_dir(bed.at(name)), "ENOTEMPTY");
+            assert!(bed.pin(name).exists(), "{name}: the pin went in spite of ENOTEMPTY");
+            map.delete(&key32(1));
+        }
+        fs::remove_dir(bed.at(name)).unwrap_or_else(|e| panic!("rmdir {name}: {e}"));
+        assert!(!bed.pin(name).exists(), "{name}: the pin is still there");
+    }
+    refused(fs::remove_dir(bed.at("hash")), "ENOENT");
+}
+
+/// "so `rm -r MAP` deletes the entries and then the pin".
+#[test]
+fn rm_r_of_maps() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    let map = bed.map("h", Kind::Hash, 4, 8, 5000);
+    map.fill32(5000, &[1; 8]);
+    bed.ok("rm -r mnt/h");
+    assert!(!bed.pin("h").exists(), "the pin is still there");
+    assert_eq!(map.keys().len(), 0, "elements are left in the map");
+    // A whole directory of maps.
+    bed.ok("mkdir -p bpf/d/e");
+    for name in ["d/one", "d/e/two"] {
+        bed.hash(name).fill32(10, &[1; 8]);
+    }
+    bed.ok("rm -r mnt/d");
+    assert!(!bed.pin("d").exists());
+}
+
+/// rmdir of plain directories, and mkdir's opposite: what is not empty stays.
+#[test]
+fn rmdir_of_directories() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    bed.ok("mkdir -p bpf/d/e");
+    refused(fs::remove_dir(bed.at("d")), "ENOTEMPTY");
+    fs::remove_dir(bed.at("d/e")).unwrap();
+    fs::remove_dir(bed.at("d")).unwrap();
+    assert!(!bed.pin("d").exists());
+    // A map is a directory, so unlink(2) does not take it.
+    bed.hash("h");
+    refused(fs::remove_file(bed.at("h")), "EISDIR");
+    assert!(bed.pin("h").exists());
+}
+
+/// "symlinks in bpffs: symlinks": shown as they are, followed by those who follow them.
+#[test]
+fn symlinks() {
+    require!("root", "bpf", "fuse", "find");
+    let bed = Bed::new();
+    bed.hash("h").set(&key32(1), &42u64.to_ne_bytes());
+    bed.ok("mkdir bpf/d");
+    for (target, name) in [("h", "l"), ("../h", "d/l"), ("d", "dir"), ("nowhere", "dangling")] {
+        symlink(target, bed.pin(name)).unwrap();
+        assert_eq!(fs::read_link(bed.at(name)).unwrap().to_str(), Some(target));
+    }
+    assert_eq!(bed.ok("cat mnt/l/1 mnt/d/l/1 mnt/dir/l/1; ls mnt/l"), "42\n42\n42\n1\n");
+    assert_eq!(bed.ok("find mnt -type l | wc -l"), "4\n");
+    assert_eq!(bed.ok("stat -c '%F %a' mnt/l"), bed.ok("stat -c '%F %a' bpf/l"));
+    refused(fs::metadata(bed.at("dangling")), "ENOENT");
+    // Changed elsewhere, seen at once; removed here, removed there, and the map stays.
+    bed.ok("ln -sfn d bpf/l");
+    assert_eq!(bed.ok("readlink mnt/l"), "d\n");
+    bed.ok("rm mnt/l");
+    assert!(fs::symlink_metadata(bed.pin("l")).is_err());
+    assert_eq!(bed.read("h/1"), "42\n");
+}
+
+/// Rule 3: "Every open shows the map as it is at that moment": a pin replaced by another map.
+#[test]
+fn a_replaced_pin_is_seen_at_once() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    for n in 0..50u64 {
+        // Other sizes, so that an old idea of the map would be wrong.
+        let size = [1, 2, 4, 8][n as usize % 4];
+        let _ = fs::remove_file(bed.pin("h"));
+        let map = bed.map("h", Kind::Hash, 4, size, 10);
+        map.set(&key32(1), &n.to_ne_bytes()[..size as usize]);
+        assert_eq!(bed.read("h/1"), format!("{n}\n"));
+        assert_eq!(bed.list("h"), ["1"]);
+        let map = bed.map("other", Kind::Hash, 8, 8, 10);
+        map.set(&n.to_ne_bytes(), &[0; 8]);
+        fs::rename(bed.pin("other"), bed.pin("h")).unwrap();
+        assert_eq!(bed.list("h"), [n.to_string()]);
+        assert_eq!(bed.read(&format!("h/{n}")), "0\n");
+        assert_eq!(fs::metadata(bed.at("h/1")).is_ok(), n == 1, "an element of the map before");
+    }
+}
+
+/// A map's directory that is open when its pin is replaced never shows the one in the other's name:
+/// what is written through the path reaches the map that is pinned there now.
+#[test]
+fn a_working_directory_in_a_replaced_map() {
+    require!("root", "bpf", "fuse", "bpftool");
+    let bed = Bed::new();
+    bed.hash("h").set(&key32(1), &1u64.to_ne_bytes());
+    let out = bed.ok("bed=$PWD; cd mnt/h; cat 1
+         rm $bed/bpf/h
+         bpftool map create $bed/bpf/h type hash key 4 value 8 entries 4 name new
+         echo 5 > $bed/mnt/h/2; cat $bed/mnt/h/2; ls $bed/mnt/h");
+    assert_eq!(out, "1\n5\n2\n");
+    assert_eq!(bed.open("h").get(&key32(2)), Some(5u64.to_ne_bytes().to_vec()));
+}
+
+/// A pin that goes, and one that comes, seen at once in look-ups and listings.
+#[test]
+fn pins_come_and_go() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    let others = bed.list("");
+    for n in 0..50u64 {
+        let map = bed.hash("h");
+        map.set(&key32(1), &n.to_ne_bytes());
+        assert_eq!(bed.read("h/1"), format!("{n}\n"));
+        assert_eq!(bed.list("").len(), others.len() + 1);
+        fs::remove_file(bed.pin("h")).unwrap();
+        refused(fs::metadata(bed.at("h")), "ENOENT");
+        refused(fs::read(bed.at("h/1")), "ENOENT");
+        refused(fs::read_dir(bed.at("h")), "ENOENT");
+        assert_eq!(bed.list(""), others);
+    }
+    // A name that was a map becomes a directory, and the other way round.
+    bed.hash("x");
+    assert_eq!(bed.list("x"), Vec::<String>::new());
+    bed.ok("rm bpf/x; mkdir bpf/x");
+    bed.hash("x/y");
+    assert_eq!(bed.list("x"), ["y"]);
+    bed.ok("rm bpf/x/y; rmdir bpf/x");
+    bed.hash("x").set(&key32(3), &[0; 8]);
+    assert_eq!(bed.list("x"), ["3"]);
+}
+
+/// "names with spaces, newlines, UTF-8 and other bytes".
+#[test]
+fn odd_names() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    let long = vec![b'n'; 255];
+    let names: [&[u8]; 12] = [
+        b"two words",
+        b" ",
+        b"line\nbreak",
+        "größe-Σ-地図".as_bytes(),
+        b"\xff\xfe",
+        b"\x01\x7f",
+        b"-rf",
+        b"*",
+        b"%2F",
+        b"\\",
+        b"$(id)'\"",
+        &long,
+    ];
+    for name in names {
+        let name = OsStr::from_bytes(name);
+        let map = RawMap::create(
+            &bed.bpf.join(name),
+            &bpffuse::sys::map::NewMap {
+                map_type: Kind::Hash.number(),
+                key_size: 4,
+                value_size: 8,
+                max_entries: 4,
+                ..Default::default()
+            },
+        );
+        map.set(&key32(1), &42u64.to_ne_bytes());
+        let read = fs::read_to_string(bed.mnt.join(name).join("1"));
+        assert_eq!(read.unwrap_or_else(|e| panic!("{name:?}: {e}")), "42\n", "{name:?}");
+        let listed = fs::read_dir(&bed.mnt).unwrap().any(|e| e.unwrap().file_name() == name);
+        assert!(listed, "{name:?} is not listed");
+        fs::rename(bed.mnt.join(name), bed.at("plain")).unwrap();
+        fs::rename(bed.at("plain"), bed.mnt.join(name)).unwrap();
+        map.delete(&key32(1));
+        fs::remove_dir(bed.mnt.join(name)).unwrap_or_else(|e| panic!("rmdir {name:?}: {e}"));
+        assert!(!bed.bpf.join(name).exists());
+    }
+    refused(fs::metadata(bed.at(&"n".repeat(256))), "ENAMETOOLONG");
+}
+
+/// "programs and links are at least listed as files": `PROG`, `LINK`.
+#[test]
+fn programs_and_links_are_files() {
+    require!("root", "bpf", "fuse", "clang", "bpftool", "find");
+    let bed = Bed::new();
+    let (maps, iterator) = (object::compile("maps"), object::compile("objects"));
+    bed.ok(&format!(
+        "bpftool prog loadall {} bpf/progs type classifier pinmaps bpf/maps
+         bpftool iter pin {} bpf/link",
+        maps.display(),
+        iterator.display()
+    ));
+    bed.ok("test -f mnt/progs/count && test -f mnt/link");
+    assert_eq!(
+        bed.ok("find mnt '(' -name '*.debug' -o -name maps ')' -prune -o -type f -print | sort"),
+        "mnt/link\nmnt/progs/count\n"
+    );
+    assert_eq!(bed.ok("stat -c %F mnt/maps/hash_u64"), "directory\n");
+    // A read-only file: owner as the pin's, no w, no x.
+    assert_eq!(bed.ok("stat -c '%a %u' mnt/progs/count"), "400 0\n");
+    // rm removes the pin as it would in bpffs; mv renames it.
+    bed.ok("mv mnt/progs/count mnt/progs/renamed; test -e bpf/progs/renamed; rm mnt/progs/renamed mnt/link");
+    assert_eq!(bed.ok("ls bpf/progs; ls bpf | grep -c link || true"), "0\n");
+}
+
+/// The objects that the kernel lists but will not open (`maps.debug`): listed, and their error.
+#[test]
+fn what_the_kernel_will_not_open() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    if !bed.pin("maps.debug").exists() {
+        return; // a kernel without them
+    }
+    let link = bpffuse::sys::object::obj_get(&bed.pin("maps.debug"));
+    if let Err(error) = link {
+        let expected = crate::common::errno::name(error.errno);
+        refused(fs::read(bed.at("maps.debug")), &expected);
+    }
+    bed.ok("ls -la mnt");
+}
+
+/// "`statfs` answers."
+#[test]
+fn statfs() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    bed.hash("h").set(&key32(1), &[0; 8]);
+    for path in ["mnt", "mnt/h", "mnt/h/1"] {
+        bed.ok(&format!("stat -f {path}; df {path}"));
+    }
+}
