@@ -22,6 +22,7 @@ mod iteration;
 mod keys;
 mod layers;
 mod lifecycle;
+mod objects;
 mod spec_default;
 mod text;
 mod tools;
