@@ -22,6 +22,7 @@ mod iteration;
 mod keys;
 mod layers;
 mod lifecycle;
+mod readme;
 mod spec_default;
 mod text;
 mod tools;
