@@ -24,6 +24,7 @@ pub use error::{Error, Result};
 use crate::bpffs::{Bpffs, Pin};
 use crate::node::table::ROOT;
 use crate::node::{MapRef, Node, NodeTable, View};
+use crate::spec::Spec;
 use element::ElementFile;
 use file::OpenFile;
 use maps::Maps;
@@ -47,7 +48,7 @@ pub struct Fs {
     /// The user who mounted: creating maps is theirs alone.
     owner: u32,
     /// What mkdir makes.
-    default_map: String,
+    default_map: Spec,
 }
 
 impl Fs {
@@ -55,7 +56,7 @@ impl Fs {
     ///
     /// # Errors
     /// EAGAIN if no thread can be started.
-    pub fn new(bpffs: Bpffs, owner: u32, default_map: &str) -> std::io::Result<Self> {
+    pub fn new(bpffs: Bpffs, owner: u32, default_map: Spec) -> std::io::Result<Self> {
         let root = Node::Dir(bpffs.root());
         Ok(Self {
             maps: Maps::new(bpffs)?,
@@ -65,7 +66,7 @@ impl Fs {
             promised: Mutex::default(),
             refusals: Arc::default(),
             owner,
-            default_map: default_map.to_owned(),
+            default_map,
         })
     }
 
@@ -99,6 +100,9 @@ impl Fs {
     fn node_path(&self, node: &Node) -> String {
         match node {
             Node::Dir(pin) | Node::Symlink(pin) | Node::Object(pin, _) => self.pin_path(pin),
+            Node::New(dir, name) => {
+                format!("{}/{}", self.pin_path(dir).trim_end_matches('/'), name.to_string_lossy())
+            }
             Node::Map(map, view) => self.view_path(map, view),
             Node::Element(map, view, key) => {
                 let name = match self.maps.open(map) {

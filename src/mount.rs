@@ -6,6 +6,7 @@ use crate::bpffs::Bpffs;
 use crate::cli::Config;
 use crate::fs::Fs;
 use crate::fuse::Fuse;
+use crate::spec::Spec;
 use crate::sys::describe;
 use crate::sys::object::silence_libbpf;
 use crate::sys::os::{self, Fork};
@@ -39,12 +40,14 @@ impl std::error::Error for Error {}
 pub fn run(config: &Config) -> Result<(), Error> {
     start_log(config)?;
     silence_libbpf();
+    let default_map = Spec::parse(config.default_map.as_bytes())
+        .map_err(|error| Error(format!("--default-map: {error}")))?;
     checks::mountpoint(&config.mountpoint)?;
     checks::privileges()?;
     checks::bpffs(&config.bpffs, config.mount_bpffs)?;
     checks::apart(&config.bpffs, &config.mountpoint)?;
     if config.foreground {
-        return serve(config, || Ok(()));
+        return serve(config, default_map, || Ok(()));
     }
     match os::fork_daemon().map_err(|error| Error(error.to_string()))? {
         Fork::Parent(report) => wait_for_daemon(report),
@@ -54,7 +57,7 @@ pub fn run(config: &Config) -> Result<(), Error> {
             // which changes nothing here.
             let mut tell =
                 |text: &str| report.take().map(|mut pipe| pipe.write_all(text.as_bytes()));
-            let outcome = serve(config, || {
+            let outcome = serve(config, default_map, || {
                 go_to_background(config)?;
                 tell("mounted");
                 Ok(())
@@ -119,7 +122,11 @@ enum End {
 }
 
 /// Mounts, calls `ready` once the mount answers, and serves until the end.
-fn serve(config: &Config, ready: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
+fn serve(
+    config: &Config,
+    default_map: Spec,
+    ready: impl FnOnce() -> Result<(), Error>,
+) -> Result<(), Error> {
     // As it is now: the working directory changes later.
     let mountpoint = config.mountpoint.canonicalize();
     let mountpoint =
@@ -127,7 +134,7 @@ fn serve(config: &Config, ready: impl FnOnce() -> Result<(), Error>) -> Result<(
     let bpffs = Bpffs::new(&config.bpffs).map_err(|error| {
         Error(format!("{}: {}; name the bpffs to show", config.bpffs.display(), describe(&error)))
     })?;
-    let fs = Fs::new(bpffs, os::effective_uid(), &config.default_map)
+    let fs = Fs::new(bpffs, os::effective_uid(), default_map)
         .map_err(|error| Error(format!("cannot start: {}", describe(&error))))?;
     // Before the mount, so that no signal can end the process and leave a dead mount behind.
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])

@@ -6,6 +6,7 @@ pub use table::NodeTable;
 
 use crate::bpffs::Pin;
 use crate::sys::object::ObjectKind;
+use std::ffi::OsStr;
 use std::sync::Arc;
 
 /// Which map a path leads to.
@@ -54,6 +55,8 @@ pub enum Node {
     Symlink(Pin),
     /// A pinned program or link, or something unknown.
     Object(Pin, ObjectKind),
+    /// A name in a bpffs directory, created and open, that becomes a map with what is written.
+    New(Pin, Arc<OsStr>),
     /// A map as a directory of its keys.
     Map(MapRef, View),
     /// An element, by its key's bytes.

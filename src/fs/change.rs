@@ -11,7 +11,6 @@ use crate::map::cursor::{Batch, Cursor};
 use crate::node::{MapRef, Node, View};
 use crate::sys::object::ObjectKind;
 use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -31,27 +30,6 @@ pub struct Changes {
 }
 
 impl Fs {
-    /// Makes a map by the default spec.
-    ///
-    /// # Errors
-    /// EPERM for others than the mount's owner, and for a name with a dot; EEXIST.
-    pub fn mkdir(&self, parent: u64, name: &OsStr, caller: Caller) -> Result<Found> {
-        let Node::Dir(dir) = &*self.node(parent)? else {
-            return Err(Error::new(libc::EPERM, "no directories in a map"));
-        };
-        self.owner_only(caller, "creating maps")?;
-        check_pin_name(name)?;
-        match self.pin_at(dir, name) {
-            Ok(_) => return Err(Error::new(libc::EEXIST, "the name is taken")),
-            Err(error) if error.errno == libc::ENOENT => {}
-            Err(error) => return Err(error),
-        }
-        let map = self.make(&self.default_map, name)?;
-        self.maps.bpffs.pin(dir, name, &map)?;
-        self.refusals.created(caller.pid, &self.path(parent, Some(name)));
-        self.lookup(parent, name)
-    }
-
     /// Deletes an element, or removes a program's, link's or symlink's pin.
     ///
     /// # Errors
@@ -176,6 +154,10 @@ impl Fs {
                 let mode = mode.map(|mode| mode & kept);
                 self.change_pin(pin, Changes { mode, ..changes })?;
             }
+            None if matches!(&*node, Node::New(..)) => {
+                let reason = "nothing was written: write a SPEC, or mkdir a map by the default one";
+                return Err(Error::new(libc::EINVAL, reason));
+            }
             None if mode.or(uid).or(gid).is_some() => {
                 let reason = "a key has the mode and owner of its map: change the map's directory";
                 return Err(Error::new(libc::EPERM, reason));
@@ -206,19 +188,11 @@ impl Fs {
         Ok(())
     }
 
-    fn pin_at(&self, dir: &Pin, name: &OsStr) -> Result<(Pin, PinKind)> {
+    pub(super) fn pin_at(&self, dir: &Pin, name: &OsStr) -> Result<(Pin, PinKind)> {
         self.maps.stat(&MapRef::Pin(dir.clone()))?;
         let (pin, kind, _) = self.maps.bpffs.child(dir, name, |pin| self.known_kind(pin))?;
         Ok((pin, kind))
     }
-}
-
-/// Refuses, with a reason, what bpffs refuses with a bare EPERM.
-fn check_pin_name(name: &OsStr) -> Result<()> {
-    if name.as_bytes().contains(&b'.') {
-        return Err(Error::new(libc::EPERM, "bpffs takes no name with a dot"));
-    }
-    Ok(())
 }
 
 /// Whether a map has an element that `rm` could delete.

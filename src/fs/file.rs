@@ -97,6 +97,7 @@ impl Fs {
                 Arc::new(ElementFile::open(element, access, creat)?)
             }
             Node::Control(map, control) => self.open_control(map, *control, access)?,
+            Node::New(..) => return Err(Error::new(libc::ENOENT, "not a map yet")),
             _ if access.write => {
                 return Err(Error::new(libc::EACCES, "this file cannot be written"));
             }
@@ -123,11 +124,7 @@ impl Fs {
     ) -> Result<(Found, Opened)> {
         let dir = self.node(parent)?;
         let Node::Map(at, view) = &*dir else {
-            self.owner_only(caller, "creating maps")?;
-            return Err(Error::new(
-                libc::EOPNOTSUPP,
-                "no file can be created here; mkdir makes a map by the default spec",
-            ));
+            return self.create_spec(parent, name, caller);
         };
         view::check_new(view)?;
         let (map, stat) = self.maps.open(at)?;

@@ -2,7 +2,7 @@
 
 use crate::bpffs::{Bpffs, PinKind};
 use crate::map::Map;
-use crate::map::kind::flag_names;
+use crate::spec::flags;
 use crate::sys::map::map_info;
 use crate::sys::object::ObjectKind;
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ pub fn render(map: &Map, bpffs: &Bpffs) -> Vec<u8> {
         "key_size": info.key_size,
         "value_size": info.value_size,
         "max_entries": info.max_entries,
-        "flags": flag_names(info.flags).collect::<Vec<_>>(),
+        "flags": flags::names(info.flags),
         "map_extra": info.map_extra,
         "frozen": map.is_frozen(),
         "memlock": map.fdinfo("memlock").and_then(|bytes| bytes.parse::<u64>().ok()),

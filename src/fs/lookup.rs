@@ -67,7 +67,6 @@ impl Fs {
     }
 
     fn lookup_pin(&self, dir: &Pin, name: &OsStr) -> Result<(Node, Attr)> {
-        self.maps.stat(&MapRef::Pin(dir.clone()))?;
         let (pin, kind, stat) = self.maps.bpffs.child(dir, name, |pin| self.known_kind(pin))?;
         let node = pin_node(pin, kind);
         let attr = self.pin_attr(&node, stat)?;
@@ -221,6 +220,7 @@ impl Fs {
                 let stat = self.maps.stat(map)?;
                 Ok(file(control.mode(stat.mode), 0, stat))
             }
+            Node::New(dir, _) => self.new_attr(dir),
             Node::Errors => {
                 let stat = self.maps.bpffs.stat(&self.maps.bpffs.root())?;
                 Ok(file(0o400, 0, Stat { uid: self.owner, ..stat }))

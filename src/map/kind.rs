@@ -92,37 +92,6 @@ impl Kind {
     }
 }
 
-/// The names of creation flags, lowest bit first (`BPF_F_*` in `include/uapi/linux/bpf.h`).
-const FLAGS: [&str; 19] = [
-    "no_prealloc",
-    "no_common_lru",
-    "numa_node",
-    "rdonly",
-    "wronly",
-    "stack_build_id",
-    "zero_seed",
-    "rdonly_prog",
-    "wronly_prog",
-    "clone",
-    "mmapable",
-    "preserve_elems",
-    "inner_map",
-    "link",
-    "path_fd",
-    "vtype_btf_obj_fd",
-    "token_fd",
-    "segv_on_fault",
-    "no_user_conv",
-];
-
-/// The names of the flags set in `flags`; a bit that has none as its number in hex.
-pub fn flag_names(flags: u32) -> impl Iterator<Item = String> {
-    (0..32).filter(move |bit| flags & (1 << bit) != 0).map(|bit| {
-        let name = FLAGS.get(bit as usize).map(|name| (*name).to_owned());
-        name.unwrap_or_else(|| format!("{:#x}", 1_u32 << bit))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,11 +105,5 @@ mod tests {
     #[test]
     fn unknown_type_has_no_keys() {
         assert_eq!(Kind::of(4096).listing, Listing::Nothing);
-    }
-
-    #[test]
-    fn flags_have_names_or_numbers() {
-        let names: Vec<String> = flag_names(0x8000_0401).collect();
-        assert_eq!(names, ["no_prealloc", "mmapable", "0x80000000"]);
     }
 }

@@ -1,0 +1,211 @@
+//! Asking the kernel for a map.
+
+use super::plan::{self, Plan};
+use super::{Inner, Part, Spec, flags, kernel_types, kinds};
+use crate::sys::map::NewMap;
+use crate::sys::{self, object};
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+
+/// A map that was created.
+#[derive(Debug)]
+pub struct Created {
+    /// The map, not pinned yet.
+    pub fd: OwnedFd,
+    /// What differs from what the text asked for, such as that the kernel takes no BTF for this
+    /// kind: a sentence.
+    pub note: Option<String>,
+}
+
+/// Why a map was not created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreateError {
+    /// The kernel's errno, or EINVAL for what was refused before asking it.
+    pub errno: i32,
+    /// The reason in words.
+    pub reason: String,
+}
+
+impl std::fmt::Display for CreateError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+impl std::error::Error for CreateError {}
+
+pub(super) fn invalid(reason: impl Into<String>) -> CreateError {
+    CreateError { errno: libc::EINVAL, reason: reason.into() }
+}
+
+/// Bytes in the kernel's name of a map at most (BPF_OBJ_NAME_LEN less its NUL).
+const MAX_NAME: usize = 15;
+
+/// `name` as the kernel takes it: at most 15 characters of `[A-Za-z0-9_.]`, others as `_`.
+pub fn fit_name(name: &str) -> String {
+    let fit = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '_' | '.') { c } else { '_' };
+    name.chars().map(fit).take(MAX_NAME).collect()
+}
+
+impl Spec {
+    /// Creates the map. `name` is its pin's file name, which the kernel's name is made of unless
+    /// the text asks for another; `resolve` opens the inner map that a path or id means.
+    ///
+    /// # Errors
+    /// EINVAL if the kind cannot have what is asked for; the kernel's errno; what `resolve` gives.
+    pub fn create(
+        &self,
+        name: &str,
+        resolve: &dyn Fn(&Inner) -> Result<OwnedFd, CreateError>,
+    ) -> Result<Created, CreateError> {
+        let plan = plan::plan(self).map_err(invalid)?;
+        let inner = match &self.inner {
+            None => None,
+            Some(Inner::Definition(spec)) => Some(spec.create(name, resolve)?.fd),
+            Some(inner) => Some(resolve(inner)?),
+        };
+        let (vmlinux_type, value_size) = match plan.value_size {
+            Some(size) => (0, size),
+            None => kernel_types::find(plan::kernel_type(self).map_err(invalid)?)?,
+        };
+        let new = NewMap {
+            map_type: self.kind,
+            name: fit_name(self.name.as_deref().unwrap_or(name)),
+            key_size: plan.key_size,
+            value_size,
+            max_entries: self.entries(&plan)?,
+            flags: plan.flags,
+            map_extra: self.map_extra,
+            numa_node: self.numa_node.unwrap_or(0),
+            ifindex: self.ifindex,
+            btf_vmlinux_value_type_id: vmlinux_type,
+            inner_map: inner.as_ref().map(|fd| fd.as_fd()),
+            btf: None,
+        };
+        let mut notes: Vec<String> = self.note.iter().cloned().collect();
+        // The type of a struct_ops is the kernel's own.
+        let typed = plan.value_size.is_some() && (plan.typed || kinds::needs_btf(self.kind));
+        let fd = match typed {
+            true => self.create_typed(&new, &plan, &mut notes)?,
+            false => sys::map::create(&new).map_err(|error| self.explain(error, &plan))?,
+        };
+        Ok(Created { fd, note: join(&notes) })
+    }
+
+    /// Creates with BTF, or where the kernel takes none for this kind, without.
+    fn create_typed(
+        &self,
+        new: &NewMap<'_>,
+        plan: &Plan,
+        notes: &mut Vec<String>,
+    ) -> Result<OwnedFd, CreateError> {
+        let blob = self.btf().map_err(invalid)?;
+        let special = match self.value {
+            Part::Type(value) => self.types.has_kernel_field(value),
+            _ => false,
+        };
+        // Without its BTF such a value would be plain bytes: no lock, no timer.
+        let must = kinds::needs_btf(self.kind) || special;
+        let refused = match object::btf_load(&blob.bytes) {
+            Ok(fd) => {
+                let btf = Some((fd.as_fd(), blob.key, blob.value));
+                match sys::map::create(&NewMap { btf, name: new.name.clone(), ..*new }) {
+                    Ok(fd) => return Ok(fd),
+                    Err(error) => error,
+                }
+            }
+            Err(error) => error,
+        };
+        if must || !matches!(refused.errno, libc::EINVAL | libc::EOPNOTSUPP) {
+            return Err(self.explain(refused, plan));
+        }
+        let fd = sys::map::create(new).map_err(|error| self.explain(error, plan))?;
+        let kind = plan::kind_name(self.kind);
+        notes.push(match (refused.call, refused.errno) {
+            ("BPF_BTF_LOAD", _) => {
+                format!("created without BTF: the kernel does not load these types ({refused})")
+            }
+            (_, libc::EOPNOTSUPP) => {
+                format!("created without BTF: the kernel takes none for a {kind}")
+            }
+            _ => format!("created without BTF: the kernel does not take these types for a {kind}"),
+        });
+        Ok(fd)
+    }
+
+    /// max_entries, with what depends on this machine.
+    fn entries(&self, plan: &Plan) -> Result<u32, CreateError> {
+        match plan.max_entries {
+            None => cpus(),
+            Some(bytes) if plan.bytes => {
+                let page = page_size();
+                let too_large = || invalid(format!("{bytes} bytes are too many for a ring buffer"));
+                let pages = bytes.div_ceil(page).checked_next_power_of_two();
+                pages.and_then(|pages| pages.checked_mul(page)).ok_or_else(too_large)
+            }
+            Some(n) => Ok(n),
+        }
+    }
+
+    /// The kernel's refusal, with what may have caused it.
+    fn explain(&self, error: sys::Error, plan: &Plan) -> CreateError {
+        let kind = plan::kind_name(self.kind);
+        let hint = match error.errno {
+            _ if error.call == "BPF_BTF_LOAD" => "the kernel does not load these types".to_owned(),
+            libc::EINVAL | libc::EOPNOTSUPP => {
+                let names = flags::names(plan.flags).join(", ");
+                let flags = if names.is_empty() { "no flags".to_owned() } else { names };
+                format!(
+                    "the kernel does not create a {kind} with key {}, value {}, entries {} and {flags}",
+                    plan.key_size,
+                    plan.value_size.unwrap_or(0),
+                    plan.max_entries.unwrap_or(0),
+                )
+            }
+            libc::E2BIG => format!("a {kind} of this size is more than the kernel allows"),
+            libc::ENOMEM => format!("there is no memory for a {kind} of this size"),
+            libc::EPERM => "creating maps needs CAP_BPF, or CAP_SYS_ADMIN".to_owned(),
+            _ => format!("the kernel does not create this {kind}"),
+        };
+        CreateError { errno: error.errno, reason: format!("{hint} ({error})") }
+    }
+}
+
+fn join(notes: &[String]) -> Option<String> {
+    (!notes.is_empty()).then(|| notes.join("; "))
+}
+
+/// CPUs that this machine may ever have, as maps count them.
+fn cpus() -> Result<u32, CreateError> {
+    const PATH: &str = "/sys/devices/system/cpu/possible";
+    let text = fs::read_to_string(PATH).unwrap_or_default();
+    // `0-3,8-11`: the last number is the highest.
+    let last = text.trim().rsplit(['-', ',']).next().and_then(|last| last.parse::<u32>().ok());
+    last.and_then(|last| last.checked_add(1)).ok_or_else(|| {
+        invalid(format!("{PATH} does not say how many CPUs there are: give `entries N`"))
+    })
+}
+
+/// Bytes in a page of memory, as the kernel told this process at its start.
+fn page_size() -> u32 {
+    const AT_PAGESZ: usize = 6;
+    const WORD: usize = size_of::<usize>();
+    let auxv = fs::read("/proc/self/auxv").unwrap_or_default();
+    let word = |bytes: &[u8]| bytes.first_chunk().map_or(0, |bytes| usize::from_ne_bytes(*bytes));
+    auxv.chunks_exact(2 * WORD)
+        .find(|pair| word(pair) == AT_PAGESZ)
+        .and_then(|pair| u32::try_from(word(&pair[WORD..])).ok())
+        .unwrap_or(4096)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_made_fit() {
+        assert_eq!(fit_name("packets"), "packets");
+        assert_eq!(fit_name("my map-of.things"), "my_map_of.thing");
+        assert_eq!(fit_name("größe/x"), "gr__e_x");
+    }
+}

@@ -1,0 +1,22 @@
+//! Types of the running kernel, which the value of a struct_ops map must be.
+
+use super::create::{CreateError, invalid};
+use crate::btf::{Btf, Kind};
+use std::fs;
+
+/// The id and the bytes of the kernel's struct `name`.
+///
+/// # Errors
+/// If the kernel has no such struct, or tells nothing of its types.
+pub(super) fn find(name: &str) -> Result<(u32, u32), CreateError> {
+    const PATH: &str = "/sys/kernel/btf/vmlinux";
+    let blob = fs::read(PATH).map_err(|error| CreateError {
+        errno: error.raw_os_error().unwrap_or(libc::EIO),
+        reason: format!("{PATH}: {error}"),
+    })?;
+    let btf = Btf::parse(&blob, None).map_err(|error| invalid(format!("{PATH}: {error}")))?;
+    match btf.find_struct(name).map(|(id, found)| (id, found.kind)) {
+        Some((id, Kind::Struct { size, .. })) => Ok((id, size)),
+        _ => Err(invalid(format!("this kernel has no `struct {name}`"))),
+    }
+}

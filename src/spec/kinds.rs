@@ -1,0 +1,187 @@
+//! The kinds of map, and what the kernel asks of each when it is created.
+
+use super::flags;
+
+/// What the kernel wants for a key's or value's size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Size {
+    /// At least one byte.
+    Any,
+    /// None at all.
+    Zero,
+    /// One of these; the first if none is given.
+    OneOf(&'static [u32]),
+    /// A multiple of 8 bytes: addresses. 127 of them if none is given.
+    Addresses,
+    /// A prefix length and 1 to 256 bytes.
+    Prefix,
+    /// The size of a kernel type, which is asked for by name.
+    Kernel,
+    /// Whatever is given: a kind newer than this table.
+    AsGiven,
+}
+
+/// What the kernel wants for max_entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Entries {
+    /// At least one.
+    Any,
+    /// Zero: the elements live with what they belong to.
+    Zero,
+    /// One.
+    One,
+    /// At least one; as many as there are CPUs if none is given.
+    PerCpu,
+    /// Bytes, a power of two of pages: rounded up.
+    Bytes,
+    /// Whatever is given.
+    AsGiven,
+}
+
+/// A kind of map.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Kind {
+    /// bpftool's name.
+    pub(super) name: &'static str,
+    pub(super) key: Size,
+    pub(super) value: Size,
+    pub(super) entries: Entries,
+    /// Flags without which the kernel refuses.
+    pub(super) flags: u32,
+}
+
+const fn kind(name: &'static str, key: Size, value: Size, entries: Entries, flags: u32) -> Kind {
+    Kind { name, key, value, entries, flags }
+}
+
+const INDEX: Size = Size::OneOf(&[4]);
+const FD: Size = Size::OneOf(&[4]);
+/// An interface or CPU, and with 8 bytes a program for it.
+const TARGET: Size = Size::OneOf(&[4, 8]);
+/// A socket; only values of 8 bytes can be read back.
+const SOCKET: Size = Size::OneOf(&[8, 4]);
+
+/// By `enum bpf_map_type`.
+const KINDS: [Kind; 34] = [
+    kind("unspec", Size::AsGiven, Size::AsGiven, Entries::AsGiven, 0),
+    kind("hash", Size::Any, Size::Any, Entries::Any, 0),
+    kind("array", INDEX, Size::Any, Entries::Any, 0),
+    kind("prog_array", INDEX, FD, Entries::Any, 0),
+    kind("perf_event_array", INDEX, FD, Entries::PerCpu, 0),
+    kind("percpu_hash", Size::Any, Size::Any, Entries::Any, 0),
+    kind("percpu_array", INDEX, Size::Any, Entries::Any, 0),
+    kind("stack_trace", INDEX, Size::Addresses, Entries::Any, 0),
+    kind("cgroup_array", INDEX, FD, Entries::Any, 0),
+    kind("lru_hash", Size::Any, Size::Any, Entries::Any, 0),
+    kind("lru_percpu_hash", Size::Any, Size::Any, Entries::Any, 0),
+    kind("lpm_trie", Size::Prefix, Size::Any, Entries::Any, flags::NO_PREALLOC),
+    kind("array_of_maps", INDEX, FD, Entries::Any, 0),
+    kind("hash_of_maps", Size::Any, FD, Entries::Any, 0),
+    kind("devmap", INDEX, TARGET, Entries::Any, 0),
+    kind("sockmap", INDEX, SOCKET, Entries::Any, 0),
+    kind("cpumap", INDEX, TARGET, Entries::PerCpu, 0),
+    kind("xskmap", INDEX, FD, Entries::Any, 0),
+    kind("sockhash", Size::Any, SOCKET, Entries::Any, 0),
+    kind("cgroup_storage", Size::OneOf(&[16, 8]), Size::Any, Entries::Zero, 0),
+    kind("reuseport_sockarray", INDEX, SOCKET, Entries::Any, 0),
+    kind("percpu_cgroup_storage", Size::OneOf(&[16, 8]), Size::Any, Entries::Zero, 0),
+    kind("queue", Size::Zero, Size::Any, Entries::Any, 0),
+    kind("stack", Size::Zero, Size::Any, Entries::Any, 0),
+    kind("sk_storage", FD, Size::Any, Entries::Zero, flags::NO_PREALLOC),
+    kind("devmap_hash", INDEX, TARGET, Entries::Any, 0),
+    kind("struct_ops", INDEX, Size::Kernel, Entries::One, 0),
+    kind("ringbuf", Size::Zero, Size::Zero, Entries::Bytes, 0),
+    kind("inode_storage", FD, Size::Any, Entries::Zero, flags::NO_PREALLOC),
+    kind("task_storage", FD, Size::Any, Entries::Zero, flags::NO_PREALLOC),
+    kind("bloom_filter", Size::Zero, Size::Any, Entries::Any, 0),
+    kind("user_ringbuf", Size::Zero, Size::Zero, Entries::Bytes, 0),
+    kind("cgrp_storage", FD, Size::Any, Entries::Zero, flags::NO_PREALLOC),
+    kind("arena", Size::Zero, Size::Zero, Entries::Any, flags::MMAPABLE),
+];
+
+/// Names that the kernel's header has besides bpftool's.
+const OTHER_NAMES: [(&str, u32); 3] = [
+    ("cgroup_storage_deprecated", 19),
+    ("percpu_cgroup_storage_deprecated", 21),
+    ("insn_array", 34),
+];
+
+/// BPF_MAP_TYPE_LPM_TRIE
+pub(super) const LPM_TRIE: u32 = 11;
+/// BPF_MAP_TYPE_CGROUP_STORAGE
+pub(super) const CGROUP_STORAGE: u32 = 19;
+/// BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE
+pub(super) const PERCPU_CGROUP_STORAGE: u32 = 21;
+
+/// The number of the kind called `name`: bpftool's word or the kernel's constant, in any case.
+pub fn by_name(name: &str) -> Option<u32> {
+    let name = name.to_ascii_lowercase();
+    let name = name.strip_prefix("bpf_map_type_").unwrap_or(&name);
+    if let Some((_, number)) = OTHER_NAMES.iter().find(|(other, _)| *other == name) {
+        return Some(*number);
+    }
+    let position = KINDS.iter().position(|kind| kind.name == name)?;
+    u32::try_from(position).ok()
+}
+
+/// bpftool's name of a kind, if this build knows it.
+pub fn name(kind: u32) -> Option<&'static str> {
+    KINDS.get(kind as usize).map(|kind| kind.name)
+}
+
+/// All names that a map can be created by.
+pub fn all() -> impl Iterator<Item = &'static str> {
+    KINDS.iter().skip(1).map(|kind| kind.name)
+}
+
+/// What the kernel asks of a kind.
+pub(super) fn rules(kind: u32) -> Kind {
+    KINDS.get(kind as usize).copied().unwrap_or(KINDS[0])
+}
+
+/// Whether a map of this kind holds maps.
+pub fn holds_maps(kind: u32) -> bool {
+    matches!(kind, 12 | 13)
+}
+
+/// Whether the kernel creates this kind only with BTF.
+pub(super) fn needs_btf(kind: u32) -> bool {
+    matches!(kind, 24 | 28 | 29 | 32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::map::kind as sys;
+
+    #[test]
+    fn numbers_are_the_kernels() {
+        for (name, number) in [
+            ("hash", sys::HASH),
+            ("BPF_MAP_TYPE_LPM_TRIE", sys::LPM_TRIE),
+            ("Array_Of_Maps", sys::ARRAY_OF_MAPS),
+            ("hash_of_maps", sys::HASH_OF_MAPS),
+            ("cgroup_storage", sys::CGROUP_STORAGE),
+            ("percpu_cgroup_storage", sys::PERCPU_CGROUP_STORAGE),
+            ("reuseport_sockarray", sys::REUSEPORT_SOCKARRAY),
+            ("queue", sys::QUEUE),
+            ("sk_storage", sys::SK_STORAGE),
+            ("devmap_hash", sys::DEVMAP_HASH),
+            ("struct_ops", sys::STRUCT_OPS),
+            ("ringbuf", sys::RINGBUF),
+            ("inode_storage", sys::INODE_STORAGE),
+            ("task_storage", sys::TASK_STORAGE),
+            ("bloom_filter", sys::BLOOM_FILTER),
+            ("user_ringbuf", sys::USER_RINGBUF),
+            ("cgrp_storage", sys::CGRP_STORAGE),
+            ("arena", sys::ARENA),
+            ("xskmap", sys::XSKMAP),
+            ("prog_array", sys::PROG_ARRAY),
+        ] {
+            assert_eq!(by_name(name), Some(number), "{name}");
+        }
+        assert_eq!(by_name("hashh"), None);
+        assert_eq!(name(sys::SOCKHASH), Some("sockhash"));
+        assert_eq!(name(1000), None);
+    }
+}

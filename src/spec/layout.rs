@@ -1,0 +1,133 @@
+//! Where the members of a struct or union lie, by the rules that clang follows for `-target bpf`.
+//!
+//! These are the Itanium C++ ABI's rules for plain C types, with GCC's for bit-fields: a bit-field
+//! goes to the next free bit unless it would then straddle a unit of its declared type; its type
+//! aligns the record unless the bit-field has no name; width 0 moves on to the next unit.
+//! Checked against clang itself, see `tests/spec_clang.rs`.
+
+use super::types::MAX_SIZE;
+
+/// What a member's place depends on.
+#[derive(Debug, Clone, Copy)]
+pub struct Field {
+    /// Bytes of its type.
+    pub size: u32,
+    /// Its type's alignment in bytes.
+    pub align: u32,
+    /// `aligned(N)` on the member itself, 0 without.
+    pub asked: u32,
+    /// `packed` on the member itself.
+    pub packed: bool,
+    /// Bits of a bit-field.
+    pub bits: Option<u8>,
+    /// Whether it has a name.
+    pub named: bool,
+}
+
+/// Where the members are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Laid {
+    /// Each member's bit offset.
+    pub offsets: Vec<u32>,
+    /// Bytes of the whole.
+    pub size: u32,
+    /// Its alignment in bytes.
+    pub align: u32,
+}
+
+/// Lays out `fields`; `packed` and `asked` (0 without) are the record's own attributes.
+///
+/// `None` if the record is larger than [`MAX_SIZE`].
+pub fn lay_out(fields: &[Field], union: bool, packed: bool, asked: u32) -> Option<Laid> {
+    let mut offsets = Vec::with_capacity(fields.len());
+    // In bits: the first one after the last member, and the size so far.
+    let (mut next, mut size) = (0u64, 0u64);
+    let mut align = u64::from(asked.max(1));
+    for field in fields {
+        let at = if union { 0 } else { next };
+        let place = match field.bits {
+            Some(bits) => bit_field(field, u64::from(bits), packed, at),
+            None => ordinary(field, packed, at),
+        };
+        offsets.push(u32::try_from(place.offset).ok()?);
+        next = place.offset + place.bits;
+        // An unnamed bit-field, of width 0 too, takes room but does not align the record.
+        align = align.max(place.align / 8);
+        size = size.max(next.next_multiple_of(8));
+        if size > MAX_SIZE * 8 {
+            return None;
+        }
+    }
+    let size = (size / 8).next_multiple_of(align);
+    (size <= MAX_SIZE).then_some(Laid { offsets, size: size as u32, align: align as u32 })
+}
+
+/// Where one member goes. All in bits.
+struct Place {
+    offset: u64,
+    bits: u64,
+    align: u64,
+}
+
+fn ordinary(field: &Field, packed: bool, at: u64) -> Place {
+    let own = if packed || field.packed { 1 } else { field.align };
+    let align = u64::from(own.max(field.asked)) * 8;
+    Place { offset: at.next_multiple_of(align), bits: u64::from(field.size) * 8, align }
+}
+
+fn bit_field(field: &Field, bits: u64, packed: bool, at: u64) -> Place {
+    let asked = u64::from(field.asked) * 8;
+    // Packing never keeps width 0 from moving on to its type's next unit.
+    let own = if (packed || field.packed) && bits != 0 { 1 } else { u64::from(field.align) * 8 };
+    let align = own.max(asked);
+    let unit = u64::from(field.size) * 8;
+    let offset = if bits == 0 || at % align + bits > unit {
+        at.next_multiple_of(align)
+    } else if asked != 0 {
+        at.next_multiple_of(asked)
+    } else {
+        at
+    };
+    Place { offset, bits, align: if field.named { align } else { 8 } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn field(size: u32, bits: Option<u8>) -> Field {
+        Field { size, align: size, asked: 0, packed: false, bits, named: true }
+    }
+
+    #[test]
+    fn members_are_aligned_and_the_tail_is_padded() {
+        let laid = lay_out(&[field(1, None), field(4, None), field(1, None)], false, false, 0);
+        assert_eq!(laid, Some(Laid { offsets: vec![0, 32, 64], size: 12, align: 4 }));
+    }
+
+    #[test]
+    fn packed_members_touch() {
+        let laid = lay_out(&[field(1, None), field(4, None)], false, true, 0);
+        assert_eq!(laid, Some(Laid { offsets: vec![0, 8], size: 5, align: 1 }));
+    }
+
+    #[test]
+    fn a_bit_field_does_not_straddle_its_unit() {
+        let laid = lay_out(&[field(4, Some(30)), field(4, Some(3))], false, false, 0);
+        assert_eq!(laid, Some(Laid { offsets: vec![0, 32], size: 8, align: 4 }));
+        let laid = lay_out(&[field(4, Some(30)), field(4, Some(3))], false, true, 0);
+        assert_eq!(laid, Some(Laid { offsets: vec![0, 30], size: 5, align: 1 }));
+    }
+
+    #[test]
+    fn a_bit_field_shares_a_unit_with_an_ordinary_member() {
+        let laid = lay_out(&[field(1, None), field(4, Some(5))], false, false, 0);
+        assert_eq!(laid, Some(Laid { offsets: vec![0, 8], size: 4, align: 4 }));
+    }
+
+    #[test]
+    fn too_large_is_none() {
+        assert_eq!(lay_out(&[field(1 << 28, None), field(1, None)], false, false, 0), None);
+        assert_eq!(lay_out(&[field(1, None)], false, false, 1 << 29), None);
+    }
+}

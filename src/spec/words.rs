@@ -1,0 +1,357 @@
+//! bpftool's words: `type hash key u32 value u64 entries 1024 flags no_prealloc`.
+
+use super::c::{self, MAX_DEPTH, Parser};
+use super::{Inner, Part, Spec, SpecError, flags, kinds, suggest};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The words that an argument follows.
+const WORDS: [&str; 10] = [
+    "type",
+    "key",
+    "value",
+    "entries",
+    "name",
+    "flags",
+    "inner_map",
+    "map_extra",
+    "numa_node",
+    "ifindex",
+];
+
+/// Bytes in the kernel's name of a map at most.
+const MAX_NAME: usize = 15;
+
+/// One word, or what stands in quotes or braces.
+#[derive(Debug, Clone, Copy)]
+struct Word<'a> {
+    text: &'a str,
+    /// Where it starts and ends in the whole text, quotes included.
+    start: usize,
+    end: usize,
+    quoted: bool,
+    line: u32,
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+    line: u32,
+}
+
+fn error(line: u32, reason: impl Into<String>) -> SpecError {
+    let reason = reason.into();
+    let reason = if line > 1 { format!("line {line}: {reason}") } else { reason };
+    SpecError { incomplete: false, reason }
+}
+
+fn unfinished(line: u32, what: &str) -> SpecError {
+    SpecError { incomplete: true, ..error(line, format!("{what} is not closed")) }
+}
+
+impl<'a> Reader<'a> {
+    /// The next word, without taking it.
+    fn peek(&mut self) -> Result<Option<Word<'a>>, SpecError> {
+        let rest = &self.text[self.at..];
+        let blank = rest.len() - rest.trim_ascii_start().len();
+        self.line += rest[..blank].bytes().map(|b| u32::from(b == b'\n')).sum::<u32>();
+        self.at += blank;
+        let (start, line) = (self.at, self.line);
+        let rest = &self.text[start..];
+        let Some(first) = rest.bytes().next() else { return Ok(None) };
+        if first == b'\'' || first == b'"' {
+            let Some(len) = rest[1..].find(char::from(first)) else {
+                return Err(unfinished(line, "the quotation"));
+            };
+            let end = start + len + 2;
+            return Ok(Some(Word { text: &rest[1..=len], start, end, quoted: true, line }));
+        }
+        let len = rest.find(|c: char| c.is_ascii_whitespace()).unwrap_or(rest.len());
+        Ok(Some(Word { text: &rest[..len], start, end: start + len, quoted: false, line }))
+    }
+
+    fn take(&mut self, word: Word<'a>) {
+        self.line += word.text.bytes().map(|b| u32::from(b == b'\n')).sum::<u32>();
+        self.at = word.end;
+    }
+
+    fn next(&mut self) -> Result<Option<Word<'a>>, SpecError> {
+        let word = self.peek()?;
+        if let Some(word) = word {
+            self.take(word);
+        }
+        Ok(word)
+    }
+
+    fn argument(&mut self, of: &str, what: &str) -> Result<Word<'a>, SpecError> {
+        self.next()?.ok_or_else(|| error(self.line, format!("`{of}` needs {what} after it")))
+    }
+
+    fn number(&mut self, of: &str, most: u64) -> Result<u64, SpecError> {
+        let word = self.argument(of, "a number")?;
+        match integer(word.text) {
+            Some(n) if n <= most => Ok(n),
+            Some(_) => {
+                Err(error(word.line, format!("`{of} {}` is more than {most}", clip(word.text))))
+            }
+            None => Err(error(
+                word.line,
+                format!("`{of}` needs a number after it, not `{}`", clip(word.text)),
+            )),
+        }
+    }
+
+    fn u32(&mut self, of: &str) -> Result<u32, SpecError> {
+        self.number(of, u32::MAX.into()).map(|n| n as u32)
+    }
+
+    /// A C type: one word in quotes, or all words up to the next that means something here.
+    fn c_type(&mut self, of: &str) -> Result<(&'a str, u32), SpecError> {
+        let first = self.argument(of, "a size in bytes or a C type")?;
+        if first.quoted {
+            return Ok((first.text, first.line));
+        }
+        let mut end = first.end;
+        let mut last = first.text;
+        let mut open = depth(0, first.text);
+        while let Some(word) = self.peek()? {
+            // The tag of a struct may be any word.
+            let tag = matches!(last, "struct" | "union" | "enum");
+            if open <= 0 && !tag && WORDS.contains(&word.text) {
+                break;
+            }
+            // Quotes inside belong to the C text.
+            self.take(word);
+            let text = &self.text[word.start..word.end];
+            open = depth(open, text);
+            (end, last) = (word.end, text);
+        }
+        if open > 0 {
+            return Err(unfinished(first.line, "a bracket of the type"));
+        }
+        Ok((&self.text[first.start..end], first.line))
+    }
+}
+
+/// How many brackets are open after `text`.
+fn depth(before: i64, text: &str) -> i64 {
+    text.bytes().fold(before, |open, byte| match byte {
+        b'{' | b'(' | b'[' => open.saturating_add(1),
+        b'}' | b')' | b']' => open.saturating_sub(1),
+        _ => open,
+    })
+}
+
+/// A decimal or `0x` number.
+fn integer(word: &str) -> Option<u64> {
+    match word.get(..2) {
+        Some("0x" | "0X") => match word[2..].starts_with('+') {
+            true => None,
+            false => u64::from_str_radix(&word[2..], 16).ok(),
+        },
+        _ if word.starts_with(|c: char| c.is_ascii_digit()) => word.parse().ok(),
+        _ => None,
+    }
+}
+
+fn clip(word: &str) -> &str {
+    word.char_indices().nth(60).map_or(word, |(end, _)| &word[..end])
+}
+
+/// Reads a map from words.
+pub(super) fn parse(text: &str, line: u32, depth: u32) -> Result<Spec, SpecError> {
+    let mut reader = Reader { text, at: 0, line };
+    let mut spec = Spec::new(0);
+    let mut parser = Parser::new();
+    let mut seen: Vec<&str> = Vec::new();
+    while let Some(word) = reader.next()? {
+        let known = WORDS.iter().copied().find(|known| *known == word.text && !word.quoted);
+        // A kind may stand without `type` before it.
+        let key = known.unwrap_or("type");
+        if seen.contains(&key) {
+            return Err(match known {
+                Some(key) => error(word.line, format!("`{key}` is there twice")),
+                None => unknown(word),
+            });
+        }
+        seen.push(key);
+        match known {
+            None => spec.kind = kind(word)?,
+            Some("type") => {
+                let word = reader.argument("type", "a kind of map")?;
+                spec.kind = kind(word)?;
+            }
+            Some("key") => spec.key = part(&mut reader, &mut parser, "key")?,
+            Some("value") => spec.value = part(&mut reader, &mut parser, "value")?,
+            Some("entries") => spec.max_entries = Some(reader.u32("entries")?),
+            Some("name") => spec.name = Some(name(reader.argument("name", "a name")?)?),
+            Some("flags") => read_flags(&mut reader, &mut spec)?,
+            Some("inner_map") => spec.inner = Some(inner(&mut reader, depth)?),
+            Some("map_extra") => spec.map_extra = reader.number("map_extra", u64::MAX)?,
+            Some("numa_node") => numa(&mut spec, reader.u32("numa_node")?, word.line)?,
+            Some(_) => spec.ifindex = reader.u32("ifindex")?,
+        }
+    }
+    if !seen.contains(&"type") {
+        return Err(error(reader.line, "the kind of map is missing, such as `hash` or `array`"));
+    }
+    spec.types = Arc::new(parser.types);
+    Ok(spec)
+}
+
+fn unknown(word: Word<'_>) -> SpecError {
+    let shown = clip(word.text);
+    let hint = match suggest::closest(word.text, WORDS) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("the words are {}", WORDS.join(", ")),
+    };
+    error(word.line, format!("unknown word `{shown}`: {hint}"))
+}
+
+fn kind(word: Word<'_>) -> Result<u32, SpecError> {
+    if let Some(kind) = kinds::by_name(word.text) {
+        return Ok(kind);
+    }
+    if let Some(kind) = integer(word.text).and_then(|n| u32::try_from(n).ok()) {
+        return Ok(kind);
+    }
+    let hint = match suggest::closest(word.text, kinds::all().chain(WORDS)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => {
+            let kinds: Vec<&str> = kinds::all().collect();
+            format!("the kinds are {}", kinds.join(", "))
+        }
+    };
+    Err(error(word.line, format!("unknown kind of map `{}`: {hint}", clip(word.text))))
+}
+
+/// A size or a type.
+fn part(reader: &mut Reader<'_>, parser: &mut Parser, of: &str) -> Result<Part, SpecError> {
+    if let Some(word) = reader.peek()?
+        && word.text.starts_with(|c: char| c.is_ascii_digit())
+    {
+        return Ok(Part::Size(reader.u32(of)?));
+    }
+    let (text, line) = reader.c_type(of)?;
+    let fail =
+        |fail: c::Fail| error(fail.line, format!("in the type of the {of}: {}", fail.reason));
+    parser.single_type(text, line).map(Part::Type).map_err(fail)
+}
+
+fn name(word: Word<'_>) -> Result<String, SpecError> {
+    let name = word.text;
+    let fits = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.'));
+    if name.is_empty() || name.len() > MAX_NAME || !fits {
+        return Err(error(
+            word.line,
+            format!("`name {}` must be 1 to 15 characters of A-Z a-z 0-9 _ .", clip(name)),
+        ));
+    }
+    Ok(name.to_owned())
+}
+
+/// Names and numbers with commas or bars between.
+fn read_flags(reader: &mut Reader<'_>, spec: &mut Spec) -> Result<(), SpecError> {
+    loop {
+        let word = reader.argument("flags", "names or a number")?;
+        for part in word.text.split([',', '|']).map(str::trim).filter(|part| !part.is_empty()) {
+            flag(spec, part, word.line)?;
+        }
+        let more = |text: &str| text.ends_with([',', '|']);
+        let goes_on = match reader.peek()? {
+            Some(next) => more(word.text) || next.text.starts_with([',', '|']),
+            None => false,
+        };
+        if !goes_on {
+            return Ok(());
+        }
+    }
+}
+
+fn flag(spec: &mut Spec, part: &str, line: u32) -> Result<(), SpecError> {
+    if let Some((name, value)) = part.split_once('=') {
+        let numa = flags::by_name(name.trim()) == Some(flags::NUMA_NODE);
+        let node = integer(value.trim()).and_then(|n| u32::try_from(n).ok());
+        return match node {
+            Some(node) if numa => numa_node(spec, node, line),
+            _ => Err(error(
+                line,
+                format!(
+                    "`{}` is no flag: only numa_node takes a number, as numa_node=0",
+                    clip(part)
+                ),
+            )),
+        };
+    }
+    if let Some(bits) = integer(part) {
+        spec.flags |= u32::try_from(bits)
+            .map_err(|_| error(line, format!("`flags {}` is more than 32 bits", clip(part))))?;
+        return Ok(());
+    }
+    if let Some(flag) = flags::by_name(part) {
+        spec.flags |= flag;
+        return Ok(());
+    }
+    let hint = match suggest::closest(part, flags::all()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("the flags are {}", flags::all().collect::<Vec<_>>().join(", ")),
+    };
+    Err(error(line, format!("unknown flag `{}`: {hint}", clip(part))))
+}
+
+fn numa(spec: &mut Spec, node: u32, line: u32) -> Result<(), SpecError> {
+    numa_node(spec, node, line)
+}
+
+fn numa_node(spec: &mut Spec, node: u32, line: u32) -> Result<(), SpecError> {
+    if spec.numa_node.is_some_and(|old| old != node) {
+        return Err(error(line, "two different NUMA nodes are asked for"));
+    }
+    spec.numa_node = Some(node);
+    Ok(())
+}
+
+/// A path, an id, or a map in words in braces.
+fn inner(reader: &mut Reader<'_>, depth: u32) -> Result<Inner, SpecError> {
+    const WHAT: &str = "a path, `id N`, or a map's words in { }";
+    let word = reader.argument("inner_map", WHAT)?;
+    if word.quoted {
+        return Ok(Inner::Path(PathBuf::from(word.text)));
+    }
+    match word.text {
+        "id" => Ok(Inner::Id(reader.u32("inner_map id")?)),
+        "pinned" => Ok(Inner::Path(reader.argument("inner_map pinned", "a path")?.text.into())),
+        "name" => Err(error(word.line, "`inner_map name` may mean several maps: give `id N`")),
+        text if text.starts_with('{') => {
+            if depth >= MAX_DEPTH {
+                return Err(error(word.line, "inner maps are nested too deep"));
+            }
+            let (text, line) = braces(reader, word)?;
+            let spec = parse(text, line, depth + 1)?;
+            Ok(Inner::Definition(Box::new(spec)))
+        }
+        text => match integer(text).and_then(|n| u32::try_from(n).ok()) {
+            Some(id) => Ok(Inner::Id(id)),
+            None => Ok(Inner::Path(PathBuf::from(text))),
+        },
+    }
+}
+
+/// What stands between the `{` that `word` starts with and the `}` that closes it.
+fn braces<'a>(reader: &mut Reader<'a>, word: Word<'a>) -> Result<(&'a str, u32), SpecError> {
+    let mut open = 0u32;
+    for (i, byte) in reader.text.bytes().enumerate().skip(word.start) {
+        match byte {
+            b'{' => open += 1,
+            b'}' if open == 1 => {
+                let text = &reader.text[word.start + 1..i];
+                reader.at = i + 1;
+                reader.line = word.line + text.bytes().map(|b| u32::from(b == b'\n')).sum::<u32>();
+                return Ok((text, word.line));
+            }
+            b'}' => open -= 1,
+            _ => {}
+        }
+    }
+    Err(unfinished(word.line, "a brace of the inner map"))
+}
