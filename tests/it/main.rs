@@ -23,6 +23,7 @@ mod keys;
 mod layers;
 mod lifecycle;
 mod objects;
+mod readme;
 mod spec_default;
 mod text;
 mod tools;
