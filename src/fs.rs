@@ -3,11 +3,15 @@
 pub mod attr;
 pub mod caller;
 pub mod change;
+pub mod clear;
 pub mod control;
+pub mod count;
 pub mod dir;
 pub mod element;
+pub mod entries;
 pub mod error;
 pub mod file;
+pub mod freeze;
 pub mod help;
 pub mod info;
 pub mod lookup;
@@ -15,6 +19,7 @@ pub mod make;
 pub mod maps;
 pub mod object;
 pub mod refusals;
+pub mod switch;
 pub mod view;
 
 pub use attr::{Attr, FileKind};

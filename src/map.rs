@@ -2,6 +2,7 @@
 
 pub mod cursor;
 pub mod kind;
+pub mod load;
 
 pub use crate::sys::map::{ANY, EXIST, MapInfo, NOEXIST};
 pub use kind::{Kind, Listing};
@@ -56,6 +57,7 @@ impl Map {
         self.codec.cpus().unwrap_or(1)
     }
 
+    /// BPF_F_LOCK if values have a lock to take while copying, else 0.
     fn lock(&self) -> u64 {
         if self.codec.has_lock() { LOCK } else { 0 }
     }
