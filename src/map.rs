@@ -23,7 +23,7 @@ pub struct Map {
     /// What its type allows.
     pub kind: Kind,
     /// How its keys and values read as text.
-    pub codec: Codec,
+    pub codec: Arc<Codec>,
 }
 
 impl Map {
@@ -43,7 +43,7 @@ impl Map {
             lpm: kind.listing == Listing::Trie,
         };
         let btf = if info.btf_id == 0 { None } else { load_btf(info.btf_id) };
-        let codec = Codec::new(&shape, btf.as_ref());
+        let codec = Arc::new(Codec::new(&shape, btf.as_ref()));
         Ok(Self { fd, info, kind, codec })
     }
 

@@ -52,6 +52,8 @@ pub enum Control {
     Clear,
     /// `.freeze`: whether the map is frozen; `1` freezes it.
     Freeze,
+    /// `.watch`: the elements, then their changes.
+    Watch,
 }
 
 /// A file or directory of the mount.

@@ -20,6 +20,7 @@ const CONTROLS: &[(Control, &str, Access)] = &[
     (Control::Count, ".count", READ),
     (Control::Clear, ".clear", WRITE),
     (Control::Freeze, ".freeze", BOTH),
+    (Control::Watch, ".watch", READ),
 ];
 
 const READ: Access = Access { read: true, write: false };
@@ -80,6 +81,7 @@ impl Fs {
             Control::Count => Ok(Arc::new(Snapshot(count::render(&map)?))),
             Control::Clear => Ok(self.switch(at, Vec::new(), clear::clear)),
             Control::Freeze => Ok(self.switch(at, freeze::render(&map), freeze::freeze)),
+            Control::Watch => self.watches.open(at, &map),
         }
     }
 
