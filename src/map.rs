@@ -2,6 +2,7 @@
 
 pub mod cursor;
 pub mod kind;
+pub mod load;
 
 pub use crate::sys::map::{ANY, EXIST, MapInfo, NOEXIST};
 pub use kind::{Kind, Listing};
@@ -22,7 +23,7 @@ pub struct Map {
     /// What its type allows.
     pub kind: Kind,
     /// How its keys and values read as text.
-    pub codec: Codec,
+    pub codec: Arc<Codec>,
 }
 
 impl Map {
@@ -42,7 +43,7 @@ impl Map {
             lpm: kind.listing == Listing::Trie,
         };
         let btf = if info.btf_id == 0 { None } else { load_btf(info.btf_id) };
-        let codec = Codec::new(&shape, btf.as_ref());
+        let codec = Arc::new(Codec::new(&shape, btf.as_ref()));
         Ok(Self { fd, info, kind, codec })
     }
 
@@ -56,6 +57,7 @@ impl Map {
         self.codec.cpus().unwrap_or(1)
     }
 
+    /// BPF_F_LOCK if values have a lock to take while copying, else 0.
     fn lock(&self) -> u64 {
         if self.codec.has_lock() { LOCK } else { 0 }
     }

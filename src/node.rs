@@ -44,6 +44,16 @@ pub type MemberPath = Arc<[Box<[u8]>]>;
 pub enum Control {
     /// `.info`: what the kernel and the BTF say of the map.
     Info,
+    /// `.entries`: every element, a line each.
+    Entries,
+    /// `.count`: how many elements there are.
+    Count,
+    /// `.clear`: `1` deletes every element.
+    Clear,
+    /// `.freeze`: whether the map is frozen; `1` freezes it.
+    Freeze,
+    /// `.watch`: the elements, then their changes.
+    Watch,
 }
 
 /// A file or directory of the mount.

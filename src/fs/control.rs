@@ -2,18 +2,30 @@
 
 use super::attr::{file_mode, read_mode};
 use super::element::Access;
+use super::entries::EntriesFile;
 use super::error::{Error, Result};
 use super::file::{OpenFile, Snapshot};
-use super::{Fs, info};
+use super::switch::Switch;
+use super::{Fs, clear, count, freeze, info};
+use crate::map::Map;
 use crate::node::{Control, MapRef};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 /// Every control: its name, and the access that BPF_OBJ_GET would need for the same.
-const CONTROLS: &[(Control, &str, Access)] = &[(Control::Info, ".info", READ)];
+const CONTROLS: &[(Control, &str, Access)] = &[
+    (Control::Info, ".info", READ),
+    (Control::Entries, ".entries", BOTH),
+    (Control::Count, ".count", READ),
+    (Control::Clear, ".clear", WRITE),
+    (Control::Freeze, ".freeze", BOTH),
+    (Control::Watch, ".watch", READ),
+];
 
 const READ: Access = Access { read: true, write: false };
+const WRITE: Access = Access { read: false, write: true };
+const BOTH: Access = Access { read: true, write: true };
 
 impl Control {
     fn row(self) -> Option<&'static (Self, &'static str, Access)> {
@@ -65,7 +77,16 @@ impl Fs {
         let (map, _) = self.maps.open(at)?;
         match control {
             Control::Info => Ok(Arc::new(Snapshot(info::render(&map, &self.maps.bpffs)))),
+            Control::Entries => Ok(Arc::new(EntriesFile::open(&self.maps, at, &map, access)?)),
+            Control::Count => Ok(Arc::new(Snapshot(count::render(&map)?))),
+            Control::Clear => Ok(self.switch(at, Vec::new(), clear::clear)),
+            Control::Freeze => Ok(self.switch(at, freeze::render(&map), freeze::freeze)),
+            Control::Watch => self.watches.open(at, &map),
         }
+    }
+
+    fn switch(&self, at: &MapRef, text: Vec<u8>, act: fn(&Map) -> Result<()>) -> Arc<dyn OpenFile> {
+        Arc::new(Switch { maps: Arc::clone(&self.maps), at: at.clone(), text, act })
     }
 }
 

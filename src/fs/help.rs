@@ -1,6 +1,6 @@
 //! `.help`: what a directory has, each with one line and an example.
 
-use crate::map::Kind;
+use crate::map::{Kind, Listing};
 use crate::node::{Node, View};
 
 /// A line: a name, what it is, and an example that works in the directory.
@@ -25,6 +25,10 @@ const fn row_if(
     Row { name, what, example, has }
 }
 
+fn listed(kind: &Kind) -> bool {
+    kind.listing != Listing::Nothing
+}
+
 const DIR: &[Row] = &[
     row("MAP/", "a pinned map: a directory with one file per key", "ls MAP"),
     row("MAP/KEY", "an element: reads look up, writes update, rm deletes", "echo 7 > MAP/1"),
@@ -42,6 +46,12 @@ const MAP: &[Row] = &[
     row("KEY", "only if it is there (BPF_EXIST)", "echo VALUE | dd conv=nocreat of=KEY"),
     row("KEY", "delete it", "rm KEY"),
     row(".info", "id, type, sizes, flags, types, pins", "jq .max_entries .info"),
+    row_if(listed, ".entries", "every element, a line of JSON each", "cat .entries > FILE"),
+    row_if(listed, ".entries", "set elements from such lines", "cat FILE > .entries"),
+    row_if(listed, ".count", "how many elements there are", "cat .count"),
+    row(".clear", "1 deletes every element", "echo 1 > .clear"),
+    row(".freeze", "0 or 1; 1 keeps user space from writing, for good", "cat .freeze"),
+    row_if(listed, ".watch", "the elements, then each change as it comes", "cat .watch"),
     row(".raw/", "the values' bytes, under the keys' bytes in hex", "xxd .raw/01000000"),
     row(".field/", "members of the values as files", "echo 0 > .field/KEY/packets"),
     row_if(|kind| kind.per_cpu, ".cpu/", "the values of one CPU", "cat .cpu/0/KEY"),
