@@ -48,7 +48,7 @@ impl Btf {
             Kind::Const { of } => self.qualified("const", of, inner, steps),
             Kind::Volatile { of } => self.qualified("volatile", of, inner, steps),
             Kind::Restrict { of } => self.qualified("restrict", of, inner, steps),
-            Kind::TypeTag { of } | Kind::DeclTag { of } => self.declarator(of, inner, steps),
+            Kind::TypeTag { of } | Kind::DeclTag { of, .. } => self.declarator(of, inner, steps),
             Kind::Var { of } | Kind::Func { of } => self.declarator(of, inner, steps),
             Kind::Struct { .. } => join(&tagged("struct", name), &inner),
             Kind::Union { .. } => join(&tagged("union", name), &inner),

@@ -9,7 +9,8 @@ pub struct Type<'a> {
     pub kind: Kind<'a>,
 }
 
-/// What a type is. Sizes are in bytes, `of` is the id of the type that it is made from.
+/// What a type is. Sizes are in bytes, `of` is the id of the type that it is made from; a tag's
+/// `component` is the number of the member that it is on.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 #[allow(missing_docs)] // The names are those of the BTF documentation.
@@ -31,7 +32,7 @@ pub enum Kind<'a> {
     Var { of: u32 },
     DataSec { size: u32, records: &'a [u8] },
     Float { size: u32 },
-    DeclTag { of: u32 },
+    DeclTag { of: u32, component: Option<u32> },
     TypeTag { of: u32 },
 }
 
@@ -153,7 +154,10 @@ impl<'a> Type<'a> {
             14 => Kind::Var { of },
             15 => Kind::DataSec { size, records },
             16 => Kind::Float { size },
-            17 => Kind::DeclTag { of },
+            // -1 for a tag of the type itself.
+            17 => {
+                Kind::DeclTag { of, component: Some(u32_at(records, 0)).filter(|&n| n != u32::MAX) }
+            }
             18 => Kind::TypeTag { of },
             19 => Kind::Enum { size, signed: flag, wide: true, records },
             _ => Kind::Void,

@@ -80,8 +80,7 @@ fn help_names_what_is_there() {
     let bed = Bed::new();
     bed.hash("h").set(&key32(1), &[0; 8]);
     bed.ok("mkdir bpf/d");
-    for (dir, at_least) in [("", &[".errors"][..]), ("h", &[".info", ".raw"]), ("d", &[])]
-    {
+    for (dir, at_least) in [("", &[".errors"][..]), ("h", &[".info", ".raw"]), ("d", &[])] {
         let help = bed.read(format!("{dir}/.help").trim_start_matches('/'));
         assert!(help.ends_with('\n') && help.lines().count() >= 2, "{dir}/.help: {help:?}");
         let named: Vec<&str> = help
