@@ -6,6 +6,7 @@ pub mod change;
 pub mod clear;
 pub mod control;
 pub mod count;
+pub mod definition;
 pub mod dir;
 pub mod element;
 pub mod entries;

@@ -24,6 +24,8 @@ pub struct Map {
     pub kind: Kind,
     /// How its keys and values read as text.
     pub codec: Arc<Codec>,
+    /// Why the map's BTF is not used, if it has one that is not.
+    pub btf_unused: Option<String>,
 }
 
 impl Map {
@@ -42,9 +44,13 @@ impl Map {
             value_type_id: info.btf_value_type_id,
             lpm: kind.listing == Listing::Trie,
         };
-        let btf = if info.btf_id == 0 { None } else { load_btf(info.btf_id) };
+        let (btf, unread) = match info.btf_id {
+            0 => (None, None),
+            id => load_btf(id).map_or_else(|why| (None, Some(why)), |btf| (Some(btf), None)),
+        };
         let codec = Arc::new(Codec::new(&shape, btf.as_ref()));
-        Ok(Self { fd, info, kind, codec })
+        let btf_unused = unread.or_else(|| codec.fallback().map(str::to_owned));
+        Ok(Self { fd, info, kind, codec, btf_unused })
     }
 
     /// Bytes that a look-up gives: the value, or all CPUs' values each rounded up to 8.
@@ -120,11 +126,14 @@ impl Map {
     }
 }
 
-/// Reads the BTF object `id` from the kernel; `None` if it cannot be had or read.
-fn load_btf(id: u32) -> Option<Btf> {
-    let (blob, _) =
-        object::btf_blob(id).inspect_err(|error| log::warn!("BTF object {id}: {error}")).ok()?;
-    Btf::parse(&blob, None::<Arc<Btf>>)
-        .inspect_err(|error| log::warn!("BTF object {id}: {error}"))
-        .ok()
+/// Reads the BTF object `id` from the kernel.
+///
+/// # Errors
+/// Why it cannot be had or read, in words.
+pub fn load_btf(id: u32) -> Result<Btf, String> {
+    let read = || {
+        let (blob, _) = object::btf_blob(id).map_err(|error| error.to_string())?;
+        Btf::parse(&blob, None::<Arc<Btf>>).map_err(|error| error.to_string())
+    };
+    read().map_err(|why| format!("BTF object {id}: {why}"))
 }

@@ -44,6 +44,8 @@ pub type MemberPath = Arc<[Box<[u8]>]>;
 pub enum Control {
     /// `.info`: what the kernel and the BTF say of the map.
     Info,
+    /// `.schema`: the map as a C definition.
+    Schema,
     /// `.entries`: every element, a line each.
     Entries,
     /// `.count`: how many elements there are.

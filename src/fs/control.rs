@@ -6,7 +6,7 @@ use super::entries::EntriesFile;
 use super::error::{Error, Result};
 use super::file::{OpenFile, Snapshot};
 use super::switch::Switch;
-use super::{Fs, clear, count, freeze, info};
+use super::{Fs, clear, count, definition, freeze, info};
 use crate::map::Map;
 use crate::node::{Control, MapRef};
 use std::ffi::OsStr;
@@ -16,6 +16,7 @@ use std::sync::Arc;
 /// Every control: its name, and the access that BPF_OBJ_GET would need for the same.
 const CONTROLS: &[(Control, &str, Access)] = &[
     (Control::Info, ".info", READ),
+    (Control::Schema, ".schema", READ),
     (Control::Entries, ".entries", BOTH),
     (Control::Count, ".count", READ),
     (Control::Clear, ".clear", WRITE),
@@ -76,6 +77,7 @@ impl Fs {
         }
         let (map, _) = self.maps.open(at)?;
         match control {
+            Control::Schema => Ok(Arc::new(Snapshot(definition::render(&map)?))),
             Control::Info => Ok(Arc::new(Snapshot(info::render(&map, &self.maps.bpffs)))),
             Control::Entries => Ok(Arc::new(EntriesFile::open(&self.maps, at, &map, access)?)),
             Control::Count => Ok(Arc::new(Snapshot(count::render(&map)?))),

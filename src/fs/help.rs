@@ -46,6 +46,7 @@ const MAP: &[Row] = &[
     row("KEY", "only if it is there (BPF_EXIST)", "echo VALUE | dd conv=nocreat of=KEY"),
     row("KEY", "delete it", "rm KEY"),
     row(".info", "id, type, sizes, flags, types, pins", "jq .max_entries .info"),
+    row(".schema", "the C definition that makes such a map", "cat .schema > ../NEW"),
     row_if(listed, ".entries", "every element, a line of JSON each", "cat .entries > FILE"),
     row_if(listed, ".entries", "set elements from such lines", "cat FILE > .entries"),
     row_if(listed, ".count", "how many elements there are", "cat .count"),
