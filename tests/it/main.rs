@@ -17,6 +17,7 @@ mod access;
 mod agreement;
 mod bed;
 mod controls;
+mod create;
 mod errors;
 mod iteration;
 mod keys;
