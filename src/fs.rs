@@ -3,12 +3,17 @@
 pub mod attr;
 pub mod caller;
 pub mod change;
+pub mod clear;
 pub mod control;
+pub mod count;
+pub mod definition;
 pub mod dir;
 pub mod element;
+pub mod entries;
 pub mod error;
 pub mod event;
 pub mod file;
+pub mod freeze;
 pub mod help;
 pub mod ids;
 pub mod info;
@@ -21,7 +26,9 @@ pub mod queue;
 pub mod refs;
 pub mod refusals;
 pub mod stream;
+pub mod switch;
 pub mod view;
+pub mod watch;
 
 pub use attr::{Attr, FileKind};
 pub use caller::Caller;
@@ -39,11 +46,14 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::time::Duration;
+use watch::Watches;
 
 /// The file system's state: no content, only who is known and what is open.
 #[derive(Debug)]
 pub struct Fs {
     maps: Arc<Maps>,
+    watches: Watches,
     nodes: NodeTable,
     /// Whose events are being read or written.
     streams: Arc<stream::Streams>,
@@ -60,14 +70,22 @@ pub struct Fs {
 }
 
 impl Fs {
-    /// A file system over `bpffs`, which belongs to `owner`; mkdir makes `default_map`.
+    /// A file system over `bpffs`, which belongs to `owner`; mkdir makes `default_map`, and
+    /// watched maps are compared every `watch_interval`.
     ///
     /// # Errors
     /// EAGAIN if no thread can be started.
-    pub fn new(bpffs: Bpffs, owner: u32, default_map: Spec) -> std::io::Result<Self> {
+    pub fn new(
+        bpffs: Bpffs,
+        owner: u32,
+        default_map: Spec,
+        watch_interval: Duration,
+    ) -> std::io::Result<Self> {
         let root = Node::Dir(bpffs.root());
+        let maps = Maps::new(bpffs)?;
         Ok(Self {
-            maps: Maps::new(bpffs)?,
+            watches: Watches::new(Arc::clone(&maps), watch_interval),
+            maps,
             nodes: NodeTable::new(root),
             streams: Arc::default(),
             files: Handles::default(),

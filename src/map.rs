@@ -3,6 +3,7 @@
 pub mod cursor;
 pub mod handle;
 pub mod kind;
+pub mod load;
 mod symbols;
 mod trie;
 pub mod value;
@@ -26,7 +27,9 @@ pub struct Map {
     /// What its type allows.
     pub kind: Kind,
     /// How its keys and values read as text.
-    pub codec: Codec,
+    pub codec: Arc<Codec>,
+    /// Why the map's BTF is not used, if it has one that is not.
+    pub btf_unused: Option<String>,
 }
 
 impl Map {
@@ -49,15 +52,19 @@ impl Map {
             // The names are values.
             (shape.key_size, shape.key_type_id) = (shape.value_size, shape.value_type_id);
         }
-        let mut btf = if info.btf_id == 0 { None } else { load_btf(info.btf_id) };
+        let mut btf_id = info.btf_id;
         if kind.content == Content::StructOps && info.btf_vmlinux_id != 0 {
             // The kernel's own structure, around the one that the program declares.
-            btf = load_btf(info.btf_vmlinux_id);
-            shape.key_type_id = 0;
-            shape.value_type_id = info.btf_vmlinux_value_type_id;
+            btf_id = info.btf_vmlinux_id;
+            (shape.key_type_id, shape.value_type_id) = (0, info.btf_vmlinux_value_type_id);
         }
-        let codec = Codec::new(&shape, btf.as_ref());
-        Ok(Self { fd, info, kind, codec })
+        let (btf, unread) = match btf_id {
+            0 => (None, None),
+            id => load_btf(id).map_or_else(|why| (None, Some(why)), |btf| (Some(btf), None)),
+        };
+        let codec = Arc::new(Codec::new(&shape, btf.as_ref()));
+        let btf_unused = unread.or_else(|| codec.fallback().map(str::to_owned));
+        Ok(Self { fd, info, kind, codec, btf_unused })
     }
 
     /// Bytes that a look-up gives: the value, or all CPUs' values each rounded up to 8.
@@ -70,6 +77,7 @@ impl Map {
         self.codec.cpus().unwrap_or(1)
     }
 
+    /// BPF_F_LOCK if values have a lock to take while copying, else 0.
     fn lock(&self) -> u64 {
         if self.codec.has_lock() { LOCK } else { 0 }
     }
@@ -242,11 +250,14 @@ fn unreadable() -> sys::Error {
     sys::Error { call: "BPF_MAP_LOOKUP_ELEM", errno: libc::EOPNOTSUPP }
 }
 
-/// Reads the BTF object `id` from the kernel; `None` if it cannot be had or read.
-pub(crate) fn load_btf(id: u32) -> Option<Btf> {
-    let (blob, _) =
-        object::btf_blob(id).inspect_err(|error| log::warn!("BTF object {id}: {error}")).ok()?;
-    Btf::parse(&blob, None::<Arc<Btf>>)
-        .inspect_err(|error| log::warn!("BTF object {id}: {error}"))
-        .ok()
+/// Reads the BTF object `id` from the kernel.
+///
+/// # Errors
+/// Why it cannot be had or read, in words.
+pub fn load_btf(id: u32) -> Result<Btf, String> {
+    let read = || {
+        let (blob, _) = object::btf_blob(id).map_err(|error| error.to_string())?;
+        Btf::parse(&blob, None::<Arc<Btf>>).map_err(|error| error.to_string())
+    };
+    read().map_err(|why| format!("BTF object {id}: {why}"))
 }

@@ -57,6 +57,18 @@ pub enum Control {
     Pop,
     /// `.stream`: the events of a ring buffer or perf event array.
     Stream,
+    /// `.schema`: the map as a C definition.
+    Schema,
+    /// `.entries`: every element, a line each.
+    Entries,
+    /// `.count`: how many elements there are.
+    Count,
+    /// `.clear`: `1` deletes every element.
+    Clear,
+    /// `.freeze`: whether the map is frozen; `1` freezes it.
+    Freeze,
+    /// `.watch`: the elements, then their changes.
+    Watch,
 }
 
 /// A file or directory of the mount.

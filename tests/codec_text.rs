@@ -145,6 +145,14 @@ fn bools_and_enums() {
     let wide = blob.enumeration("wide", 8, false, &[("HIGH", 1 << 40), ("TOP", u64::MAX)]);
     let signed =
         blob.enumeration("signed", 8, true, &[("LOW", i64::MIN as u64), ("NEG", u64::MAX)]);
+    // As LLVM before 16 has it: nothing says that it is signed.
+    let old = blob.enumeration("old", 4, false, &[("RED", u64::from(-1_i32 as u32)), ("BLUE", 2)]);
+    let flags = blob.enumeration("flags", 4, false, &[("TOP", 1 << 31)]);
+    for (id, bits, text) in [(old, -4_i32 as u32, "-4\n"), (flags, 1 << 31 | 1, "2147483649\n")] {
+        let codec = of(&blob, id, 4);
+        assert_eq!(print(&codec, &bits.to_ne_bytes()), text);
+        assert_eq!(bytes(&codec, 4, text), bits.to_ne_bytes());
+    }
     let short = blob.enumeration("short", 2, true, &[("MINUS", u64::MAX)]);
     let codec = of(&blob, boolean, 1);
     assert_eq!(print(&codec, &[1]), "true\n");

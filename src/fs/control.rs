@@ -2,10 +2,12 @@
 
 use super::attr::{both_mode, file_mode, read_mode};
 use super::element::Access;
+use super::entries::EntriesFile;
 use super::error::{Error, Result};
 use super::file::{OpenFile, Snapshot};
 use super::queue::{self, Push};
-use super::{Fs, info, stream};
+use super::switch::Switch;
+use super::{Fs, clear, count, definition, freeze, info, stream};
 use crate::map::{Keys, Map};
 use crate::node::{Control, MapRef};
 use std::ffi::OsStr;
@@ -18,6 +20,12 @@ const CONTROLS: &[(Control, &str, Access)] = &[
     (Control::Push, ".push", WRITE),
     (Control::Pop, ".pop", READ),
     (Control::Stream, ".stream", BOTH),
+    (Control::Schema, ".schema", READ),
+    (Control::Entries, ".entries", BOTH),
+    (Control::Count, ".count", READ),
+    (Control::Clear, ".clear", WRITE),
+    (Control::Freeze, ".freeze", BOTH),
+    (Control::Watch, ".watch", READ),
 ];
 
 const READ: Access = Access { read: true, write: false };
@@ -95,8 +103,18 @@ impl Fs {
             Control::Push => Ok(Arc::new(Push::new(at, &self.maps))),
             Control::Pop => queue::open_taken(&map, &[], access),
             Control::Stream => self.open_stream(at, None, access),
+            Control::Schema => Ok(Arc::new(Snapshot(definition::render(&map)?))),
             Control::Info => Ok(Arc::new(Snapshot(info::render(&map, &self.maps.bpffs)))),
+            Control::Entries => Ok(Arc::new(EntriesFile::open(&self.maps, at, &map, access)?)),
+            Control::Count => Ok(Arc::new(Snapshot(count::render(&map)?))),
+            Control::Clear => Ok(self.switch(at, Vec::new(), clear::clear)),
+            Control::Freeze => Ok(self.switch(at, freeze::render(&map), freeze::freeze)),
+            Control::Watch => self.watches.open(at, &map),
         }
+    }
+
+    fn switch(&self, at: &MapRef, text: Vec<u8>, act: fn(&Map) -> Result<()>) -> Arc<dyn OpenFile> {
+        Arc::new(Switch { maps: Arc::clone(&self.maps), at: at.clone(), text, act })
     }
 }
 

@@ -54,7 +54,7 @@ impl EventCodec {
     }
 
     fn of_btf(id: u32, name: &str) -> Option<Self> {
-        let btf = load_btf(id)?;
+        let btf = load_btf(id).ok()?;
         let (id, size) = find(&btf, name)?;
         let shape = Shape {
             key_size: 0,

@@ -28,6 +28,10 @@ const fn row_if(
     Row { name, what, example, has }
 }
 
+fn listed(kind: &Kind) -> bool {
+    !matches!(kind.listing, Listing::Nothing | Listing::Head)
+}
+
 const DIR: &[Row] = &[
     row("MAP/", "a pinned map: a directory with one file per key", "ls MAP"),
     row("MAP/KEY", "an element: reads look up, writes update, rm deletes", "echo 7 > MAP/1"),
@@ -66,6 +70,13 @@ const MAP: &[Row] = &[
     row_if(is_written_ring, ".stream", "a line, in hex, is an event", "echo 0x0a0b > .stream"),
     row_if(is_perf, ".stream", "(takes the place of another program's reader)", "cat .stream"),
     row(".info", "id, type, sizes, flags, types, pins", "jq .max_entries .info"),
+    row(".schema", "the C definition that makes such a map", "cat .schema > ../NEW"),
+    row_if(listed, ".entries", "every element, a line of JSON each", "cat .entries > FILE"),
+    row_if(listed, ".entries", "set elements from such lines", "cat FILE > .entries"),
+    row_if(listed, ".count", "how many elements there are", "cat .count"),
+    row(".clear", "1 deletes every element", "echo 1 > .clear"),
+    row(".freeze", "0 or 1; 1 keeps user space from writing, for good", "cat .freeze"),
+    row_if(listed, ".watch", "the elements, then each change as it comes", "cat .watch"),
     row_if(
         is_plain,
         ".raw/",

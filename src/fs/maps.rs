@@ -69,6 +69,17 @@ impl Maps {
             kept.last_use = Instant::now();
             return Ok((Arc::clone(&kept.map), stat));
         }
+        let map = Arc::new(self.open_once(at)?);
+        let kept = Kept { map: Arc::clone(&map), last_use: Instant::now() };
+        self.lock().insert(at.clone(), kept);
+        Ok((map, stat))
+    }
+
+    /// The map for this use alone: it is closed when the caller drops it.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_once(&self, at: &MapRef) -> Result<Map> {
         let fd = match at {
             MapRef::Pin(pin) => self.bpffs.open(pin)?,
             MapRef::Id(id) => object::map_by_id(*id)?,
@@ -76,10 +87,7 @@ impl Maps {
         if object::object_kind(fd.as_fd()) != ObjectKind::Map {
             return Err(Error::new(libc::ENOENT, "the pin is no longer a map"));
         }
-        let map = Arc::new(Map::open(fd)?);
-        let kept = Kept { map: Arc::clone(&map), last_use: Instant::now() };
-        self.lock().insert(at.clone(), kept);
-        Ok((map, stat))
+        Ok(Map::open(fd)?)
     }
 
     /// Owner, mode and times of a map: its pin's, or for one reached by id the mount owner's.

@@ -1,146 +1,141 @@
-//! Pinned programs and links as read-only files: JSON, or an iterator's output.
+//! Pinned programs and links as read-only files: one JSON object, or an iterator's own output.
 
 use super::error::{Error, Result};
-use super::file::{OpenFile, Snapshot};
+use super::file::{OpenFile, Snapshot, part};
 use crate::bpffs::{Bpffs, Pin};
-use crate::sys::info::{self, LinkInfo, ProgInfo, Target};
-use crate::sys::object::{ObjectKind, object_kind};
-use crate::sys::os;
-use serde_json::{Value, json};
-use std::fs::File;
+use crate::sys::info::{Detail, LinkInfo, ProgInfo, iter_create, link_info, prog_info};
+use crate::sys::object::ObjectKind;
+use serde_json::{Map, Value, json};
+use std::fs::{self, File};
 use std::io::Read;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Opens a program's or link's file.
 ///
 /// # Errors
-/// The kernel's, for an object that it does not open.
-pub fn open(bpffs: &Bpffs, pin: &Pin, _kind: ObjectKind) -> Result<Arc<dyn OpenFile>> {
-    let object = bpffs.open(pin)?;
-    let json = match object_kind(object.as_fd()) {
-        ObjectKind::Prog => program(&info::prog_info(object.as_fd())?),
+/// The kernel's, for an object that it does not open; EOPNOTSUPP for one of another kind.
+pub fn open(bpffs: &Bpffs, pin: &Pin, kind: ObjectKind) -> Result<Arc<dyn OpenFile>> {
+    let fd = bpffs.open(pin)?;
+    let object = match kind {
+        ObjectKind::Prog => prog(&prog_info(fd.as_fd())?),
         ObjectKind::Link => {
-            let link = info::link_info(object.as_fd())?;
-            if let Target::Iter(_) = link.target {
-                let output = File::from(info::iter_create(object.as_fd())?);
-                let state = Mutex::new(Output { output, offset: 0, last: Vec::new() });
-                return Ok(Arc::new(Iter(state)));
+            let info = link_info(fd.as_fd())?;
+            if info.type_name == "iter" {
+                return Ok(Arc::new(IterFile::new(iter_create(fd.as_fd())?)));
             }
-            self::link(&link)
+            link(info)
         }
-        _ => return Err(Error::new(libc::EOPNOTSUPP, "neither a map nor a program nor a link")),
+        ObjectKind::Map | ObjectKind::Other => {
+            return Err(Error::new(
+                libc::EOPNOTSUPP,
+                "the kernel opens it, but it is unknown here",
+            ));
+        }
     };
-    Ok(Arc::new(Snapshot(format!("{json}\n").into_bytes())))
+    Ok(Arc::new(Snapshot(format!("{object}\n").into_bytes())))
 }
 
-fn program(prog: &ProgInfo) -> Value {
-    let tag: String = prog.tag.iter().map(|byte| format!("{byte:02x}")).collect();
-    json!({
-        "id": prog.id,
-        "type": prog.prog_type,
-        "name": prog.name,
+fn prog(info: &ProgInfo) -> Value {
+    let tag: String = info.tag.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut object = json!({
+        "id": info.id,
+        "type": info.type_name,
+        "name": info.name,
         "tag": tag,
-        "gpl_compatible": prog.gpl_compatible,
-        "loaded_at": os::boot_time().map(|boot| boot + prog.load_time_ns / 1_000_000_000),
-        "uid": prog.uid,
-        "map_ids": prog.map_ids,
-        "btf_id": prog.btf_id,
-        "bytes_xlated": prog.xlated_bytes,
-        "bytes_jited": prog.jited_bytes,
-        "verified_insns": prog.verified_insns,
-        "run_time_ns": prog.run_time_ns,
-        "run_cnt": prog.run_cnt,
-        "recursion_misses": prog.recursion_misses,
-        "ifindex": prog.ifindex,
-    })
-}
-
-fn link(link: &LinkInfo) -> Value {
-    let mut object = json!({ "id": link.id, "type": link.link_type, "prog_id": link.prog_id });
-    let more = match &link.target {
-        Target::Tracepoint(name) => json!({ "tp_name": name }),
-        Target::Function { attach_type, object_id, btf_id } => json!({
-            "attach_type": attach_type, "target_obj_id": object_id, "target_btf_id": btf_id,
-        }),
-        Target::Cgroup { id, attach_type } => {
-            json!({ "cgroup_id": id, "attach_type": attach_type })
-        }
-        Target::Iter(name) => json!({ "target_name": name }),
-        Target::Netns { inode, attach_type } => {
-            json!({ "netns_ino": inode, "attach_type": attach_type })
-        }
-        Target::Device { ifindex, attach_type } => json!({
-            "ifindex": ifindex, "name": os::interface_name(*ifindex), "attach_type": attach_type,
-        }),
-        Target::StructOps(map_id) => json!({ "map_id": map_id }),
-        Target::Sockmap { map_id, attach_type } => {
-            json!({ "map_id": map_id, "attach_type": attach_type })
-        }
-        Target::Netfilter { family, hook, priority } => {
-            json!({ "pf": family, "hooknum": hook, "priority": priority })
-        }
-        Target::Other => json!({}),
-    };
-    if let (Value::Object(object), Value::Object(more)) = (&mut object, more) {
-        object.extend(more);
+        "map_ids": info.map_ids,
+        "loaded_at": loaded_at(info.load_time),
+        "uid": info.uid,
+        "gpl_compatible": info.gpl_compatible,
+        "run_time_ns": info.run_time_ns,
+        "run_cnt": info.run_cnt,
+        "recursion_misses": info.recursion_misses,
+        "verified_insns": info.verified_insns,
+        "bytes_xlated": info.bytes_xlated,
+        "bytes_jited": info.bytes_jited,
+        "btf_id": info.btf_id,
+    });
+    if let (Some(object), true) = (object.as_object_mut(), info.ifindex != 0) {
+        object.insert("ifindex".to_owned(), info.ifindex.into());
     }
     object
 }
 
-/// An iterator's output, made as it is read: it may be long.
-#[derive(Debug)]
-struct Iter(Mutex<Output>);
-
-#[derive(Debug)]
-struct Output {
-    output: File,
-    /// Where `last` begins.
-    offset: u64,
-    /// What the last read gave, for one that asks for it again.
-    last: Vec<u8>,
+/// Seconds since 1970 of a time given in nanoseconds since boot, as bpftool has it; `None`
+/// without /proc/stat.
+fn loaded_at(since_boot: u64) -> Option<u64> {
+    let stat = fs::read_to_string("/proc/stat").ok()?;
+    let boot = stat.lines().find_map(|line| line.strip_prefix("btime "))?;
+    Some(boot.trim().parse::<u64>().ok()? + since_boot / 1_000_000_000)
 }
 
-impl OpenFile for Iter {
-    fn read(&self, offset: u64, size: usize, reply: &mut dyn FnMut(&[u8])) -> Result<()> {
-        // Nothing under this lock panics.
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let state = &mut *state;
-        if offset < state.offset {
-            return Err(Error::new(libc::ESPIPE, "an iterator's output is read once, in order"));
+fn link(info: LinkInfo) -> Value {
+    let mut object = Map::new();
+    object.insert("id".to_owned(), info.id.into());
+    object.insert("type".to_owned(), info.type_name.into());
+    object.insert("prog_id".to_owned(), info.prog_id.into());
+    for (name, detail) in info.details {
+        if let ("ifindex", Detail::Number(index)) = (name, &detail)
+            && let Some(ifname) = interface(*index)
+        {
+            object.insert("ifname".to_owned(), ifname.into());
         }
-        // Forward, up to the place asked for.
-        while offset > state.offset + state.last.len() as u64 {
-            if !state.more(size)? {
-                reply(&[]);
-                return Ok(());
-            }
-        }
-        if offset == state.offset + state.last.len() as u64 {
-            state.more(size)?;
-        }
-        let skip = usize::try_from(offset - state.offset).unwrap_or(usize::MAX);
-        let text = state.last.get(skip..).unwrap_or_default();
-        reply(&text[..text.len().min(size)]);
-        Ok(())
+        let value = match detail {
+            Detail::Number(number) => number.into(),
+            Detail::Text(text) => text.into(),
+        };
+        object.insert(name.to_owned(), value);
+    }
+    Value::Object(object)
+}
+
+/// The name of the interface with that index, in our network namespace.
+fn interface(index: i64) -> Option<String> {
+    let index = index.to_string();
+    fs::read_dir("/sys/class/net").ok()?.flatten().find_map(|entry| {
+        let own = fs::read_to_string(entry.path().join("ifindex")).ok()?;
+        (own.trim() == index).then(|| entry.file_name().to_string_lossy().into_owned())
+    })
+}
+
+/// An iterator's output, as it comes; the last part is kept for a reader that asks again.
+#[derive(Debug)]
+struct IterFile(Mutex<IterState>);
+
+#[derive(Debug)]
+struct IterState {
+    file: File,
+    part: Vec<u8>,
+    start: u64,
+}
+
+impl IterFile {
+    fn new(fd: OwnedFd) -> Self {
+        Self(Mutex::new(IterState { file: File::from(fd), part: Vec::new(), start: 0 }))
     }
 }
 
-impl Output {
-    /// Replaces what was read by what follows it. False at the end.
-    fn more(&mut self, size: usize) -> Result<bool> {
-        let mut buffer = vec![0; size.max(1)];
-        let mut len = 0;
-        // The kernel gives a page at most; a short read would look like the end to some.
-        while len < buffer.len() {
-            match self.output.read(&mut buffer[len..])? {
-                0 => break,
-                n => len += n,
+impl OpenFile for IterFile {
+    fn read(&self, offset: u64, size: usize, reply: &mut dyn FnMut(&[u8])) -> Result<()> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let end = state.start + state.part.len() as u64;
+        if offset == end {
+            let mut next = vec![0; size];
+            let mut filled = 0;
+            // The kernel gives a page at a time; a short reply would end a direct read.
+            while filled < size {
+                match state.file.read(&mut next[filled..])? {
+                    0 => break,
+                    n => filled += n,
+                }
             }
+            next.truncate(filled);
+            state.start = end;
+            state.part = next;
+        } else if offset < state.start || offset > end {
+            return Err(Error::new(libc::ESPIPE, "an iterator is read from the start on"));
         }
-        buffer.truncate(len);
-        self.offset += self.last.len() as u64;
-        self.last = buffer;
-        Ok(len > 0)
+        reply(part(&state.part, offset - state.start, size));
+        Ok(())
     }
 }
