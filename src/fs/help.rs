@@ -29,7 +29,7 @@ const fn row_if(
 }
 
 fn listed(kind: &Kind) -> bool {
-    kind.listing != Listing::Nothing
+    !matches!(kind.listing, Listing::Nothing | Listing::Head)
 }
 
 const DIR: &[Row] = &[

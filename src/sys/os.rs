@@ -328,15 +328,3 @@ pub fn wait_any_readable(fds: &[BorrowedFd<'_>], timeout: std::time::Duration) -
     let ready = unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, millis) };
     ready > 0 && polled.iter().any(|one| one.revents & libc::POLLIN != 0)
 }
-
-/// When the machine started, by the clock that programs' load times count from, in seconds since
-/// 1970.
-pub fn boot_time() -> Option<u64> {
-    let mut since = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `since` is writable.
-    if unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut since) } != 0 {
-        return None;
-    }
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs();
-    now.checked_sub(since.tv_sec.cast_unsigned())
-}
