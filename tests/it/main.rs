@@ -15,8 +15,10 @@ mod common;
 
 mod access;
 mod agreement;
+mod backup;
 mod bed;
 mod controls;
+mod entries;
 mod errors;
 mod iteration;
 mod keys;
@@ -26,4 +28,5 @@ mod spec_default;
 mod text;
 mod tools;
 mod tree;
+mod watch;
 mod xdp_filter;
