@@ -67,7 +67,6 @@ impl Fs {
     }
 
     fn lookup_pin(&self, dir: &Pin, name: &OsStr) -> Result<(Node, Attr)> {
-        self.maps.stat(&MapRef::Pin(dir.clone()))?;
         let (pin, kind, stat) = self.maps.bpffs.child(dir, name, |pin| self.known_kind(pin))?;
         let node = pin_node(pin, kind);
         let attr = self.pin_attr(&node, stat)?;

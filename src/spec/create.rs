@@ -83,9 +83,7 @@ impl Spec {
             btf: None,
         };
         let mut notes: Vec<String> = self.note.iter().cloned().collect();
-        // The type of a struct_ops is the kernel's own.
-        let typed = plan.value_size.is_some() && (plan.typed || kinds::needs_btf(self.kind));
-        let fd = match typed {
+        let fd = match plan.typed || kinds::needs_btf(self.kind) {
             true => self.create_typed(&new, &plan, &mut notes)?,
             false => sys::map::create(&new).map_err(|error| self.explain(error, &plan))?,
         };

@@ -146,7 +146,7 @@ pub fn holds_maps(kind: u32) -> bool {
 
 /// Whether the kernel creates this kind only with BTF.
 pub(super) fn needs_btf(kind: u32) -> bool {
-    matches!(kind, 24 | 28 | 29 | 32)
+    matches!(kind, 24 | 26 | 28 | 29 | 32)
 }
 
 #[cfg(test)]

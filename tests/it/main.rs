@@ -24,6 +24,8 @@ mod iteration;
 mod keys;
 mod layers;
 mod lifecycle;
+mod objects;
+mod readme;
 mod spec_default;
 mod text;
 mod tools;
