@@ -1,5 +1,7 @@
 //! What the tests of map definitions share: clang's BTF, comparing types, a bpffs of one's own.
-#![allow(dead_code)]
+#![allow(dead_code, unreachable_pub)]
+
+pub mod cases;
 
 use bpffuse::btf::{Btf, Kind};
 use bpffuse::sys;
@@ -73,6 +75,7 @@ pub fn clang_btf(text: &str) -> Btf {
     std::fs::write(&source, text).expect("write the source");
     let output = Command::new("clang")
         .args(["-target", "bpf", "-g", "-O2", "-w", "-ferror-limit=3", "-c"])
+        .arg(format!("-I/usr/include/{}-linux-gnu", std::env::consts::ARCH))
         .arg(&source)
         .arg("-o")
         .arg(&object)
