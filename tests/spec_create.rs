@@ -3,7 +3,7 @@
 mod spec_support;
 
 use bpffuse::spec::{CreateError, Created, Inner, Part, Spec, kinds};
-use bpffuse::sys::map::{MapInfo, map_info};
+use bpffuse::sys::map::{ANY, MapFd, MapInfo, map_info};
 use bpffuse::sys::object;
 use spec_support::cases::{CASES, CPUS, texts};
 use spec_support::{BpfFs, have_bpf};
@@ -70,4 +70,127 @@ fn every_kind_from_words_and_from_c() {
         }
     }
     assert_eq!(kinds::name(33), Some("arena"));
+}
+
+/// What bpftool prints, as JSON.
+fn bpftool(args: &[&str]) -> Option<serde_json::Value> {
+    let output = Command::new("bpftool").arg("-j").args(args).output().ok()?;
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stdout));
+    Some(serde_json::from_slice(&output.stdout).expect("JSON"))
+}
+
+#[test]
+fn bpftool_prints_the_map_typed() {
+    if !have_bpf() || Command::new("bpftool").arg("version").output().is_err() {
+        eprintln!("SKIPPED: bpftool is not installed");
+        return;
+    }
+    let fs = BpfFs::new("typed");
+    let words = "hash key struct { __be32 addr; u16 port; enum proto { TCP = 6, UDP = 17 } proto; } \
+                 value struct { u64 packets; char name[8]; u32 low : 3; u32 high : 29; } entries 4";
+    let pin = fs.path().join("flows");
+    let (info, created) = create(words);
+    assert_eq!((info.key_size, info.value_size), (12, 24));
+    object::obj_pin(created.fd.as_fd(), &pin).expect("pin the map");
+    let (map, _) = MapFd::new(created.fd).expect("the map");
+    let mut value = [0; 24];
+    value[0] = 7;
+    value[8..11].copy_from_slice(b"eth");
+    value[16] = 0b1101;
+    map.update(&[10, 0, 0, 1, 80, 0, 0, 0, 17, 0, 0, 0], &value, ANY).expect("an element");
+    let pin = pin.to_str().expect("a path");
+    let dump = bpftool(&["map", "dump", "pinned", pin]).expect("a dump");
+    let formatted = &dump[0]["formatted"];
+    assert_eq!(formatted["key"]["port"], 80, "{dump}");
+    assert_eq!(formatted["key"]["proto"], "UDP", "{dump}");
+    assert_eq!(formatted["value"]["packets"], 7, "{dump}");
+    let bits = (&formatted["value"]["low"], &formatted["value"]["high"]);
+    assert_eq!(bits, (&"0x5".into(), &"0x1".into()));
+    let show = bpftool(&["map", "show", "pinned", pin]).expect("the map");
+    assert_eq!((&show["type"], &show["name"]), (&"hash".into(), &"test".into()), "{show}");
+}
+
+#[test]
+fn names_come_from_the_text_or_the_pin() {
+    if !have_bpf() {
+        return;
+    }
+    let named = |text: &str, pin: &str| {
+        let spec = Spec::parse(text.as_bytes()).expect("a map");
+        let created = spec.create(pin, &no_inner).expect("a map");
+        map_info(created.fd.as_fd()).expect("the map's info").name
+    };
+    assert_eq!(named("array value 4 entries 1", "a-long name, with more"), "a_long_name__wi");
+    assert_eq!(named("array value 4 entries 1 name own.name", "pin"), "own.name");
+    assert_eq!(
+        named(
+            "struct { __uint(type, 2); __uint(key_size, 4); __uint(value_size, 4);
+             __uint(max_entries, 1); } var SEC(\".maps\");",
+            "pin"
+        ),
+        "pin"
+    );
+}
+
+#[test]
+fn ring_buffers_are_rounded_up() {
+    if !have_bpf() {
+        return;
+    }
+    for (bytes, rounded) in [(1, 4096), (4096, 4096), (4097, 8192), (100_000, 131_072)] {
+        let (info, _) = create(&format!("ringbuf entries {bytes}"));
+        assert_eq!(info.max_entries, rounded);
+    }
+    let spec = Spec::parse(b"ringbuf entries 4294967295").expect("a map");
+    let error = spec.create("m", &no_inner).expect_err("4 GiB");
+    assert!(error.reason.contains("too many for a ring buffer"), "{error}");
+}
+
+#[test]
+fn the_kernels_refusals_say_what_was_asked() {
+    if !have_bpf() {
+        return;
+    }
+    let lock = "struct { struct bpf_spin_lock lock; int n; }";
+    for (text, errno, reason) in [
+        ("lru_hash key 4 value 4 entries 8 flags no_prealloc".to_owned(), libc::EOPNOTSUPP, "flags no_prealloc"),
+        ("array value 4 entries 8 flags no_prealloc".to_owned(), libc::EINVAL, "does not create an array"),
+        ("hash key 4 value 8388608 entries 8".to_owned(), libc::E2BIG, "more than the kernel allows"),
+        ("hash key 4 value 4 entries 1 flags 0x80000000".to_owned(), libc::EINVAL, "0x80000000"),
+        ("type 77 key 4 value 4 entries 1".to_owned(), libc::EINVAL, "map of kind 77"),
+        // As plain bytes, the lock would be none.
+        (format!("queue value '{lock}' entries 4"), libc::EINVAL, "does not create a queue with"),
+        ("struct_ops value 'struct bpf_struct_ops_none'".to_owned(), libc::EINVAL, "has no `struct bpf_struct_ops_none`"),
+        ("array_of_maps entries 1 inner_map id 1".to_owned(), libc::ENOENT, "Id(1)"),
+        ("hash_of_maps key 4 entries 1 inner_map { prog_array entries 1 }".to_owned(), libc::EOPNOTSUPP, "hash_of_maps"),
+        (
+            "struct head { struct bpf_spin_lock l; struct bpf_list_head h __contains(node, link); };
+             struct { __uint(type, 2); __type(key, int); __type(value, struct head);
+             __uint(max_entries, 1); } m SEC(\".maps\");".to_owned(),
+            libc::EINVAL,
+            "`struct node` of `contains:node:link` is not defined",
+        ),
+    ] {
+        let spec = Spec::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{text}\n{error}"));
+        let error = spec.create("m", &no_inner).expect_err(&text);
+        assert_eq!((error.errno, error.reason.contains(reason)), (errno, true), "{text}\n{error}");
+    }
+}
+
+#[test]
+fn types_that_the_kernel_does_not_load_leave_the_map_without_btf() {
+    if !have_bpf() {
+        return;
+    }
+    // No float may lie off its alignment.
+    let text = "array value 'struct { char c; float f; } __attribute__((packed))' entries 1";
+    let (info, created) = create(text);
+    assert_eq!((info.value_size, info.btf_id), (5, 0));
+    let note = created.note.expect("a note");
+    assert!(note.contains("does not load these types"), "{note}");
+    // An array's key must be an integer, not an enum.
+    let (info, created) = create("array key 'enum { A, B }' value u32 entries 1");
+    assert_eq!(info.btf_id, 0);
+    let note = created.note.expect("a note");
+    assert!(note.contains("does not take these types for an array"), "{note}");
 }

@@ -240,7 +240,7 @@ fn errors_name_the_word_and_what_would_be_right() {
             "array_of_maps entries 1 inner_map { array_of_maps entries 1 inner_map 3 }",
             "cannot hold maps themselves",
         ),
-        ("array key 8 value 4 entries 1", "the key of a array is 8 bytes, but must be 4"),
+        ("array key 8 value 4 entries 1", "the key of an array is 8 bytes, but must be 4"),
         ("lpm_trie key 4 value 4 entries 1", "must be 5 to 260"),
         ("lpm_trie key 261 value 4 entries 1", "must be 5 to 260"),
         ("queue key 4 value 4 entries 1", "a queue has no key: leave it out"),
