@@ -8,10 +8,11 @@ use bpffuse::spec::{CreateError, Inner, Spec, flags, kinds};
 use bpffuse::sys::map::{MapInfo, map_info};
 use bpffuse::sys::object;
 use spec_support::cases::{CASES, texts};
-use spec_support::{clang_btf, have_bpf, have_clang, same_type};
+use spec_support::{Scratch, clang_btf, have_bpf, have_clang, same_type};
 use std::fmt::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::process::Command;
 
 /// A map as `.schema` sees it.
 struct Seen {
@@ -29,15 +30,11 @@ fn no_inner(inner: &Inner) -> Result<OwnedFd, CreateError> {
 fn create(text: &str, kernel: &Btf) -> Seen {
     let spec = Spec::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{text}\n{error}"));
     let fd = spec.create("m", &no_inner).unwrap_or_else(|error| panic!("{text}\n{error}")).fd;
-    let info = map_info(fd.as_fd()).expect("the map's info");
-    let btf = (info.btf_id != 0).then(|| {
-        let (blob, _) = object::btf_blob(info.btf_id).expect("the map's BTF");
-        Btf::parse(&blob, None).expect("BTF")
-    });
-    let asks = kinds::holds_maps(info.map_type) || info.flags & flags::NUMA_NODE != 0;
-    let hidden = asks.then(|| schema::hidden(info.id, kernel).expect("the inner map"));
+    let seen = seen(fd);
+    let asks = kinds::holds_maps(seen.info.map_type) || seen.info.flags & flags::NUMA_NODE != 0;
+    let hidden = asks.then(|| schema::hidden(seen.info.id, kernel).expect("the inner map"));
     let numa_node = hidden.as_ref().map(|hidden| hidden.numa_node);
-    Seen { fd, info, btf, numa_node, inner: hidden.and_then(|hidden| hidden.inner) }
+    Seen { numa_node, inner: hidden.and_then(|hidden| hidden.inner), ..seen }
 }
 
 fn print(seen: &Seen, kernel: &Btf) -> String {
@@ -218,4 +215,71 @@ fn a_map_of_maps_whose_model_is_unknown_says_so() {
     assert!(schema.contains("not known while it holds none"), "{schema}");
     let error = Spec::parse(schema.as_bytes()).expect_err("no inner map");
     assert!(error.reason.contains("needs a map that its maps are like"), "{error}");
+}
+
+/// A map that is open here, as `.schema` sees it.
+fn seen(fd: OwnedFd) -> Seen {
+    let info = map_info(fd.as_fd()).expect("the map's info");
+    let btf = (info.btf_id != 0).then(|| {
+        let (blob, _) = object::btf_blob(info.btf_id).expect("the map's BTF");
+        Btf::parse(&blob, None).expect("BTF")
+    });
+    Seen { fd, info, btf, numa_node: None, inner: None }
+}
+
+/// Every map of the object that clang makes of `tests/bpf/NAME.bpf.c`.
+fn every_map_of(name: &str) {
+    let (true, true, Some(kernel)) = (have_bpf(), have_clang(), kernel_btf()) else { return };
+    let dir = Scratch::new(name);
+    let object = dir.0.join("object.o");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/bpf/{name}.bpf.c"));
+    let clang = Command::new("clang")
+        .args(["-target", "bpf", "-g", "-O2", "-w", "-c"])
+        .arg(format!("-I/usr/include/{}-linux-gnu", std::env::consts::ARCH))
+        .arg(&source)
+        .arg("-o")
+        .arg(&object)
+        .status();
+    assert!(clang.is_ok_and(|status| status.success()), "clang does not compile {name}");
+    let mut loaded = libbpf_rs::ObjectBuilder::default()
+        .open_file(&object)
+        .and_then(|object| object.load())
+        .expect("the kernel takes the object");
+    let mut count = 0;
+    for map in loaded.maps_mut() {
+        let first = seen(map.as_fd().try_clone_to_owned().expect("the map"));
+        let schema = print(&first, &kernel);
+        let name = &first.info.name;
+        assert!(!schema.contains("Not all types"), "{name}\n{schema}");
+        let second = create(&schema, &kernel);
+        let named = |info: &MapInfo| MapInfo { name: String::new(), ..info.clone() };
+        assert_eq!(named(&comparable(&first).0), named(&comparable(&second).0), "{schema}");
+        let (Some(a), Some(b)) = (&first.btf, &second.btf) else { panic!("{name}\n{schema}") };
+        let value = (first.info.btf_value_type_id, second.info.btf_value_type_id);
+        // A data section is a struct in C; its variables lie where they did.
+        if let Some(Kind::DataSec { .. }) = a.get(value.0).map(|found| found.kind) {
+            let (_, section) = a.resolve(value.0).expect("the section");
+            let (_, record) = b.resolve(value.1).expect("the struct");
+            let places: Vec<_> = section.kind.variables().map(|v| v.offset * 8).collect();
+            let members: Vec<_> = record.kind.members().map(|m| m.bit_offset).collect();
+            assert_eq!(places, members, "{schema}");
+            for (v, m) in section.kind.variables().zip(record.kind.members()) {
+                same_type(a, v.var, b, m.of, name).unwrap_or_else(|why| panic!("{schema}\n{why}"));
+            }
+        } else {
+            same_type(a, value.0, b, value.1, name).unwrap_or_else(|why| panic!("{schema}\n{why}"));
+        }
+        count += 1;
+    }
+    assert!(count > 2);
+}
+
+#[test]
+fn maps_of_compiled_programs_are_made_again() {
+    every_map_of("types");
+}
+
+#[test]
+fn maps_with_the_kernels_own_fields_are_made_again() {
+    every_map_of("special");
 }
