@@ -6,6 +6,7 @@
 
 mod compare;
 mod declare;
+mod hidden;
 mod names;
 mod pack;
 mod printer;
@@ -13,6 +14,7 @@ mod printer;
 use crate::btf::{Btf, Kind};
 use crate::spec::{Inner, Part, Spec, flags, kinds};
 use crate::sys::map::MapInfo;
+pub use hidden::{Hidden, hidden};
 use names::made_fit;
 use printer::Printer;
 use std::fmt::Write;
@@ -26,8 +28,10 @@ pub struct Map<'a> {
     pub btf: Option<&'a Btf>,
     /// The kernel's own BTF, which a struct_ops map's value is of.
     pub kernel: Option<&'a Btf>,
-    /// For a map of maps, one that its maps are like.
+    /// For a map of maps, one that its maps are like: the first that it holds, or [`Hidden::inner`].
     pub inner: Option<&'a Map<'a>>,
+    /// The NUMA node of a map with BPF_F_NUMA_NODE: [`Hidden::numa_node`].
+    pub numa_node: Option<u32>,
 }
 
 /// Whether key and value are written as types.
@@ -155,7 +159,7 @@ fn write_fields(
         Err(_) => field(format!("__ulong(map_extra, {:#x})", info.map_extra)),
     }
     if kept & flags::NUMA_NODE != 0 {
-        let _ = writeln!(fields, "{tabs}/* The kernel does not tell which NUMA node it was. */");
+        field(format!("__uint(numa_node, {})", map.numa_node.unwrap_or(0)));
     }
     if info.ifindex != 0 {
         let _ = writeln!(fields, "{tabs}__uint(ifindex, {}); /* bpffuse's own */", info.ifindex);

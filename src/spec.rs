@@ -6,7 +6,7 @@
 //!
 //! | file | is |
 //! |---|---|
-//! | `words` | bpftool's words to a [`Spec`] |
+//! | `words`, `extent` | bpftool's words to a [`Spec`] |
 //! | `c` | C declarations to types: characters, expressions, declarators, structs |
 //! | `definition` | a map's struct in C to a [`Spec`], as libbpf reads it |
 //! | `types`, `layout` | C types, and where clang puts the members of a struct |
@@ -20,6 +20,7 @@ mod btf_writer;
 mod c;
 mod create;
 mod definition;
+mod extent;
 pub mod flags;
 mod kernel_types;
 pub mod kinds;
@@ -152,7 +153,7 @@ impl Spec {
         }
         let spec = match definition::is_c(text) {
             true => definition::parse(text)?,
-            false => words::parse(text, 1, 0)?,
+            false => words::parse(text, 1, false)?,
         };
         plan::plan(&spec).map_err(|reason| SpecError { incomplete: false, reason })?;
         Ok(spec)

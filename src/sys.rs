@@ -4,6 +4,7 @@
 #![allow(unsafe_code)]
 
 pub mod info;
+pub mod iter;
 pub mod map;
 pub mod object;
 pub mod os;

@@ -47,8 +47,10 @@ fn kernel_structs_are_said_in_c() {
             continue;
         }
         let info = info(id, size);
-        let text =
-            schema::print(&Map { info: &info, btf: Some(&btf), kernel: None, inner: None }, "m");
+        let text = schema::print(
+            &Map { info: &info, btf: Some(&btf), kernel: None, inner: None, numa_node: None },
+            "m",
+        );
         match text.starts_with("/* Not all") {
             true => unsaid.push(format!(
                 "{} {}",

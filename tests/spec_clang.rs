@@ -369,7 +369,7 @@ fn compare(clang: &Btf, text: &str, ty: &str, n: usize) -> Result<String, String
         }))
     };
     let schema = schema::print(
-        &Map { info: &info, btf: Some(&btf), kernel: None, inner: None },
+        &Map { info: &info, btf: Some(&btf), kernel: None, inner: None, numa_node: None },
         &format!("map{n}"),
     );
     if schema.contains("Not all types") {

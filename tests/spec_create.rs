@@ -10,9 +10,12 @@
 mod spec_support;
 
 use bpffuse::spec::{CreateError, Created, Inner, Part, Spec, kinds};
-use bpffuse::sys::map::{MapInfo, map_info};
-use spec_support::have_bpf;
+use bpffuse::sys::map::{ANY, MapFd, MapInfo, map_info};
+use bpffuse::sys::object;
+use spec_support::cases::{CASES, CPUS, texts};
+use spec_support::{BpfFs, have_bpf};
 use std::os::fd::{AsFd, OwnedFd};
+use std::process::Command;
 
 fn no_inner(inner: &Inner) -> Result<OwnedFd, CreateError> {
     Err(CreateError { errno: libc::ENOENT, reason: format!("{inner:?}") })
@@ -25,264 +28,6 @@ fn create(text: &str) -> (MapInfo, Created) {
     (info, created)
 }
 
-/// kind, words after it, the body of the C definition, key, value, entries and flags as the kernel
-/// tells them, and whether it takes BTF. 0 CPUs stands for as many as there are.
-type Case = (&'static str, &'static str, &'static str, [u32; 3], u32, bool);
-
-const CPUS: u32 = 0;
-
-const CASES: [Case; 33] = [
-    (
-        "hash",
-        "key u32 value u64 entries 10",
-        "__type(key, __u32); __type(value, __u64); __uint(max_entries, 10);",
-        [4, 8, 10],
-        0,
-        true,
-    ),
-    (
-        "array",
-        "value struct { __u32 a; __u32 b; } entries 3 flags mmapable",
-        "__uint(key_size, 4); __type(value, struct pair); __uint(max_entries, 3);
-         __uint(map_flags, BPF_F_MMAPABLE);",
-        [4, 8, 3],
-        1 << 10,
-        true,
-    ),
-    (
-        "prog_array",
-        "entries 5",
-        "__uint(key_size, 4); __uint(value_size, 4); __uint(max_entries, 5);
-         __array(values, int (void *));",
-        [4, 4, 5],
-        0,
-        false,
-    ),
-    (
-        "perf_event_array",
-        "key int value int",
-        "__type(key, int); __type(value, int);",
-        [4, 4, CPUS],
-        0,
-        false,
-    ),
-    (
-        "percpu_hash",
-        "key 16 value 'struct { __u64 packets; __u64 bytes; }' entries 100 flags no_prealloc",
-        "__uint(key_size, 16); __type(value, struct flow); __uint(max_entries, 100);
-         __uint(map_flags, BPF_F_NO_PREALLOC);",
-        [16, 16, 100],
-        1,
-        true,
-    ),
-    (
-        "percpu_array",
-        "key 4 value u64 entries 2",
-        "__type(key, __u32); __type(value, __u64); __uint(max_entries, 2);",
-        [4, 8, 2],
-        0,
-        true,
-    ),
-    (
-        "stack_trace",
-        "entries 16",
-        "__uint(key_size, 4); __uint(value_size, 127 * sizeof(long)); __uint(max_entries, 1 << 4);",
-        [4, 1016, 16],
-        0,
-        false,
-    ),
-    (
-        "cgroup_array",
-        "entries 1",
-        "__uint(key_size, 4); __uint(value_size, 4); __uint(max_entries, 1);",
-        [4, 4, 1],
-        0,
-        false,
-    ),
-    (
-        "lru_hash",
-        "key u32 value 4 entries 64 flags no_common_lru",
-        "__type(key, __u32); __uint(value_size, 4); __uint(max_entries, 64); __uint(map_flags, 2);",
-        [4, 4, 64],
-        2,
-        true,
-    ),
-    (
-        "lru_percpu_hash",
-        "key 4 value 8 entries 64",
-        "__uint(key_size, 4); __uint(value_size, 8); __uint(max_entries, 64);",
-        [4, 8, 64],
-        0,
-        true,
-    ),
-    (
-        "lpm_trie",
-        "key 8 value u32 entries 50",
-        "__type(key, struct prefix); __type(value, __u32); __uint(max_entries, 50);",
-        [8, 4, 50],
-        1,
-        true,
-    ),
-    (
-        "array_of_maps",
-        "entries 4 inner_map { array key 4 value 8 entries 2 }",
-        "__uint(key_size, 4); __uint(value_size, 4); __uint(max_entries, 4);
-         __array(values, struct { __uint(type, BPF_MAP_TYPE_ARRAY); __type(key, __u32);
-         __type(value, __u64); __uint(max_entries, 2); });",
-        [4, 4, 4],
-        0,
-        false,
-    ),
-    (
-        "hash_of_maps",
-        "key u64 entries 4 inner_map { hash key u32 value u64 entries 2 }",
-        "__type(key, __u64); __uint(max_entries, 4); __array(values, struct inner);",
-        [8, 4, 4],
-        0,
-        false,
-    ),
-    (
-        "devmap",
-        "entries 8",
-        "__type(key, int); __uint(value_size, 4); __uint(max_entries, 8);",
-        [4, 4, 8],
-        128,
-        false,
-    ),
-    (
-        "sockmap",
-        "entries 8",
-        "__type(key, __u32); __type(value, __u64); __uint(max_entries, 8);",
-        [4, 8, 8],
-        0,
-        false,
-    ),
-    (
-        "cpumap",
-        "value 8",
-        "__type(key, __u32); __type(value, struct bpf_cpumap_val);",
-        [4, 8, CPUS],
-        0,
-        false,
-    ),
-    (
-        "xskmap",
-        "entries 4",
-        "__type(key, __u32); __type(value, __u32); __uint(max_entries, 4);",
-        [4, 4, 4],
-        0,
-        false,
-    ),
-    (
-        "sockhash",
-        "key 6 entries 4",
-        "__uint(key_size, 6); __type(value, __u64); __uint(max_entries, 4);",
-        [6, 8, 4],
-        0,
-        false,
-    ),
-    (
-        "cgroup_storage",
-        "value u64",
-        "__type(key, struct bpf_cgroup_storage_key); __type(value, __u64);",
-        [16, 8, 0],
-        0,
-        true,
-    ),
-    (
-        "reuseport_sockarray",
-        "entries 4",
-        "__type(key, __u32); __type(value, __u64); __uint(max_entries, 4);",
-        [4, 8, 4],
-        0,
-        true,
-    ),
-    (
-        "percpu_cgroup_storage",
-        "key 8 value u64",
-        "__type(key, __u64); __type(value, __u64); __uint(max_entries, 0);",
-        [8, 8, 0],
-        0,
-        true,
-    ),
-    (
-        "queue",
-        "value u64 entries 9",
-        "__type(value, __u64); __uint(max_entries, 9);",
-        [0, 8, 9],
-        0,
-        false,
-    ),
-    (
-        "stack",
-        "value 12 entries 9",
-        "__uint(value_size, 12); __uint(max_entries, 9);",
-        [0, 12, 9],
-        0,
-        false,
-    ),
-    (
-        "sk_storage",
-        "value u64",
-        "__uint(map_flags, BPF_F_NO_PREALLOC); __type(key, int); __type(value, __u64);",
-        [4, 8, 0],
-        1,
-        true,
-    ),
-    (
-        "devmap_hash",
-        "value 8 entries 8",
-        "__type(key, int); __type(value, struct bpf_devmap_val); __uint(max_entries, 8);",
-        [4, 8, 8],
-        128,
-        false,
-    ),
-    (
-        "struct_ops",
-        "value 'struct bpf_struct_ops_tcp_congestion_ops'",
-        "__type(value, struct bpf_struct_ops_tcp_congestion_ops); __uint(max_entries, 1);",
-        [4, 0, 1],
-        0,
-        true,
-    ),
-    ("ringbuf", "entries 5000", "__uint(max_entries, 5000);", [0, 0, 8192], 0, false),
-    ("inode_storage", "value 24", "__type(key, int); __uint(value_size, 24);", [4, 24, 0], 1, true),
-    (
-        "task_storage",
-        "value u32 flags clone",
-        "__type(key, int); __type(value, __u32); __uint(map_flags, 512);",
-        [4, 4, 0],
-        513,
-        true,
-    ),
-    (
-        "bloom_filter",
-        "value u32 entries 100 map_extra 3",
-        "__type(value, __u32); __uint(max_entries, 100); __uint(map_extra, 3);",
-        [0, 4, 100],
-        0,
-        true,
-    ),
-    ("user_ringbuf", "entries 1", "__uint(max_entries, 4096);", [0, 0, 4096], 0, false),
-    ("cgrp_storage", "value u64", "__type(key, int); __type(value, __u64);", [4, 8, 0], 1, true),
-    (
-        "arena",
-        "entries 10",
-        "__uint(max_entries, 10); __uint(map_flags, BPF_F_MMAPABLE); __ulong(map_extra, 0x1ull << 44);",
-        [0, 0, 10],
-        1 << 10,
-        false,
-    ),
-];
-
-const TYPES: &str = "
-    struct pair { __u32 a, b; };
-    struct flow { __u64 packets; __u64 bytes; };
-    struct prefix { __u32 length; __u8 data[4]; };
-    struct inner { __uint(type, BPF_MAP_TYPE_HASH); __type(key, __u32); __type(value, __u64);
-                   __uint(max_entries, 2); };
-";
-
 fn possible_cpus() -> u32 {
     let text = std::fs::read_to_string("/sys/devices/system/cpu/possible").expect("the CPUs");
     text.trim().rsplit('-').next().and_then(|n| n.parse::<u32>().ok()).expect("a number") + 1
@@ -293,14 +38,9 @@ fn every_kind_from_words_and_from_c() {
     if !have_bpf() {
         return;
     }
-    for (i, (kind, words, body, [key, value, entries], flags, takes_btf)) in
-        CASES.into_iter().enumerate()
-    {
-        let upper = kind.to_uppercase();
-        let c = format!(
-            "{TYPES} struct {{ __uint(type, BPF_MAP_TYPE_{upper}); {body} }} m SEC(\".maps\");"
-        );
-        for text in [format!("{kind} {words}\n"), format!("type {kind} {words}"), c] {
+    for (i, case) in CASES.into_iter().enumerate() {
+        let (kind, _, _, [key, value, entries], flags, takes_btf) = case;
+        for text in texts(case) {
             let (info, created) = create(&text);
             assert_eq!(info.map_type, i as u32 + 1, "{text}");
             let (info_value, value) = if kind == "struct_ops" {
@@ -337,4 +77,127 @@ fn every_kind_from_words_and_from_c() {
         }
     }
     assert_eq!(kinds::name(33), Some("arena"));
+}
+
+/// What bpftool prints, as JSON.
+fn bpftool(args: &[&str]) -> Option<serde_json::Value> {
+    let output = Command::new("bpftool").arg("-j").args(args).output().ok()?;
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stdout));
+    Some(serde_json::from_slice(&output.stdout).expect("JSON"))
+}
+
+#[test]
+fn bpftool_prints_the_map_typed() {
+    if !have_bpf() || Command::new("bpftool").arg("version").output().is_err() {
+        eprintln!("SKIPPED: bpftool is not installed");
+        return;
+    }
+    let fs = BpfFs::new("typed");
+    let words = "hash key struct { __be32 addr; u16 port; enum proto { TCP = 6, UDP = 17 } proto; } \
+                 value struct { u64 packets; char name[8]; u32 low : 3; u32 high : 29; } entries 4";
+    let pin = fs.path().join("flows");
+    let (info, created) = create(words);
+    assert_eq!((info.key_size, info.value_size), (12, 24));
+    object::obj_pin(created.fd.as_fd(), &pin).expect("pin the map");
+    let (map, _) = MapFd::new(created.fd).expect("the map");
+    let mut value = [0; 24];
+    value[0] = 7;
+    value[8..11].copy_from_slice(b"eth");
+    value[16] = 0b1101;
+    map.update(&[10, 0, 0, 1, 80, 0, 0, 0, 17, 0, 0, 0], &value, ANY).expect("an element");
+    let pin = pin.to_str().expect("a path");
+    let dump = bpftool(&["map", "dump", "pinned", pin]).expect("a dump");
+    let formatted = &dump[0]["formatted"];
+    assert_eq!(formatted["key"]["port"], 80, "{dump}");
+    assert_eq!(formatted["key"]["proto"], "UDP", "{dump}");
+    assert_eq!(formatted["value"]["packets"], 7, "{dump}");
+    let bits = (&formatted["value"]["low"], &formatted["value"]["high"]);
+    assert_eq!(bits, (&"0x5".into(), &"0x1".into()));
+    let show = bpftool(&["map", "show", "pinned", pin]).expect("the map");
+    assert_eq!((&show["type"], &show["name"]), (&"hash".into(), &"test".into()), "{show}");
+}
+
+#[test]
+fn names_come_from_the_text_or_the_pin() {
+    if !have_bpf() {
+        return;
+    }
+    let named = |text: &str, pin: &str| {
+        let spec = Spec::parse(text.as_bytes()).expect("a map");
+        let created = spec.create(pin, &no_inner).expect("a map");
+        map_info(created.fd.as_fd()).expect("the map's info").name
+    };
+    assert_eq!(named("array value 4 entries 1", "a-long name, with more"), "a_long_name__wi");
+    assert_eq!(named("array value 4 entries 1 name own.name", "pin"), "own.name");
+    assert_eq!(
+        named(
+            "struct { __uint(type, 2); __uint(key_size, 4); __uint(value_size, 4);
+             __uint(max_entries, 1); } var SEC(\".maps\");",
+            "pin"
+        ),
+        "pin"
+    );
+}
+
+#[test]
+fn ring_buffers_are_rounded_up() {
+    if !have_bpf() {
+        return;
+    }
+    for (bytes, rounded) in [(1, 4096), (4096, 4096), (4097, 8192), (100_000, 131_072)] {
+        let (info, _) = create(&format!("ringbuf entries {bytes}"));
+        assert_eq!(info.max_entries, rounded);
+    }
+    let spec = Spec::parse(b"ringbuf entries 4294967295").expect("a map");
+    let error = spec.create("m", &no_inner).expect_err("4 GiB");
+    assert!(error.reason.contains("too many for a ring buffer"), "{error}");
+}
+
+#[test]
+fn the_kernels_refusals_say_what_was_asked() {
+    if !have_bpf() {
+        return;
+    }
+    let lock = "struct { struct bpf_spin_lock lock; int n; }";
+    for (text, errno, reason) in [
+        ("lru_hash key 4 value 4 entries 8 flags no_prealloc".to_owned(), libc::EOPNOTSUPP, "flags no_prealloc"),
+        ("array value 4 entries 8 flags no_prealloc".to_owned(), libc::EINVAL, "does not create an array"),
+        ("hash key 4 value 8388608 entries 8".to_owned(), libc::E2BIG, "more than the kernel allows"),
+        ("hash key 4 value 4 entries 1 flags 0x80000000".to_owned(), libc::EINVAL, "0x80000000"),
+        ("type 77 key 4 value 4 entries 1".to_owned(), libc::EINVAL, "map of kind 77"),
+        // As plain bytes, the lock would be none.
+        (format!("queue value '{lock}' entries 4"), libc::EINVAL, "does not create a queue with"),
+        ("struct_ops value 'struct bpf_struct_ops_none'".to_owned(), libc::EINVAL, "has no `struct bpf_struct_ops_none`"),
+        ("array_of_maps entries 1 inner_map id 1".to_owned(), libc::ENOENT, "Id(1)"),
+        ("hash_of_maps key 4 entries 1 inner_map { prog_array entries 1 }".to_owned(), libc::EOPNOTSUPP, "hash_of_maps"),
+        (
+            "struct head { struct bpf_spin_lock l; struct bpf_list_head h __contains(node, link); };
+             struct { __uint(type, 2); __type(key, int); __type(value, struct head);
+             __uint(max_entries, 1); } m SEC(\".maps\");".to_owned(),
+            libc::EINVAL,
+            "`struct node` of `contains:node:link` is not defined",
+        ),
+    ] {
+        let spec = Spec::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{text}\n{error}"));
+        let error = spec.create("m", &no_inner).expect_err(&text);
+        assert_eq!((error.errno, error.reason.contains(reason)), (errno, true), "{text}\n{error}");
+    }
+}
+
+#[test]
+fn types_that_the_kernel_does_not_load_leave_the_map_without_btf() {
+    if !have_bpf() {
+        return;
+    }
+    // No float may lie off its alignment.
+    let text = "array value 'struct { char c; float f; } __attribute__((packed))' entries 1";
+    let (info, created) = create(text);
+    assert_eq!((info.value_size, info.btf_id), (5, 0));
+    let note = created.note.expect("a note");
+    assert!(note.contains("does not load these types"), "{note}");
+    // An array's key must be an integer, not an enum.
+    let (info, created) = create("array key 'enum { A, B }' value u32 entries 1");
+    assert_eq!(info.btf_id, 0);
+    let note = created.note.expect("a note");
+    assert!(note.contains("does not take these types for an array"), "{note}");
 }

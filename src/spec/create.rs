@@ -118,15 +118,15 @@ impl Spec {
             return Err(self.explain(refused, plan));
         }
         let fd = sys::map::create(new).map_err(|error| self.explain(error, plan))?;
-        let kind = plan::kind_name(self.kind);
+        let kind = plan::a_kind(self.kind);
         notes.push(match (refused.call, refused.errno) {
             ("BPF_BTF_LOAD", _) => {
                 format!("created without BTF: the kernel does not load these types ({refused})")
             }
             (_, libc::EOPNOTSUPP) => {
-                format!("created without BTF: the kernel takes none for a {kind}")
+                format!("created without BTF: the kernel takes none for {kind}")
             }
-            _ => format!("created without BTF: the kernel does not take these types for a {kind}"),
+            _ => format!("created without BTF: the kernel does not take these types for {kind}"),
         });
         Ok(fd)
     }
@@ -150,23 +150,23 @@ impl Spec {
 
     /// The kernel's refusal, with what may have caused it.
     fn explain(&self, error: sys::Error, plan: &Plan) -> CreateError {
-        let kind = plan::kind_name(self.kind);
+        let kind = plan::a_kind(self.kind);
         let hint = match error.errno {
             _ if error.call == "BPF_BTF_LOAD" => "the kernel does not load these types".to_owned(),
             libc::EINVAL | libc::EOPNOTSUPP => {
                 let names = flags::names(plan.flags).join(", ");
-                let flags = if names.is_empty() { "no flags".to_owned() } else { names };
+                let flags = if names.is_empty() { "none" } else { &names };
                 format!(
-                    "the kernel does not create a {kind} with key {}, value {}, entries {} and {flags}",
+                    "the kernel does not create {kind} with key {}, value {}, entries {}, flags {flags}",
                     plan.key_size,
                     plan.value_size.unwrap_or(0),
                     plan.max_entries.unwrap_or(0),
                 )
             }
-            libc::E2BIG => format!("a {kind} of this size is more than the kernel allows"),
-            libc::ENOMEM => format!("there is no memory for a {kind} of this size"),
+            libc::E2BIG => format!("{kind} of this size is more than the kernel allows"),
+            libc::ENOMEM => format!("there is no memory for {kind} of this size"),
             libc::EPERM => "creating maps needs CAP_BPF, or CAP_SYS_ADMIN".to_owned(),
-            _ => format!("the kernel does not create this {kind}"),
+            _ => format!("the kernel does not create {kind} so"),
         };
         CreateError { errno: error.errno, reason: format!("{hint} ({error})") }
     }

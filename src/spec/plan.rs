@@ -24,7 +24,7 @@ pub(super) struct Plan {
 /// Works out what to ask for; the error says what is missing or does not fit the kind.
 pub(super) fn plan(spec: &Spec) -> Result<Plan, String> {
     let rules = kinds::rules(spec.kind);
-    let kind = kind_name(spec.kind);
+    let kind = a_kind(spec.kind);
     let key_size = size(&spec.types, &spec.key, rules.key, &kind, "key")?;
     let value_size = match rules.value {
         Size::Kernel => kernel_type(spec).map(|_| None)?,
@@ -43,11 +43,13 @@ pub(super) fn plan(spec: &Spec) -> Result<Plan, String> {
     })
 }
 
-/// The kind in words, for errors.
-pub(super) fn kind_name(kind: u32) -> String {
+/// The kind in words with its article, for errors.
+pub(super) fn a_kind(kind: u32) -> String {
     match kinds::name(kind) {
-        Some(name) => name.to_owned(),
-        None => format!("map of kind {kind}"),
+        // As one says "ell are you".
+        Some(name) if name.starts_with(['a', 'i', 'l', 'x']) => format!("an {name}"),
+        Some(name) => format!("a {name}"),
+        None => format!("a map of kind {kind}"),
     }
 }
 
@@ -68,14 +70,14 @@ fn size(types: &Types, part: &Part, rule: Size, kind: &str, what: &str) -> Resul
     let size = match rule {
         Size::Zero => match given {
             None | Some(0) => return Ok(0),
-            Some(_) => return Err(format!("a {kind} has no {what}: leave it out")),
+            Some(_) => return Err(format!("{kind} has no {what}: leave it out")),
         },
         Size::AsGiven | Size::Kernel => return Ok(given.unwrap_or(0)),
         Size::Any => given,
         Size::Prefix => match given {
             Some(size) if !(5..=260).contains(&size) => {
                 return Err(format!(
-                    "the key of an {kind} is {size} bytes, but must be 5 to 260: a __u32 for the \
+                    "the key of {kind} is {size} bytes, but must be 5 to 260: a __u32 for the \
                      prefix length and 1 to 256 bytes of data"
                 ));
             }
@@ -86,35 +88,33 @@ fn size(types: &Types, part: &Part, rule: Size, kind: &str, what: &str) -> Resul
             if !sizes.contains(&size) {
                 let sizes: Vec<String> = sizes.iter().map(u32::to_string).collect();
                 let sizes = sizes.join(" or ");
-                return Err(format!("the {what} of a {kind} is {size} bytes, but must be {sizes}"));
+                return Err(format!("the {what} of {kind} is {size} bytes, but must be {sizes}"));
             }
             Some(size)
         }
         Size::Addresses => match given {
             Some(size) if size % 8 != 0 => {
                 return Err(format!(
-                    "the {what} of a {kind} is {size} bytes, but must be a multiple of 8: addresses"
+                    "the {what} of {kind} is {size} bytes, but must be a multiple of 8: addresses"
                 ));
             }
             size => size.or(Some(127 * 8)),
         },
     };
     match size {
-        Some(0) => Err(format!("the {what} of a {kind} must have at least one byte")),
+        Some(0) => Err(format!("the {what} of {kind} must have at least one byte")),
         Some(size) => Ok(size),
         None => Err(format!(
-            "a {kind} needs a {what}: `{what} SIZE` or `{what} TYPE`, or in C `__type({what}, TYPE)`"
+            "{kind} needs a {what}: `{what} SIZE` or `{what} TYPE`, or in C `__type({what}, TYPE)`"
         )),
     }
 }
 
 fn entries(spec: &Spec, rule: Entries, kind: &str) -> Result<Option<u32>, String> {
     let some = |most: &str| match spec.max_entries {
-        Some(0) => Err(format!("a {kind} must have at least one of its entries")),
+        Some(0) => Err(format!("{kind} must have at least one of its entries")),
         Some(n) => Ok(Some(n)),
-        None => {
-            Err(format!("a {kind} needs {most}: `entries N`, or in C `__uint(max_entries, N)`"))
-        }
+        None => Err(format!("{kind} needs {most}: `entries N`, or in C `__uint(max_entries, N)`")),
     };
     match rule {
         Entries::Any => some("a largest number of entries"),
@@ -126,11 +126,11 @@ fn entries(spec: &Spec, rule: Entries, kind: &str) -> Result<Option<u32>, String
         Entries::AsGiven => Ok(Some(spec.max_entries.unwrap_or(0))),
         Entries::Zero => match spec.max_entries {
             None | Some(0) => Ok(Some(0)),
-            Some(_) => Err(format!("a {kind} has no largest number of entries: leave it out")),
+            Some(_) => Err(format!("{kind} has no largest number of entries: leave it out")),
         },
         Entries::One => match spec.max_entries {
             None | Some(1) => Ok(Some(1)),
-            Some(_) => Err(format!("a {kind} has one entry: leave their number out, or say 1")),
+            Some(_) => Err(format!("{kind} has one entry: leave their number out, or say 1")),
         },
     }
 }
@@ -138,10 +138,10 @@ fn entries(spec: &Spec, rule: Entries, kind: &str) -> Result<Option<u32>, String
 fn inner(spec: &Spec, kind: &str) -> Result<(), String> {
     match (kinds::holds_maps(spec.kind), &spec.inner) {
         (true, None) => Err(format!(
-            "a {kind} needs a map that its maps are like: `inner_map PATH` or `inner_map id N`, \
+            "{kind} needs a map that its maps are like: `inner_map PATH` or `inner_map id N`, \
              or in C `__array(values, struct {{ … }})`"
         )),
-        (false, Some(_)) => Err(format!("a {kind} holds no maps: leave the inner map out")),
+        (false, Some(_)) => Err(format!("{kind} holds no maps: leave the inner map out")),
         (true, Some(super::Inner::Definition(inner))) => {
             if kinds::holds_maps(inner.kind) {
                 return Err("the maps in a map cannot hold maps themselves".to_owned());

@@ -11,8 +11,8 @@ pub(super) fn closest<'a>(
         return None;
     }
     let most = match word.chars().count() {
-        0..3 => 1,
-        3..7 => 2,
+        0..4 => 1,
+        4..7 => 2,
         _ => 3,
     };
     candidates

@@ -1,7 +1,7 @@
 //! bpftool's words: `type hash key u32 value u64 entries 1024 flags no_prealloc`.
 
-use super::c::{self, MAX_DEPTH, Parser};
-use super::{Inner, Part, Spec, SpecError, flags, kinds, suggest};
+use super::c::{self, Parser};
+use super::{Inner, Part, Spec, SpecError, extent, flags, kinds, suggest};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -105,41 +105,21 @@ impl<'a> Reader<'a> {
         self.number(of, u32::MAX.into()).map(|n| n as u32)
     }
 
-    /// A C type: one word in quotes, or all words up to the next that means something here.
+    /// A C type: one word in quotes, or all up to the next word that means something here.
     fn c_type(&mut self, of: &str) -> Result<(&'a str, u32), SpecError> {
-        let first = self.argument(of, "a size in bytes or a C type")?;
+        let Some(first) = self.peek()? else {
+            return self.argument(of, "a size in bytes or a C type").map(|word| (word.text, 0));
+        };
         if first.quoted {
+            self.take(first);
             return Ok((first.text, first.line));
         }
-        let mut end = first.end;
-        let mut last = first.text;
-        let mut open = depth(0, first.text);
-        while let Some(word) = self.peek()? {
-            // The tag of a struct may be any word.
-            let tag = matches!(last, "struct" | "union" | "enum");
-            if open <= 0 && !tag && WORDS.contains(&word.text) {
-                break;
-            }
-            // Quotes inside belong to the C text.
-            self.take(word);
-            let text = &self.text[word.start..word.end];
-            open = depth(open, text);
-            (end, last) = (word.end, text);
-        }
-        if open > 0 {
-            return Err(unfinished(first.line, "a bracket of the type"));
-        }
-        Ok((&self.text[first.start..end], first.line))
+        let rest = &self.text[first.start..];
+        let len = extent::of_type(rest, &WORDS).map_err(|open| unfinished(first.line, open.0))?;
+        let text = &rest[..len];
+        self.take(Word { text, end: first.start + len, ..first });
+        Ok((text, first.line))
     }
-}
-
-/// How many brackets are open after `text`.
-fn depth(before: i64, text: &str) -> i64 {
-    text.bytes().fold(before, |open, byte| match byte {
-        b'{' | b'(' | b'[' => open.saturating_add(1),
-        b'}' | b')' | b']' => open.saturating_sub(1),
-        _ => open,
-    })
 }
 
 /// A decimal or `0x` number.
@@ -158,8 +138,8 @@ fn clip(word: &str) -> &str {
     word.char_indices().nth(60).map_or(word, |(end, _)| &word[..end])
 }
 
-/// Reads a map from words.
-pub(super) fn parse(text: &str, line: u32, depth: u32) -> Result<Spec, SpecError> {
+/// Reads a map from words, which start at `line`; `inside` for the inner map of another.
+pub(super) fn parse(text: &str, line: u32, inside: bool) -> Result<Spec, SpecError> {
     let mut reader = Reader { text, at: 0, line };
     let mut spec = Spec::new(0);
     let mut parser = Parser::new();
@@ -186,7 +166,7 @@ pub(super) fn parse(text: &str, line: u32, depth: u32) -> Result<Spec, SpecError
             Some("entries") => spec.max_entries = Some(reader.u32("entries")?),
             Some("name") => spec.name = Some(name(reader.argument("name", "a name")?)?),
             Some("flags") => read_flags(&mut reader, &mut spec)?,
-            Some("inner_map") => spec.inner = Some(inner(&mut reader, depth)?),
+            Some("inner_map") => spec.inner = Some(inner(&mut reader, inside)?),
             Some("map_extra") => spec.map_extra = reader.number("map_extra", u64::MAX)?,
             Some("numa_node") => numa_node(&mut spec, reader.u32("numa_node")?, word.line)?,
             Some(_) => spec.ifindex = reader.u32("ifindex")?,
@@ -308,7 +288,7 @@ fn numa_node(spec: &mut Spec, node: u32, line: u32) -> Result<(), SpecError> {
 }
 
 /// A path, an id, or a map in words in braces.
-fn inner(reader: &mut Reader<'_>, depth: u32) -> Result<Inner, SpecError> {
+fn inner(reader: &mut Reader<'_>, inside: bool) -> Result<Inner, SpecError> {
     const WHAT: &str = "a path, `id N`, or a map's words in { }";
     let word = reader.argument("inner_map", WHAT)?;
     if word.quoted {
@@ -319,11 +299,11 @@ fn inner(reader: &mut Reader<'_>, depth: u32) -> Result<Inner, SpecError> {
         "pinned" => Ok(Inner::Path(reader.argument("inner_map pinned", "a path")?.text.into())),
         "name" => Err(error(word.line, "`inner_map name` may mean several maps: give `id N`")),
         text if text.starts_with('{') => {
-            if depth >= MAX_DEPTH {
-                return Err(error(word.line, "inner maps are nested too deep"));
+            if inside {
+                return Err(error(word.line, "the maps in a map cannot hold maps themselves"));
             }
             let (text, line) = braces(reader, word)?;
-            let spec = parse(text, line, depth + 1)?;
+            let spec = parse(text, line, true)?;
             Ok(Inner::Definition(Box::new(spec)))
         }
         text => match integer(text).and_then(|n| u32::try_from(n).ok()) {

@@ -6,7 +6,9 @@
     clippy::panic,
     reason = "a test fails by panicking, in its helpers too"
 )]
-#![allow(dead_code)]
+#![allow(dead_code, unreachable_pub)]
+
+pub mod cases;
 
 use bpffuse::btf::{Btf, Kind};
 use bpffuse::sys;
@@ -15,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What a BPF program includes, as far as the texts here need it.
-pub(crate) const HEADER: &str = r#"
+pub const HEADER: &str = r#"
 typedef unsigned char __u8; typedef unsigned short __u16; typedef unsigned int __u32;
 typedef unsigned long long __u64; typedef signed char __s8; typedef short __s16;
 typedef int __s32; typedef long long __s64; typedef __u16 __be16; typedef __u32 __be32;
@@ -29,7 +31,7 @@ enum { BPF_MAP_TYPE_HASH = 1, BPF_MAP_TYPE_ARRAY = 2 };
 "#;
 
 /// Whether clang can be run; says so if not.
-pub(crate) fn have_clang() -> bool {
+pub fn have_clang() -> bool {
     let found = Command::new("clang").arg("--version").output().is_ok();
     if !found {
         eprintln!("SKIPPED: clang is not installed");
@@ -38,7 +40,7 @@ pub(crate) fn have_clang() -> bool {
 }
 
 /// Whether maps can be created; says so if not.
-pub(crate) fn have_bpf() -> bool {
+pub fn have_bpf() -> bool {
     let new = sys::map::NewMap {
         map_type: sys::map::kind::ARRAY,
         key_size: 4,
@@ -56,10 +58,10 @@ pub(crate) fn have_bpf() -> bool {
 }
 
 /// A directory that is gone when the test ends.
-pub(crate) struct Scratch(pub PathBuf);
+pub struct Scratch(pub PathBuf);
 
 impl Scratch {
-    pub(crate) fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("bpffuse-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&path).expect("a scratch directory");
         Self(path)
@@ -73,13 +75,14 @@ impl Drop for Scratch {
 }
 
 /// The BTF that clang makes of a text.
-pub(crate) fn clang_btf(text: &str) -> Btf {
+pub fn clang_btf(text: &str) -> Btf {
     let name = std::thread::current().name().unwrap_or("main").replace("::", "-");
     let dir = Scratch::new(&name);
     let (source, object) = (dir.0.join("a.c"), dir.0.join("a.o"));
     std::fs::write(&source, text).expect("write the source");
     let output = Command::new("clang")
         .args(["-target", "bpf", "-g", "-O2", "-w", "-ferror-limit=3", "-c"])
+        .arg(format!("-I/usr/include/{}-linux-gnu", std::env::consts::ARCH))
         .arg(&source)
         .arg("-o")
         .arg(&object)
@@ -113,7 +116,7 @@ fn section<'a>(elf: &'a [u8], name: &str) -> Option<&'a [u8]> {
 }
 
 /// Whether the kernel loads this BTF; true where it cannot be asked.
-pub(crate) fn kernel_takes(blob: &[u8]) -> Result<(), String> {
+pub fn kernel_takes(blob: &[u8]) -> Result<(), String> {
     match sys::object::btf_load(blob) {
         Ok(_) => Ok(()),
         Err(error) if error.errno == libc::EPERM => Ok(()),
@@ -123,7 +126,7 @@ pub(crate) fn kernel_takes(blob: &[u8]) -> Result<(), String> {
 
 /// Whether two types have the same members at the same places, all the way down but for what
 /// pointers point to.
-pub(crate) fn same_type(a: &Btf, a_id: u32, b: &Btf, b_id: u32, path: &str) -> Result<(), String> {
+pub fn same_type(a: &Btf, a_id: u32, b: &Btf, b_id: u32, path: &str) -> Result<(), String> {
     let differ = |what: &str| Err(format!("{path}: {what}"));
     let (Some((_, ta)), Some((_, tb))) = (a.resolve(a_id), b.resolve(b_id)) else {
         return differ("no such type");
@@ -173,7 +176,7 @@ pub(crate) fn same_type(a: &Btf, a_id: u32, b: &Btf, b_id: u32, path: &str) -> R
 }
 
 /// What the kernel would say of an array of such values.
-pub(crate) fn array_of(value_size: u32) -> MapInfo {
+pub fn array_of(value_size: u32) -> MapInfo {
     MapInfo {
         map_type: sys::map::kind::ARRAY,
         id: 1,
@@ -193,10 +196,10 @@ pub(crate) fn array_of(value_size: u32) -> MapInfo {
 }
 
 /// A bpffs of the test's own.
-pub(crate) struct BpfFs(pub PathBuf);
+pub struct BpfFs(pub PathBuf);
 
 impl BpfFs {
-    pub(crate) fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let path =
             std::env::temp_dir().join(format!("bpffuse-bpffs-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&path).expect("a mount point");
@@ -204,7 +207,7 @@ impl BpfFs {
         Self(path)
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.0
     }
 }

@@ -55,6 +55,9 @@ impl Parser {
                 if initialised {
                     self.skip_initialiser()?;
                 }
+                if !self.is(";") && !self.is(",") {
+                    return Err(self.fail("expected `;`"));
+                }
                 self.variable(MapVariable { name, line, ty, initialised }, &attributes)?;
             }
             if self.eat(";") {

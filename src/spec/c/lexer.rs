@@ -56,15 +56,36 @@ impl Token {
     }
 }
 
-/// Longest first, so that the first match is the right one.
-const PUNCTS: [&str; 44] = [
-    "...", "<<=", ">>=", "->", "++", "--", "<<", ">>", "<=", ">=", "==", "!=", "&&", "||", "+=",
-    "-=", "*=", "/=", "%=", "&=", "|=", "^=", "{", "}", "(", ")", "[", "]", ";", ",", ":", "?",
-    "*", "/", "%", "+", "-", "<", ">", "=", "&", "|", "^", ".",
-];
-
-/// `~` and `!` complete the list above; apart, to keep it sorted by length at a glance.
-const UNARY: [&str; 2] = ["~", "!"];
+/// Operators and brackets that start with a byte, longest first.
+fn puncts(first: u8) -> &'static [&'static str] {
+    match first {
+        b'{' => &["{"],
+        b'}' => &["}"],
+        b'(' => &["("],
+        b')' => &[")"],
+        b'[' => &["["],
+        b']' => &["]"],
+        b';' => &[";"],
+        b',' => &[","],
+        b':' => &[":"],
+        b'?' => &["?"],
+        b'~' => &["~"],
+        b'.' => &["...", "."],
+        b'*' => &["*=", "*"],
+        b'/' => &["/=", "/"],
+        b'%' => &["%=", "%"],
+        b'^' => &["^=", "^"],
+        b'=' => &["==", "="],
+        b'!' => &["!=", "!"],
+        b'+' => &["++", "+=", "+"],
+        b'-' => &["->", "--", "-=", "-"],
+        b'&' => &["&&", "&=", "&"],
+        b'|' => &["||", "|=", "|"],
+        b'<' => &["<<=", "<<", "<=", "<"],
+        b'>' => &[">>=", ">>", ">=", ">"],
+        _ => &[],
+    }
+}
 
 /// Macros of libbpf's headers that the parser itself understands: their definitions are skipped.
 const OWN_MACROS: [&str; 8] =
@@ -183,7 +204,7 @@ impl<'a> Lexer<'a> {
             b'0'..=b'9' => self.number()?,
             b'"' => Tok::Text(self.quoted(b'"')?.into()),
             b'\'' => self.character()?,
-            _ => self.punct()?,
+            _ => self.punct(byte)?,
         };
         Ok(Token { tok, line, last: self.at >= self.text.len() })
     }
@@ -236,9 +257,9 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn punct(&mut self) -> Result<Tok> {
+    fn punct(&mut self, first: u8) -> Result<Tok> {
         let rest = self.rest();
-        match PUNCTS.iter().chain(&UNARY).find(|punct| rest.starts_with(**punct)) {
+        match puncts(first).iter().find(|punct| rest.starts_with(**punct)) {
             Some(punct) => {
                 self.at += punct.len();
                 Ok(Tok::Punct(punct))

@@ -1,0 +1,56 @@
+//! Running a small BPF program over all maps, for what the kernel knows of them but does not tell.
+
+use super::{Error, Result, check};
+use libbpf_rs::libbpf_sys as bpf;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+/// Bytes that a run may write at most.
+const MAX_OUTPUT: u64 = 1 << 20;
+
+/// Loads `insns` (one `struct bpf_insn` each) as an iterator program, attaches it to the kernel
+/// function with BTF id `attach`, runs it once and gives what it wrote. Nothing stays behind.
+///
+/// # Errors
+/// EPERM without CAP_BPF and CAP_PERFMON; EINVAL or EACCES if the kernel's verifier refuses it.
+pub fn run(insns: &[u64], attach: u32) -> Result<Vec<u8>> {
+    let mut opts = bpf::bpf_prog_load_opts {
+        sz: size_of::<bpf::bpf_prog_load_opts>() as bpf::size_t,
+        expected_attach_type: bpf::BPF_TRACE_ITER,
+        attach_btf_id: attach,
+        ..Default::default()
+    };
+    // SAFETY: the strings are NUL-terminated, there are as many 8-byte instructions as said, and
+    // all outlive the call; what they do is for the kernel's verifier to check.
+    let prog = unsafe {
+        bpf::bpf_prog_load(
+            bpf::BPF_PROG_TYPE_TRACING,
+            c"bpffuse_inner".as_ptr(),
+            // The kernel lets only such programs write to a file.
+            c"Dual MIT/GPL".as_ptr(),
+            insns.as_ptr().cast(),
+            insns.len() as bpf::size_t,
+            &raw mut opts,
+        )
+    };
+    let prog = own("BPF_PROG_LOAD", prog)?;
+    // SAFETY: null options are allowed.
+    let link =
+        unsafe { bpf::bpf_link_create(prog.as_raw_fd(), 0, bpf::BPF_TRACE_ITER, std::ptr::null()) };
+    let link = own("BPF_LINK_CREATE", link)?;
+    // SAFETY: no pointer is passed.
+    let iter = own("BPF_ITER_CREATE", unsafe { bpf::bpf_iter_create(link.as_raw_fd()) })?;
+    let mut output = Vec::new();
+    File::from(iter)
+        .take(MAX_OUTPUT)
+        .read_to_end(&mut output)
+        .map_err(|error| Error::new("read", error.raw_os_error().unwrap_or(libc::EIO)))?;
+    Ok(output)
+}
+
+fn own(call: &'static str, rc: i32) -> Result<OwnedFd> {
+    let fd = check(call, rc)?;
+    // SAFETY: a bpf command that returns a descriptor hands over its ownership.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}

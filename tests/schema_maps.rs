@@ -1,0 +1,292 @@
+//! `.schema` of every kind of map makes the same map again, and clang agrees about its types.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
+mod spec_support;
+
+use bpffuse::btf::{Btf, Kind};
+use bpffuse::schema::{self, Map};
+use bpffuse::spec::{CreateError, Inner, Spec, flags, kinds};
+use bpffuse::sys::map::{MapInfo, map_info};
+use bpffuse::sys::object;
+use spec_support::cases::{CASES, texts};
+use spec_support::{Scratch, clang_btf, have_bpf, have_clang, same_type};
+use std::fmt::Write;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::process::Command;
+
+/// A map as `.schema` sees it.
+struct Seen {
+    fd: OwnedFd,
+    info: MapInfo,
+    btf: Option<Btf>,
+    numa_node: Option<u32>,
+    inner: Option<MapInfo>,
+}
+
+fn no_inner(inner: &Inner) -> Result<OwnedFd, CreateError> {
+    Err(CreateError { errno: libc::ENOENT, reason: format!("{inner:?}") })
+}
+
+fn create(text: &str, kernel: &Btf) -> Seen {
+    let spec = Spec::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{text}\n{error}"));
+    let fd = spec.create("m", &no_inner).unwrap_or_else(|error| panic!("{text}\n{error}")).fd;
+    let seen = seen(fd);
+    let asks = kinds::holds_maps(seen.info.map_type) || seen.info.flags & flags::NUMA_NODE != 0;
+    let hidden = asks.then(|| schema::hidden(seen.info.id, kernel).expect("the inner map"));
+    let numa_node = hidden.as_ref().map(|hidden| hidden.numa_node);
+    Seen { numa_node, inner: hidden.and_then(|hidden| hidden.inner), ..seen }
+}
+
+fn print(seen: &Seen, kernel: &Btf) -> String {
+    let inner = seen.inner.as_ref().map(|info| Map {
+        info,
+        btf: None,
+        kernel: None,
+        inner: None,
+        numa_node: None,
+    });
+    let map = Map {
+        info: &seen.info,
+        btf: seen.btf.as_ref(),
+        kernel: Some(kernel),
+        inner: inner.as_ref(),
+        numa_node: seen.numa_node,
+    };
+    schema::print(&map, "m")
+}
+
+/// All that must be the same in a copy.
+fn comparable(seen: &Seen) -> (MapInfo, Option<u32>, Option<MapInfo>) {
+    let info =
+        MapInfo { id: 0, btf_id: 0, btf_key_type_id: 0, btf_value_type_id: 0, ..seen.info.clone() };
+    (info, seen.numa_node, seen.inner.clone())
+}
+
+fn kernel_btf() -> Option<Btf> {
+    let blob = std::fs::read("/sys/kernel/btf/vmlinux").ok()?;
+    Btf::parse(&blob, None).ok()
+}
+
+/// What a program includes, and what these headers may be too old to have.
+fn includes() -> String {
+    let mut text = "#include <linux/bpf.h>\n#include <bpf/bpf_helpers.h>\n".to_owned();
+    for kind in kinds::all() {
+        let number = kinds::by_name(kind).expect("a kind");
+        let _ = writeln!(text, "#define BPF_MAP_TYPE_{} {number}", kind.to_uppercase());
+    }
+    for flag in flags::all() {
+        let number = flags::by_name(flag).expect("a flag");
+        let _ = writeln!(text, "#define BPF_F_{} {number}", flag.to_uppercase());
+    }
+    text + "#ifndef __ulong\n#define __ulong(name, val) enum { name##_value = val } name\n#endif\n\
+            #ifndef __contains\n#define __contains(a, b)\n#endif\n"
+}
+
+/// The types of `key` and `value` of the variable `name`.
+fn map_types(btf: &Btf, name: &str) -> [Option<u32>; 2] {
+    let var = (1..btf.end_id()).find_map(|id| {
+        let found = btf.get(id)?;
+        match found.kind {
+            Kind::Var { of } if btf.name(found.name_at) == name => btf.resolve(of),
+            _ => None,
+        }
+    });
+    let (_, map) = var.expect("the map in clang's BTF");
+    ["key", "value"].map(|part| {
+        let member = map.kind.members().find(|m| btf.name(m.name_at) == part)?;
+        match btf.get(member.of)?.kind {
+            Kind::Ptr { of } => Some(of),
+            _ => None,
+        }
+    })
+}
+
+/// Whether clang gives the same layout for the text.
+fn agree_with_clang(schema: &str, seen: &Seen) {
+    let Some(btf) = &seen.btf else { return };
+    let clang = clang_btf(&(includes() + schema));
+    let [key, value] = map_types(&clang, "m");
+    for (own, theirs) in [(seen.info.btf_key_type_id, key), (seen.info.btf_value_type_id, value)] {
+        if let (1.., Some(theirs)) = (own, theirs) {
+            same_type(btf, own, &clang, theirs, "m")
+                .unwrap_or_else(|why| panic!("{schema}\n{why}"));
+        }
+    }
+}
+
+fn round_trip(text: &str, kernel: &Btf) -> (Seen, String) {
+    let first = create(text, kernel);
+    let schema = print(&first, kernel);
+    assert!(!schema.contains("Not all types"), "{text}\n{schema}");
+    let second = create(&schema, kernel);
+    assert_eq!(comparable(&first), comparable(&second), "{text}\n{schema}");
+    assert_eq!(print(&second, kernel), schema, "{text}");
+    match (&first.btf, &second.btf) {
+        (None, None) => {}
+        (Some(a), Some(b)) => {
+            for (a_id, b_id) in [
+                (first.info.btf_key_type_id, second.info.btf_key_type_id),
+                (first.info.btf_value_type_id, second.info.btf_value_type_id),
+            ] {
+                same_type(a, a_id, b, b_id, "m").unwrap_or_else(|why| panic!("{schema}\n{why}"));
+            }
+        }
+        _ => panic!("one has BTF and one has not\n{text}\n{schema}"),
+    }
+    (first, schema)
+}
+
+#[test]
+fn every_kind_is_made_again() {
+    let (true, Some(kernel)) = (have_bpf(), kernel_btf()) else { return };
+    let clang = have_clang() && Path::new("/usr/include/bpf/bpf_helpers.h").exists();
+    for case in CASES {
+        let [words, _, c] = texts(case);
+        round_trip(&words, &kernel);
+        let (first, schema) = round_trip(&c, &kernel);
+        if clang {
+            agree_with_clang(&schema, &first);
+        }
+    }
+}
+
+/// Definitions whose types are harder than those of the kinds.
+const HARD: [&str; 8] = [
+    // A lock, a timer and a pointer that the kernel keeps.
+    "struct task_struct { int pid; };
+     struct elem { struct bpf_spin_lock lock; struct bpf_timer timer; struct task_struct __kptr *task; __u64 n; };
+     struct { __uint(type, BPF_MAP_TYPE_HASH); __type(key, __u32); __type(value, struct elem); __uint(max_entries, 4); } m SEC(\".maps\");",
+    // A list of a program's own objects.
+    "struct node { long n; struct bpf_list_node link; };
+     struct head { struct bpf_spin_lock lock; struct bpf_list_head list __contains(node, link); };
+     struct { __uint(type, BPF_MAP_TYPE_ARRAY); __type(key, int); __type(value, struct head); __uint(max_entries, 1); } m SEC(\".maps\");",
+    // Types that refer to each other.
+    "struct b; struct a { struct b *b; struct a *next; void (*call)(struct a *, const struct b *, int); };
+     typedef struct b b_t; struct b { struct a a; b_t *self; };
+     struct { __uint(type, BPF_MAP_TYPE_HASH); __type(key, __u64); __type(value, b_t); __uint(max_entries, 4); } m SEC(\".maps\");",
+    // Wide and narrow enums, and one without a name as a whole value.
+    "enum wide { LOW = -1, HIGH = 0x7fffffffffffffff }; enum __attribute__((packed)) narrow { A, B = 255 };
+     struct v { enum wide w; enum narrow n; enum { X = 1, Y } inside; enum byte : __u8 { Z = 3 } z; };
+     struct { __uint(type, BPF_MAP_TYPE_HASH); __type(key, enum wide); __type(value, struct v); __uint(max_entries, 4); } m SEC(\".maps\");",
+    "typedef enum { ONE = 1, TWO } choice; struct { __uint(type, BPF_MAP_TYPE_HASH); __type(key, choice);
+     __type(value, choice); __uint(max_entries, 4); __uint(numa_node, 0); } m SEC(\".maps\");",
+    // Anonymous types, arrays of arrays, addresses.
+    "struct { __uint(type, BPF_MAP_TYPE_PERCPU_HASH); __type(key, struct { struct in6_addr src; __be16 port; } __attribute__((packed)));
+     __type(value, struct { union { __u8 bytes[2][3]; struct { char name[16]; }; }; const volatile int *p; _Bool on : 1; }[2]);
+     __uint(max_entries, 4); } m SEC(\".maps\");",
+    // Padding that only attributes explain.
+    "struct v { __u8 a; __u32 b __attribute__((aligned(64))); __u8 c; } __attribute__((aligned(128)));
+     struct { __uint(type, BPF_MAP_TYPE_ARRAY); __type(key, __u32); __type(value, struct v); __uint(max_entries, 2);
+     __uint(map_flags, BPF_F_MMAPABLE | BPF_F_RDONLY_PROG); } m SEC(\".maps\");",
+    "struct { __uint(type, BPF_MAP_TYPE_LPM_TRIE); __type(key, struct { __u32 prefixlen; struct in_addr addr; });
+     __type(value, unsigned __int128); __uint(max_entries, 4); __uint(map_flags, 1); } m SEC(\".maps\");",
+];
+
+#[test]
+fn hard_types_are_made_again() {
+    let (true, Some(kernel)) = (have_bpf(), kernel_btf()) else { return };
+    for text in HARD {
+        let (first, _) = round_trip(text, &kernel);
+        assert!(first.btf.is_some(), "{text}");
+    }
+}
+
+#[test]
+fn the_model_of_an_empty_map_of_maps_is_found() {
+    let (true, Some(kernel)) = (have_bpf(), kernel_btf()) else { return };
+    let text = "hash_of_maps key 4 entries 3 inner_map { hash key 6 value 12 entries 77 flags no_prealloc }";
+    let seen = create(text, &kernel);
+    let inner = seen.inner.as_ref().expect("the inner map's model");
+    let kind = kinds::by_name("hash").expect("a kind");
+    assert_eq!((inner.map_type, inner.key_size, inner.value_size), (kind, 6, 12));
+    assert_eq!((inner.max_entries, inner.flags), (77, 1));
+    drop(seen.fd);
+    // Another map's id finds nothing of it.
+    assert!(schema::hidden(u32::MAX >> 1, &kernel).is_err());
+}
+
+#[test]
+fn a_map_of_maps_whose_model_is_unknown_says_so() {
+    let Some(kernel) = kernel_btf() else { return };
+    let mut info = spec_support::array_of(4);
+    info.map_type = kinds::by_name("array_of_maps").expect("a kind");
+    let map = Map { info: &info, btf: None, kernel: Some(&kernel), inner: None, numa_node: None };
+    let schema = schema::print(&map, "m");
+    assert!(schema.contains("not known while it holds none"), "{schema}");
+    let error = Spec::parse(schema.as_bytes()).expect_err("no inner map");
+    assert!(error.reason.contains("needs a map that its maps are like"), "{error}");
+}
+
+/// A map that is open here, as `.schema` sees it.
+fn seen(fd: OwnedFd) -> Seen {
+    let info = map_info(fd.as_fd()).expect("the map's info");
+    let btf = (info.btf_id != 0).then(|| {
+        let (blob, _) = object::btf_blob(info.btf_id).expect("the map's BTF");
+        Btf::parse(&blob, None).expect("BTF")
+    });
+    Seen { fd, info, btf, numa_node: None, inner: None }
+}
+
+/// Every map of the object that clang makes of `tests/bpf/NAME.bpf.c`.
+fn every_map_of(name: &str) {
+    let (true, true, Some(kernel)) = (have_bpf(), have_clang(), kernel_btf()) else { return };
+    let dir = Scratch::new(name);
+    let object = dir.0.join("object.o");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/bpf/{name}.bpf.c"));
+    let clang = Command::new("clang")
+        .args(["-target", "bpf", "-g", "-O2", "-w", "-c"])
+        .arg(format!("-I/usr/include/{}-linux-gnu", std::env::consts::ARCH))
+        .arg(&source)
+        .arg("-o")
+        .arg(&object)
+        .status();
+    assert!(clang.is_ok_and(|status| status.success()), "clang does not compile {name}");
+    let mut loaded = libbpf_rs::ObjectBuilder::default()
+        .open_file(&object)
+        .and_then(|object| object.load())
+        .expect("the kernel takes the object");
+    let mut count = 0;
+    for map in loaded.maps_mut() {
+        let first = seen(map.as_fd().try_clone_to_owned().expect("the map"));
+        let schema = print(&first, &kernel);
+        let name = &first.info.name;
+        assert!(!schema.contains("Not all types"), "{name}\n{schema}");
+        let second = create(&schema, &kernel);
+        let named = |info: &MapInfo| MapInfo { name: String::new(), ..info.clone() };
+        assert_eq!(named(&comparable(&first).0), named(&comparable(&second).0), "{schema}");
+        let (Some(a), Some(b)) = (&first.btf, &second.btf) else { panic!("{name}\n{schema}") };
+        let value = (first.info.btf_value_type_id, second.info.btf_value_type_id);
+        // A data section is a struct in C; its variables lie where they did.
+        if let Some(Kind::DataSec { .. }) = a.get(value.0).map(|found| found.kind) {
+            let (_, section) = a.resolve(value.0).expect("the section");
+            let (_, record) = b.resolve(value.1).expect("the struct");
+            let places: Vec<_> = section.kind.variables().map(|v| v.offset * 8).collect();
+            let members: Vec<_> = record.kind.members().map(|m| m.bit_offset).collect();
+            assert_eq!(places, members, "{schema}");
+            for (v, m) in section.kind.variables().zip(record.kind.members()) {
+                same_type(a, v.var, b, m.of, name).unwrap_or_else(|why| panic!("{schema}\n{why}"));
+            }
+        } else {
+            same_type(a, value.0, b, value.1, name).unwrap_or_else(|why| panic!("{schema}\n{why}"));
+        }
+        count += 1;
+    }
+    assert!(count > 2);
+}
+
+#[test]
+fn maps_of_compiled_programs_are_made_again() {
+    every_map_of("types");
+}
+
+#[test]
+fn maps_with_the_kernels_own_fields_are_made_again() {
+    every_map_of("special");
+}
