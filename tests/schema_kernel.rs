@@ -1,4 +1,5 @@
 //! The kernel's own structs, thousands of real types, as C that lays them out the same.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests: to fail is the point.
 
 use bpffuse::btf::{Btf, Kind};
 use bpffuse::schema::{self, Map};

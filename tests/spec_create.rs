@@ -1,4 +1,5 @@
 //! Every kind of map that user space can create, from words and from C, as the kernel then has it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests: to fail is the point.
 
 mod spec_support;
 
@@ -85,7 +86,7 @@ fn bpftool_prints_the_map_typed() {
         eprintln!("SKIPPED: bpftool is not installed");
         return;
     }
-    let fs = BpfFs::new("typed");
+    let fs = BpfFs::new();
     let words = "hash key struct { __be32 addr; u16 port; enum proto { TCP = 6, UDP = 17 } proto; } \
                  value struct { u64 packets; char name[8]; u32 low : 3; u32 high : 29; } entries 4";
     let pin = fs.path().join("flows");

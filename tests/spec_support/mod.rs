@@ -1,13 +1,15 @@
 //! What the tests of map definitions share: clang's BTF, comparing types, a bpffs of one's own.
-#![allow(dead_code, unreachable_pub)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests: to fail is the point.
+#![allow(dead_code, unreachable_pub)] // Each test file uses its part.
 
 pub mod cases;
 
 use bpffuse::btf::{Btf, Kind};
 use bpffuse::sys;
 use bpffuse::sys::map::MapInfo;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
+use tempfile::TempDir;
 
 /// What a BPF program includes, as far as the texts here need it.
 pub const HEADER: &str = r#"
@@ -50,28 +52,10 @@ pub fn have_bpf() -> bool {
     }
 }
 
-/// A directory that is gone when the test ends.
-pub struct Scratch(pub PathBuf);
-
-impl Scratch {
-    pub fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("bpffuse-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("a scratch directory");
-        Self(path)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 /// The BTF that clang makes of a text.
 pub fn clang_btf(text: &str) -> Btf {
-    let name = std::thread::current().name().unwrap_or("main").replace("::", "-");
-    let dir = Scratch::new(&name);
-    let (source, object) = (dir.0.join("a.c"), dir.0.join("a.o"));
+    let dir = TempDir::new().expect("a scratch directory");
+    let (source, object) = (dir.path().join("a.c"), dir.path().join("a.o"));
     std::fs::write(&source, text).expect("write the source");
     let output = Command::new("clang")
         .args(["-target", "bpf", "-g", "-O2", "-w", "-ferror-limit=3", "-c"])
@@ -188,26 +172,23 @@ pub fn array_of(value_size: u32) -> MapInfo {
     }
 }
 
-/// A bpffs of the test's own.
-pub struct BpfFs(pub PathBuf);
+/// A bpffs of the test's own, unmounted when it ends.
+pub struct BpfFs(TempDir);
 
 impl BpfFs {
-    pub fn new(name: &str) -> Self {
-        let path =
-            std::env::temp_dir().join(format!("bpffuse-bpffs-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("a mount point");
-        sys::os::mount_bpffs(&path).expect("mount a bpffs");
-        Self(path)
+    pub fn new() -> Self {
+        let dir = TempDir::new().expect("a mount point");
+        sys::os::mount_bpffs(dir.path()).expect("mount a bpffs");
+        Self(dir)
     }
 
     pub fn path(&self) -> &Path {
-        &self.0
+        self.0.path()
     }
 }
 
 impl Drop for BpfFs {
     fn drop(&mut self) {
-        let _ = sys::os::unmount(&self.0, true);
-        let _ = std::fs::remove_dir(&self.0);
+        let _ = sys::os::unmount(self.0.path(), true);
     }
 }
