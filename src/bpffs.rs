@@ -151,19 +151,29 @@ impl Bpffs {
         known: impl FnOnce(&Pin) -> Option<ObjectKind>,
     ) -> io::Result<(Pin, PinKind, Stat)> {
         let path = dir.path.join(name);
-        let file = os::open_beneath(&path).map_err(|error| match error.errno {
+        let found = if dir.ino == 0 {
+            // Nothing of bpffs lies before the name that somebody could swap for a symlink.
+            fs::symlink_metadata(&path)
+        } else {
+            os::open_beneath(&path).map_err(Into::into).and_then(|file| file.metadata())
+        };
+        let meta = found.map_err(|error| match error.raw_os_error() {
             // What bpffs says of every name with a dot, here as to create one.
-            libc::EPERM if name.as_bytes().contains(&b'.') => gone(),
-            _ => error.into(),
+            Some(libc::EPERM) if name.as_bytes().contains(&b'.') => gone(),
+            // Nothing has a name where nothing is mounted.
+            Some(libc::ENOENT) if dir.ino == 0 => self.check_mounted().err().unwrap_or(error),
+            _ => error,
         })?;
-        let meta = file.metadata()?;
         let pin = Pin { path: path.into(), ino: meta.ino() };
         let kind = if meta.is_dir() {
             PinKind::Dir
         } else if meta.is_symlink() {
             PinKind::Symlink
         } else {
-            PinKind::Object(known(&pin).unwrap_or_else(|| kind_of(&file)))
+            match known(&pin) {
+                Some(kind) => PinKind::Object(kind),
+                None => PinKind::Object(kind_of(&open_inode(&pin)?)),
+            }
         };
         Ok((pin, kind, Stat::of(&meta)))
     }
@@ -173,11 +183,7 @@ impl Bpffs {
     /// # Errors
     /// ENOENT if the pin was removed or replaced; the kernel's for an object that cannot be opened.
     pub fn open(&self, pin: &Pin) -> io::Result<OwnedFd> {
-        let file = os::open_beneath(&pin.path)?;
-        if file.metadata()?.ino() != pin.ino {
-            return Err(gone());
-        }
-        Ok(object::obj_get(&proc_path(&file))?)
+        Ok(object::obj_get(&proc_path(&open_inode(pin)?))?)
     }
 
     /// Everything in a directory, in no order.
@@ -297,6 +303,12 @@ impl Bpffs {
         self.stat(pin)?;
         Ok(os::set_times(&pin.path, atime, mtime)?)
     }
+}
+
+/// Opens a pin's inode itself, with O_PATH.
+fn open_inode(pin: &Pin) -> io::Result<File> {
+    let file = os::open_beneath(&pin.path)?;
+    if file.metadata()?.ino() == pin.ino { Ok(file) } else { Err(gone()) }
 }
 
 fn gone() -> io::Error {

@@ -19,6 +19,11 @@ use std::time::{Duration, SystemTime};
 /// Names and attributes are asked for anew each time: other programs change maps at any moment.
 const FRESH: Duration = Duration::ZERO;
 
+/// The attributes in a look-up's reply hold for the path walk that asked for it: the kernel rounds
+/// up to its clock's tick. Without, it asks for them again at once to check permissions; the next
+/// walk looks the name up again in any case.
+const THIS_WALK: Duration = Duration::from_nanos(1);
+
 /// Bytes in a write request at most.
 const WRITE_MAX: u32 = 1 << 20;
 
@@ -111,8 +116,11 @@ impl Filesystem for Fuse {
     }
 
     fn lookup(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        match self.0.lookup(parent.0, name) {
-            Ok(found) => reply.entry(&FRESH, &file_attr(&found.attr), Generation(0)),
+        match self.0.lookup(parent.0, name, caller(req)) {
+            Ok(found) => {
+                let attr = file_attr(&found.attr);
+                reply.entry_with_ttls(&THIS_WALK, &FRESH, &attr, Generation(0));
+            }
             Err(error) => reply.error(self.refuse("lookup", req, parent, Some(name), &error)),
         }
     }

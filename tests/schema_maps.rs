@@ -1,5 +1,11 @@
 //! `.schema` of every kind of map makes the same map again, and clang agrees about its types.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests: to fail is the point.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking, in its helpers too"
+)]
 
 mod spec_support;
 

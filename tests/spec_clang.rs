@@ -1,6 +1,12 @@
 //! The types of a C definition lie where clang puts them: random types, compared member by member
 //! with the BTF that `clang -target bpf` makes of the same text.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests: to fail is the point.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking, in its helpers too"
+)]
 
 mod spec_support;
 

@@ -1,5 +1,11 @@
 //! Every kind of map that user space can create, from words and from C, as the kernel then has it.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests: to fail is the point.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking, in its helpers too"
+)]
 
 mod spec_support;
 

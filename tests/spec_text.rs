@@ -1,5 +1,11 @@
 //! What a text says, and what is said of a text that is wrong. No kernel is asked.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests: to fail is the point.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking, in its helpers too"
+)]
 
 use bpffuse::spec::{Inner, Part, Spec, SpecError, flags};
 use std::path::Path;

@@ -48,7 +48,7 @@ impl<'a> Printer<'a> {
         let mut tags: HashMap<u32, Vec<(u32, &str)>> = HashMap::new();
         for id in 1..btf.end_id() {
             let Some(found) = btf.get(id) else { continue };
-            if let Kind::DeclTag { of, component: Some(member) } = found.kind {
+            if let Kind::DeclTag { of, member: Some(member) } = found.kind {
                 tags.entry(of).or_default().push((member, btf.name(found.name_at)));
             }
         }

@@ -299,7 +299,7 @@ fn typed_enums() {
         "v_action",
         &[("XDP_NONSENSE", "EINVAL"), ("xdp_pass", "EINVAL"), ("4294967296", "ERANGE")],
     );
-    accepts(&bed, "v_color", &[("BLUE", "\"BLUE\""), ("-3", "\"BLUE\""), ("6", "6")]);
+    accepts(&bed, "v_color", &[("BLUE", "\"BLUE\""), ("-3", "\"BLUE\""), ("6", "6"), ("-4", "-4")]);
 }
 
 /// "`char[N]`: a string, where it is valid UTF-8 with nothing but NULs after the first NUL; else an
