@@ -10,6 +10,7 @@ mod hidden;
 mod names;
 mod pack;
 mod printer;
+mod read;
 
 use crate::btf::{Btf, Kind};
 use crate::spec::{Inner, Part, Spec, flags, kinds};
@@ -17,6 +18,7 @@ use crate::sys::map::MapInfo;
 pub use hidden::{Hidden, hidden};
 use names::made_fit;
 use printer::Printer;
+pub use read::of;
 use std::fmt::Write;
 
 /// A map to be described.

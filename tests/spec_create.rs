@@ -92,7 +92,7 @@ fn bpftool_prints_the_map_typed() {
         eprintln!("SKIPPED: bpftool is not installed");
         return;
     }
-    let fs = BpfFs::new("typed");
+    let fs = BpfFs::new();
     let words = "hash key struct { __be32 addr; u16 port; enum proto { TCP = 6, UDP = 17 } proto; } \
                  value struct { u64 packets; char name[8]; u32 low : 3; u32 high : 29; } entries 4";
     let pin = fs.path().join("flows");

@@ -100,7 +100,7 @@ impl Fs {
         }
         let (map, _) = self.maps.open(at)?;
         match control {
-            Control::Schema => Ok(Arc::new(Snapshot(definition::render(&map)))),
+            Control::Schema => Ok(Arc::new(Snapshot(definition::render(&map)?))),
             Control::Push => Ok(Arc::new(Push::new(at, &self.maps))),
             Control::Pop => queue::open_taken(&map, &[], access),
             Control::Stream => self.open_stream(at, None, access),

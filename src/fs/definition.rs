@@ -1,66 +1,41 @@
 //! `.schema`: what a map is, as the C definition that makes the same map again.
 
-use crate::btf::Btf;
 use crate::map::Map;
-use crate::map::load_btf;
-use crate::schema::{self, Hidden, hidden};
-use crate::spec::flags::NUMA_NODE;
+use crate::map::cursor::{Batch, Cursor};
+use crate::schema;
 use crate::sys;
 use crate::sys::map::kind;
-use std::fs;
-
-/// The kernel's own types (Linux 5.4).
-const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
+use crate::sys::object;
+use std::os::fd::{AsFd, OwnedFd};
 
 /// The definition of `map`.
 ///
 /// # Errors
-/// None but for an inner map that cannot be asked for: what is not known is left out, with a
-/// comment.
-pub fn render(map: &Map) -> Vec<u8> {
-    let info = &map.info;
-    let btf = some_btf(info.btf_id);
-    let kernel = match info.btf_vmlinux_value_type_id {
-        0 => None,
-        _ => some_btf(info.btf_vmlinux_id),
-    };
-    let hidden = has_hidden(map).then(|| ask(info.id)).and_then(|hidden| {
-        hidden
-            .inspect_err(|error| log::warn!("map {}: not all of it is known: {error}", info.id))
-            .ok()
-    });
-    let inner = hidden.as_ref().and_then(|hidden| hidden.inner.as_ref());
-    let inner = inner.map(|info| schema::Map {
-        info,
-        btf: None,
-        kernel: None,
-        inner: None,
-        numa_node: None,
-    });
-    let described = schema::Map {
-        info,
-        btf: btf.as_ref(),
-        kernel: kernel.as_ref(),
-        inner: inner.as_ref(),
-        numa_node: hidden.as_ref().map(|hidden| hidden.numa_node),
-    };
-    let name = if info.name.is_empty() { "map" } else { &info.name };
-    schema::print(&described, name).into_bytes()
+/// The kernel's, while the map inside a map of maps is looked for.
+pub fn render(map: &Map) -> sys::Result<Vec<u8>> {
+    let inner = inner(map)?;
+    let name = if map.info.name.is_empty() { "map" } else { &map.info.name };
+    let text = schema::of(map.raw().as_fd(), name, inner.as_ref().map(|fd| fd.as_fd()))?;
+    Ok(text.into_bytes())
 }
 
-/// Whether the map has something that the kernel does not tell when it is asked for its info.
-fn has_hidden(map: &Map) -> bool {
-    matches!(map.info.map_type, kind::ARRAY_OF_MAPS | kind::HASH_OF_MAPS)
-        || map.info.flags & NUMA_NODE != 0
-}
-
-fn ask(id: u32) -> sys::Result<Hidden> {
-    let unknown = || sys::Error::new("read /sys/kernel/btf/vmlinux", libc::EOPNOTSUPP);
-    let blob = fs::read(KERNEL_BTF).map_err(|_| unknown())?;
-    let kernel = Btf::parse(&blob, None).map_err(|_| unknown())?;
-    hidden(id, &kernel)
-}
-
-fn some_btf(id: u32) -> Option<Btf> {
-    if id == 0 { None } else { load_btf(id).ok() }
+/// A map that a map of maps holds, whose types the others have as well. `None` if it is empty.
+fn inner(map: &Map) -> sys::Result<Option<OwnedFd>> {
+    if !matches!(map.info.map_type, kind::ARRAY_OF_MAPS | kind::HASH_OF_MAPS) {
+        return Ok(None);
+    }
+    let mut cursor = Cursor::new(map, true);
+    let mut batch = Batch::default();
+    loop {
+        cursor.next(map, &mut batch)?;
+        if batch.count == 0 {
+            return Ok(None);
+        }
+        for id in batch.values.chunks_exact(4).filter_map(|id| id.try_into().ok()) {
+            // One that went away since is no reason to stop.
+            if let Ok(fd) = object::map_by_id(u32::from_ne_bytes(id)) {
+                return Ok(Some(fd));
+            }
+        }
+    }
 }

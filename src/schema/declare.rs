@@ -174,24 +174,34 @@ impl Printer<'_> {
             "" => String::new(),
             name => format!(" {}", self.names.tag(id, name)?),
         };
-        // C takes 4 bytes if they hold all constants; any other size must be asked for.
-        let small = |(_, value): &(_, i128)| match signed {
-            true => i32::try_from(*value).is_ok(),
-            false => u32::try_from(*value).is_ok(),
-        };
-        let own = if values.iter().all(small) { 4 } else { 8 };
         let mut text = format!("enum{name} ");
-        if size != own {
-            let _ = write!(text, ": {} ", integer(size, signed)?);
+        let mut packed = "";
+        // C takes 4 bytes if they hold all constants, or as few as do; others must be asked for.
+        if size != smallest(&values, &[4, 8]) {
+            match size == smallest(&values, &[1, 2, 4, 8]) {
+                true => packed = " __attribute__((packed))",
+                false => drop(write!(text, ": {} ", integer(size, signed)?)),
+            }
         }
         text.push_str("{\n");
         for (name, value) in values {
             let _ = writeln!(text, "{}{name} = {value},", tabs(indent + 1));
             self.step(depth)?;
         }
-        let _ = write!(text, "{}}}", tabs(indent));
+        let _ = write!(text, "{}}}{packed}", tabs(indent));
         Ok(text)
     }
+}
+
+/// The first of these numbers of bytes that holds all constants.
+fn smallest(values: &[(String, i128)], sizes: &[u32]) -> u32 {
+    let negative = values.iter().any(|(_, value)| *value < 0);
+    let holds = |size: &&u32| {
+        let bits = **size * 8 - u32::from(negative);
+        let (least, most) = (if negative { -(1i128 << bits) } else { 0 }, (1i128 << bits) - 1);
+        values.iter().all(|(_, value)| (least..=most).contains(value))
+    };
+    sizes.iter().find(holds).copied().unwrap_or(8)
 }
 
 fn tabs(n: usize) -> String {

@@ -1,19 +1,12 @@
 //! Every kind of map that user space can create, in words and in C.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by panicking, in its helpers too"
-)]
-
 /// kind, words after it, the body of the C definition, key, value, entries and flags as the kernel
 /// tells them, and whether it takes BTF. 0 CPUs stands for as many as there are.
-pub type Case = (&'static str, &'static str, &'static str, [u32; 3], u32, bool);
+pub(crate) type Case = (&'static str, &'static str, &'static str, [u32; 3], u32, bool);
 
-pub const CPUS: u32 = 0;
+pub(crate) const CPUS: u32 = 0;
 
-pub const CASES: [Case; 33] = [
+pub(crate) const CASES: [Case; 33] = [
     (
         "hash",
         "key u32 value u64 entries 10",
@@ -257,7 +250,7 @@ pub const CASES: [Case; 33] = [
     ),
 ];
 
-pub const TYPES: &str = "
+pub(crate) const TYPES: &str = "
     struct pair { __u32 a, b; };
     struct flow { __u64 packets; __u64 bytes; };
     struct prefix { __u32 length; __u8 data[4]; };
@@ -266,7 +259,7 @@ pub const TYPES: &str = "
 ";
 
 /// The case in words, and as a C definition.
-pub fn texts((kind, words, body, ..): Case) -> [String; 3] {
+pub(crate) fn texts((kind, words, body, ..): Case) -> [String; 3] {
     let upper = kind.to_uppercase();
     let c = format!(
         "{TYPES} struct {{ __uint(type, BPF_MAP_TYPE_{upper}); {body} }} m SEC(\".maps\");"

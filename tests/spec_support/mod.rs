@@ -1,23 +1,23 @@
 //! What the tests of map definitions share: clang's BTF, comparing types, a bpffs of one's own.
-
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     reason = "a test fails by panicking, in its helpers too"
 )]
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, reason = "each test file uses its part")]
 
-pub mod cases;
+pub(crate) mod cases;
 
 use bpffuse::btf::{Btf, Kind};
 use bpffuse::sys;
 use bpffuse::sys::map::MapInfo;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
+use tempfile::TempDir;
 
 /// What a BPF program includes, as far as the texts here need it.
-pub const HEADER: &str = r#"
+pub(crate) const HEADER: &str = r#"
 typedef unsigned char __u8; typedef unsigned short __u16; typedef unsigned int __u32;
 typedef unsigned long long __u64; typedef signed char __s8; typedef short __s16;
 typedef int __s32; typedef long long __s64; typedef __u16 __be16; typedef __u32 __be32;
@@ -31,7 +31,7 @@ enum { BPF_MAP_TYPE_HASH = 1, BPF_MAP_TYPE_ARRAY = 2 };
 "#;
 
 /// Whether clang can be run; says so if not.
-pub fn have_clang() -> bool {
+pub(crate) fn have_clang() -> bool {
     let found = Command::new("clang").arg("--version").output().is_ok();
     if !found {
         eprintln!("SKIPPED: clang is not installed");
@@ -40,7 +40,7 @@ pub fn have_clang() -> bool {
 }
 
 /// Whether maps can be created; says so if not.
-pub fn have_bpf() -> bool {
+pub(crate) fn have_bpf() -> bool {
     let new = sys::map::NewMap {
         map_type: sys::map::kind::ARRAY,
         key_size: 4,
@@ -57,28 +57,10 @@ pub fn have_bpf() -> bool {
     }
 }
 
-/// A directory that is gone when the test ends.
-pub struct Scratch(pub PathBuf);
-
-impl Scratch {
-    pub fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("bpffuse-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("a scratch directory");
-        Self(path)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 /// The BTF that clang makes of a text.
-pub fn clang_btf(text: &str) -> Btf {
-    let name = std::thread::current().name().unwrap_or("main").replace("::", "-");
-    let dir = Scratch::new(&name);
-    let (source, object) = (dir.0.join("a.c"), dir.0.join("a.o"));
+pub(crate) fn clang_btf(text: &str) -> Btf {
+    let dir = TempDir::new().expect("a scratch directory");
+    let (source, object) = (dir.path().join("a.c"), dir.path().join("a.o"));
     std::fs::write(&source, text).expect("write the source");
     let output = Command::new("clang")
         .args(["-target", "bpf", "-g", "-O2", "-w", "-ferror-limit=3", "-c"])
@@ -116,7 +98,7 @@ fn section<'a>(elf: &'a [u8], name: &str) -> Option<&'a [u8]> {
 }
 
 /// Whether the kernel loads this BTF; true where it cannot be asked.
-pub fn kernel_takes(blob: &[u8]) -> Result<(), String> {
+pub(crate) fn kernel_takes(blob: &[u8]) -> Result<(), String> {
     match sys::object::btf_load(blob) {
         Ok(_) => Ok(()),
         Err(error) if error.errno == libc::EPERM => Ok(()),
@@ -126,7 +108,7 @@ pub fn kernel_takes(blob: &[u8]) -> Result<(), String> {
 
 /// Whether two types have the same members at the same places, all the way down but for what
 /// pointers point to.
-pub fn same_type(a: &Btf, a_id: u32, b: &Btf, b_id: u32, path: &str) -> Result<(), String> {
+pub(crate) fn same_type(a: &Btf, a_id: u32, b: &Btf, b_id: u32, path: &str) -> Result<(), String> {
     let differ = |what: &str| Err(format!("{path}: {what}"));
     let (Some((_, ta)), Some((_, tb))) = (a.resolve(a_id), b.resolve(b_id)) else {
         return differ("no such type");
@@ -176,7 +158,7 @@ pub fn same_type(a: &Btf, a_id: u32, b: &Btf, b_id: u32, path: &str) -> Result<(
 }
 
 /// What the kernel would say of an array of such values.
-pub fn array_of(value_size: u32) -> MapInfo {
+pub(crate) fn array_of(value_size: u32) -> MapInfo {
     MapInfo {
         map_type: sys::map::kind::ARRAY,
         id: 1,
@@ -195,26 +177,23 @@ pub fn array_of(value_size: u32) -> MapInfo {
     }
 }
 
-/// A bpffs of the test's own.
-pub struct BpfFs(pub PathBuf);
+/// A bpffs of the test's own, unmounted when it ends.
+pub(crate) struct BpfFs(TempDir);
 
 impl BpfFs {
-    pub fn new(name: &str) -> Self {
-        let path =
-            std::env::temp_dir().join(format!("bpffuse-bpffs-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("a mount point");
-        sys::os::mount_bpffs(&path).expect("mount a bpffs");
-        Self(path)
+    pub(crate) fn new() -> Self {
+        let dir = TempDir::new().expect("a mount point");
+        sys::os::mount_bpffs(dir.path()).expect("mount a bpffs");
+        Self(dir)
     }
 
-    pub fn path(&self) -> &Path {
-        &self.0
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
     }
 }
 
 impl Drop for BpfFs {
     fn drop(&mut self) {
-        let _ = sys::os::unmount(&self.0, true);
-        let _ = std::fs::remove_dir(&self.0);
+        let _ = sys::os::unmount(self.0.path(), true);
     }
 }

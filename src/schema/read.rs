@@ -1,0 +1,69 @@
+//! Reading all that a description needs from an open map.
+
+use super::{Map, hidden, print};
+use crate::btf::Btf;
+use crate::spec::{flags, kinds};
+use crate::sys;
+use crate::sys::map::{MapInfo, map_info};
+use crate::sys::object::btf_blob;
+use std::fs;
+use std::os::fd::BorrowedFd;
+
+/// The definition of the open map `fd`, as the variable `name`.
+///
+/// `inner` is a map that a map of maps holds: its types are given then. While it holds none, what
+/// its maps are like is asked of the kernel, by sizes.
+///
+/// # Errors
+/// Those of BPF_OBJ_GET_INFO_BY_FD.
+pub fn of(fd: BorrowedFd<'_>, name: &str, inner: Option<BorrowedFd<'_>>) -> sys::Result<String> {
+    let info = map_info(fd)?;
+    let btf = load(&info);
+    let holds_maps = kinds::holds_maps(info.map_type);
+    let asks = holds_maps || info.flags & flags::NUMA_NODE != 0;
+    let kernel = if asks || info.btf_vmlinux_value_type_id != 0 { vmlinux() } else { None };
+    let hidden = match &kernel {
+        // Without the rights to ask, the text says what it lacks.
+        Some(kernel) if asks => hidden(info.id, kernel).ok(),
+        _ => None,
+    };
+    let mut inner_info = None;
+    if holds_maps {
+        let model = hidden.as_ref().and_then(|hidden| hidden.inner.clone());
+        let held = inner.and_then(|fd| map_info(fd).ok());
+        inner_info = match (held, model) {
+            // A map that is held may have more entries than the model asks for.
+            (Some(held), Some(model)) => Some(MapInfo { max_entries: model.max_entries, ..held }),
+            (held, model) => held.or(model),
+        };
+    }
+    let inner_btf = inner_info.as_ref().and_then(load);
+    let inner = inner_info.as_ref().map(|info| Map {
+        info,
+        btf: inner_btf.as_ref(),
+        kernel: kernel.as_ref(),
+        inner: None,
+        numa_node: None,
+    });
+    let map = Map {
+        info: &info,
+        btf: btf.as_ref(),
+        kernel: kernel.as_ref(),
+        inner: inner.as_ref(),
+        numa_node: hidden.map(|hidden| hidden.numa_node),
+    };
+    Ok(print(&map, name))
+}
+
+/// A map's BTF; what cannot be read is none.
+fn load(info: &MapInfo) -> Option<Btf> {
+    if info.btf_id == 0 {
+        return None;
+    }
+    let (blob, _) = btf_blob(info.btf_id).ok()?;
+    Btf::parse(&blob, None).ok()
+}
+
+fn vmlinux() -> Option<Btf> {
+    Btf::parse(&fs::read("/sys/kernel/btf/vmlinux").ok()?, None).ok()
+}
