@@ -3,6 +3,7 @@
 use clap::{ArgAction, Parser};
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Where bpffs is unless the command line says otherwise.
 const BPFFS: &str = "/sys/fs/bpf";
@@ -39,6 +40,10 @@ pub struct Cli {
     #[arg(long, value_name = "SPEC", default_value = DEFAULT_MAP)]
     default_map: String,
 
+    /// How often a map that is watched is compared: seconds, or with a unit (ms, s, m)
+    #[arg(long, value_name = "TIME", default_value = "1", value_parser = interval)]
+    watch_interval: Duration,
+
     /// Threads that answer requests
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     threads: Option<u16>,
@@ -71,6 +76,8 @@ pub struct Config {
     pub flags: Vec<String>,
     /// The map that mkdir makes.
     pub default_map: String,
+    /// How often a map that is watched is compared.
+    pub watch_interval: Duration,
     /// Threads that answer requests.
     pub threads: usize,
     /// Whether to mount bpffs where there is none.
@@ -98,6 +105,7 @@ impl Config {
             allow_other: false,
             flags: Vec::new(),
             default_map: cli.default_map,
+            watch_interval: cli.watch_interval,
             threads: cli.threads.map_or(cpus.min(4), usize::from),
             mount_bpffs: !cli.no_mount_bpffs,
             verbose: cli.verbose,
@@ -176,6 +184,26 @@ impl Config {
     }
 }
 
+/// Reads a time such as `1`, `0.5`, `200ms`, `2s` or `1m`: from 10 ms to a day.
+fn interval(text: &str) -> Result<Duration, String> {
+    let (number, unit) = match text.find(|c: char| c.is_ascii_alphabetic()) {
+        Some(at) => text.split_at(at),
+        None => (text, "s"),
+    };
+    let unit = match unit {
+        "ms" => 0.001,
+        "s" => 1.0,
+        "m" => 60.0,
+        _ => return Err("the unit is ms, s or m".into()),
+    };
+    let seconds = number.parse::<f64>().map_err(|_| "not a number".to_owned())? * unit;
+    if (0.01..=86_400.0).contains(&seconds) {
+        Ok(Duration::from_secs_f64(seconds))
+    } else {
+        Err("from 10ms to 86400s".into())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,6 +237,17 @@ mod tests {
     fn the_last_option_holds() {
         assert_eq!(parse("/mnt -o ro,rw,noatime,atime").unwrap().flags, ["rw", "atime"]);
         assert_eq!(parse("/mnt -r -o rw").unwrap().flags, ["ro"]);
+    }
+
+    #[test]
+    fn intervals_have_units() {
+        for (text, ms) in [("1", 1000), ("0.5", 500), ("20ms", 20), ("2s", 2000), ("1m", 60_000)] {
+            let config = parse(&format!("/mnt --watch-interval {text}")).unwrap();
+            assert_eq!(config.watch_interval.as_millis(), ms, "{text}");
+        }
+        for text in ["0", "1ms", "-1", "nan", "inf", "1h", "ms", "1e9"] {
+            assert!(parse(&format!("/mnt --watch-interval {text}")).is_err(), "{text}");
+        }
     }
 
     #[test]

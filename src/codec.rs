@@ -3,6 +3,42 @@
 //! A map's key and value types are compiled once, by [`Codec::new`], into plans: flat tables with
 //! every typedef resolved, every member's name escaped and every offset checked. Printing walks the
 //! plan and allocates nothing; parsing drives serde_json over it, straight into the value's bytes.
+//!
+//! The texts are those of the interface (section 5 there). What it leaves open is decided so:
+//!
+//! **Nothing is lost.** Text that was read gives the same bytes when written, for any bytes: a bool
+//! that is neither 0 nor 1 and an enum without a name are numbers; a `char[N]` that is no UTF-8, or
+//! has bytes after its first NUL, is an array; JSON has no NaN and no infinities, so floats also
+//! are `"nan"`, `"inf"`, `"-inf"`, and other NaNs their bytes, `"0x…"`. Floats have the shortest
+//! decimal that gives the same bits. What text does not carry: padding, which becomes zero; the
+//! bytes of a union that the written member does not cover, which become zero; pointers and the
+//! kernel's own members, which stay. A write that names a pointer must give the value it has.
+//!
+//! **Numbers.** `0x…` is a number for an integer, an enum or a bool of any size, also in 16 bytes,
+//! and may use the sign bit (`0xff` is -1 in a signed byte); decimals may not. A negative number is
+//! two's complement in an unsigned type, down to -2^(bits-1). Leading zeros are refused: C would
+//! read them as octal. Integers take no fraction and no exponent, not even `1.0`.
+//!
+//! **Bytes.** `0x…` is bytes in memory order for every other type, and space-separated hex bytes
+//! are so for all: a struct's padding and pointers can be set in this way, and in no other.
+//! Addresses (IPv4 for 4 bytes, MAC for 6, IPv6 for 16) are in network order.
+//!
+//! **Strings.** A `char[N]` takes any text that fits in it as it stands, so `0x41` in a `char[8]`
+//! is a string; `N` bytes in hex never fit in `N` characters, and so can be told from a string.
+//! Only a text that begins with `"` or `[` is JSON.
+//!
+//! **Structs and unions.** Of a union, anonymous or not, reading shows the largest member; a write
+//! may name any one. Members of the same name (static variables of several files in one data
+//! section) get `.2`, `.3` behind their names.
+//!
+//! **Keys** are values whose pointers can be written; see [`NameMatch`] for tries. A name is the
+//! readable form if that gives back all bytes, else hex: an empty or odd string, a struct with
+//! padding that is not zero, a union that holds more than its largest member, a float. An LPM key
+//! with more than one member beside its length is named like any struct. `true`, `false` and
+//! 128-bit integers are written as in values.
+//!
+//! **Broken BTF**, or BTF that disagrees with the map's sizes, makes a key or a value plain bytes;
+//! [`Codec::fallback`] says why.
 
 mod compile;
 mod fault;

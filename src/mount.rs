@@ -134,8 +134,9 @@ fn serve(
     let bpffs = Bpffs::new(&config.bpffs).map_err(|error| {
         Error(format!("{}: {}; name the bpffs to show", config.bpffs.display(), describe(&error)))
     })?;
-    let fs = Fs::new(bpffs, os::effective_uid(), default_map)
+    let fs = Fs::new(bpffs, os::effective_uid(), default_map, config.watch_interval)
         .map_err(|error| Error(format!("cannot start: {}", describe(&error))))?;
+    fs.serve_at(&mountpoint);
     // Before the mount, so that no signal can end the process and leave a dead mount behind.
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])
         .map_err(|error| Error(format!("cannot handle signals: {}", describe(&error))))?;

@@ -3,9 +3,13 @@
 //! Each function is safe to call with any argument: lengths are checked before a pointer leaves.
 #![allow(unsafe_code)]
 
+pub mod info;
 pub mod map;
 pub mod object;
 pub mod os;
+pub mod perf;
+pub mod ring;
+mod shared;
 
 use std::fmt;
 use std::io;

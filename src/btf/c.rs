@@ -14,42 +14,68 @@ impl Btf {
 
     /// The declaration of `name` with a type: `char comm[16]`, `int (*handler)(void *)`.
     pub fn declare(&self, id: u32, name: &str) -> String {
-        self.declarator(id, name.to_owned(), &mut { STEPS })
+        Speller { btf: self, body: None, steps: STEPS }.declarator(id, name.to_owned())
     }
 
+    /// [`Self::declare`], with the type `body.0` spelled as `body.1` (an anonymous struct's members
+    /// in braces), and with type tags. `None` if the type is broken or never ends.
+    pub fn declare_with(&self, id: u32, name: &str, body: (u32, &str)) -> Option<String> {
+        let mut speller = Speller { btf: self, body: Some(body), steps: STEPS };
+        let spelled = speller.declarator(id, name.to_owned());
+        (speller.steps > 0).then_some(spelled)
+    }
+}
+
+/// Spells one type.
+struct Speller<'a> {
+    btf: &'a Btf,
+    /// A type and its text, for C that compilers read.
+    body: Option<(u32, &'a str)>,
+    /// Types left to mention.
+    steps: u32,
+}
+
+impl Speller<'_> {
     /// Builds a declaration from the name outwards.
-    fn declarator(&self, id: u32, inner: String, steps: &mut u32) -> String {
-        *steps = steps.saturating_sub(1);
-        let Some(found) = self.get(id).filter(|_| *steps > 0) else {
+    fn declarator(&mut self, id: u32, inner: String) -> String {
+        let btf = self.btf;
+        self.steps = self.steps.saturating_sub(1);
+        let Some(found) = btf.get(id).filter(|_| self.steps > 0) else {
+            self.steps = 0;
             return join("?", &inner);
         };
-        let name = self.name(found.name_at);
-        let pointed = |to: u32| {
-            let to = self.get(to).map(|to| to.kind);
-            matches!(to, Some(Kind::Array { .. } | Kind::FuncProto { .. }))
-        };
+        if let Some((_, text)) = self.body.filter(|body| body.0 == id) {
+            return join(text, &inner);
+        }
+        let name = btf.name(found.name_at);
         match found.kind {
             Kind::Void => join("void", &inner),
-            Kind::Ptr { of } if pointed(of) => self.declarator(of, format!("(*{inner})"), steps),
-            Kind::Ptr { of } => self.declarator(of, format!("*{inner}"), steps),
-            Kind::Array { of, len } => self.declarator(of, format!("{inner}[{len}]"), steps),
+            Kind::Ptr { of } if self.needs_brackets(of) => {
+                self.declarator(of, format!("(*{inner})"))
+            }
+            Kind::Ptr { of } => self.declarator(of, format!("*{inner}")),
+            Kind::Array { of, len } => self.declarator(of, format!("{inner}[{len}]")),
             Kind::FuncProto { of, .. } => {
                 let params: Vec<_> = found
                     .kind
                     .params()
                     .map(|param| match param.of {
                         0 => "...".to_owned(),
-                        id => self.declarator(id, self.name(param.name_at).to_owned(), steps),
+                        id => self.declarator(id, btf.name(param.name_at).to_owned()),
                     })
                     .collect();
                 let params = if params.is_empty() { "void".to_owned() } else { params.join(", ") };
-                self.declarator(of, format!("{inner}({params})"), steps)
+                self.declarator(of, format!("{inner}({params})"))
             }
-            Kind::Const { of } => self.qualified("const", of, inner, steps),
-            Kind::Volatile { of } => self.qualified("volatile", of, inner, steps),
-            Kind::Restrict { of } => self.qualified("restrict", of, inner, steps),
-            Kind::TypeTag { of } | Kind::DeclTag { of } => self.declarator(of, inner, steps),
-            Kind::Var { of } | Kind::Func { of } => self.declarator(of, inner, steps),
+            Kind::Const { of } => self.qualified("const", of, inner),
+            Kind::Volatile { of } => self.qualified("volatile", of, inner),
+            Kind::Restrict { of } => self.qualified("restrict", of, inner),
+            Kind::TypeTag { of } if self.body.is_some() => {
+                let inner = join(&format!("__attribute__((btf_type_tag(\"{name}\")))"), &inner);
+                self.declarator(of, inner)
+            }
+            Kind::TypeTag { of } | Kind::DeclTag { of, .. } => self.declarator(of, inner),
+            Kind::Var { of } | Kind::Func { of } => self.declarator(of, inner),
             Kind::Struct { .. } => join(&tagged("struct", name), &inner),
             Kind::Union { .. } => join(&tagged("union", name), &inner),
             Kind::Fwd { union: true } => join(&tagged("union", name), &inner),
@@ -59,21 +85,26 @@ impl Btf {
         }
     }
 
+    /// Whether a pointer to this type is `(*name)`.
+    fn needs_brackets(&self, id: u32) -> bool {
+        matches!(self.resolve_tags(id), Some(Kind::Array { .. } | Kind::FuncProto { .. }))
+    }
+
     /// A qualifier stands after the star of a pointer, and before any other type.
-    fn qualified(&self, qualifier: &str, of: u32, inner: String, steps: &mut u32) -> String {
+    fn qualified(&mut self, qualifier: &str, of: u32, inner: String) -> String {
         let pointer = matches!(self.resolve_tags(of), Some(Kind::Ptr { .. }));
         if pointer {
             let space = if inner.is_empty() { "" } else { " " };
-            return self.declarator(of, format!("{qualifier}{space}{inner}"), steps);
+            return self.declarator(of, format!("{qualifier}{space}{inner}"));
         }
-        format!("{qualifier} {}", self.declarator(of, inner, steps))
+        format!("{qualifier} {}", self.declarator(of, inner))
     }
 
     /// The kind behind type tags and further qualifiers, but not behind a typedef.
     fn resolve_tags(&self, id: u32) -> Option<Kind<'_>> {
         let mut id = id;
         for _ in 0..STEPS {
-            match self.get(id)?.kind {
+            match self.btf.get(id)?.kind {
                 Kind::TypeTag { of }
                 | Kind::Const { of }
                 | Kind::Volatile { of }

@@ -9,30 +9,77 @@ pub struct Type<'a> {
     pub kind: Kind<'a>,
 }
 
-/// What a type is. Sizes are in bytes, `of` is the id of the type that it is made from.
+/// What a type is. Sizes are in bytes, `of` is the id of the type that it is made from; a tag's
+/// `component` is the number of the member that it is on.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 #[allow(missing_docs)] // The names are those of the BTF documentation.
 pub enum Kind<'a> {
     Void,
     Int(Int),
-    Ptr { of: u32 },
-    Array { of: u32, len: u32 },
-    Struct { size: u32, bit_fields: bool, records: &'a [u8] },
-    Union { size: u32, bit_fields: bool, records: &'a [u8] },
-    Enum { size: u32, signed: bool, wide: bool, records: &'a [u8] },
-    Fwd { union: bool },
-    Typedef { of: u32 },
-    Volatile { of: u32 },
-    Const { of: u32 },
-    Restrict { of: u32 },
-    Func { of: u32 },
-    FuncProto { of: u32, records: &'a [u8] },
-    Var { of: u32 },
-    DataSec { size: u32, records: &'a [u8] },
-    Float { size: u32 },
-    DeclTag { of: u32 },
-    TypeTag { of: u32 },
+    Ptr {
+        of: u32,
+    },
+    Array {
+        of: u32,
+        len: u32,
+    },
+    Struct {
+        size: u32,
+        bit_fields: bool,
+        records: &'a [u8],
+    },
+    Union {
+        size: u32,
+        bit_fields: bool,
+        records: &'a [u8],
+    },
+    Enum {
+        size: u32,
+        signed: bool,
+        wide: bool,
+        records: &'a [u8],
+    },
+    Fwd {
+        union: bool,
+    },
+    Typedef {
+        of: u32,
+    },
+    Volatile {
+        of: u32,
+    },
+    Const {
+        of: u32,
+    },
+    Restrict {
+        of: u32,
+    },
+    Func {
+        of: u32,
+    },
+    FuncProto {
+        of: u32,
+        records: &'a [u8],
+    },
+    Var {
+        of: u32,
+    },
+    DataSec {
+        size: u32,
+        records: &'a [u8],
+    },
+    Float {
+        size: u32,
+    },
+    /// On a whole type, or on the member or parameter of that index.
+    DeclTag {
+        of: u32,
+        member: Option<u32>,
+    },
+    TypeTag {
+        of: u32,
+    },
 }
 
 /// An integer type.
@@ -142,7 +189,10 @@ impl<'a> Type<'a> {
             3 => Kind::Array { of: u32_at(records, 0), len: u32_at(records, 8) },
             4 => Kind::Struct { size, bit_fields: flag, records },
             5 => Kind::Union { size, bit_fields: flag, records },
-            6 => Kind::Enum { size, signed: flag, wide: false, records },
+            6 => {
+                let signed = flag || is_signed(records);
+                Kind::Enum { size, signed, wide: false, records }
+            }
             7 => Kind::Fwd { union: flag },
             8 => Kind::Typedef { of },
             9 => Kind::Volatile { of },
@@ -153,13 +203,23 @@ impl<'a> Type<'a> {
             14 => Kind::Var { of },
             15 => Kind::DataSec { size, records },
             16 => Kind::Float { size },
-            17 => Kind::DeclTag { of },
+            17 => {
+                let component = u32_at(records, 0);
+                Kind::DeclTag { of, member: (component != u32::MAX).then_some(component) }
+            }
             18 => Kind::TypeTag { of },
             19 => Kind::Enum { size, signed: flag, wide: true, records },
             _ => Kind::Void,
         };
         Self { name_at: u32_at(bytes, 0), kind }
     }
+}
+
+/// Whether an enum without a sign in its BTF has one. Compilers before LLVM 16 say nothing, and
+/// then -1 is 0xffffffff: what is near zero from below is taken for negative, flags such as
+/// `1 << 31` are not.
+fn is_signed(records: &[u8]) -> bool {
+    records.chunks_exact(8).any(|record| (-0x1_0000..0).contains(&(u32_at(record, 4) as i32)))
 }
 
 impl<'a> Kind<'a> {

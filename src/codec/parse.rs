@@ -11,7 +11,8 @@ use std::fmt;
 /// A bare text of this length without a newline may be a writer's first chunk.
 const CHUNK: usize = 4096;
 
-/// The name under which serde_json hands over a number (feature `arbitrary_precision`).
+/// The name under which serde_json hands over a number beyond 64 bits, or with a fraction, as if it
+/// were an object (feature `arbitrary_precision`).
 const NUMBER: &str = "$serde_json::private::Number";
 
 impl Plan {
@@ -257,6 +258,14 @@ impl<'de> Visitor<'de> for Seed<'_> {
 
     fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<(), E> {
         Err(self.fail(wrong_kind(&self, if value { "true" } else { "false" })))
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, _: u64) -> Result<(), E> {
+        Err(self.fail(wrong_kind(&self, "a number")))
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<(), E> {
+        Err(self.fail(wrong_kind(&self, "a number")))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {

@@ -26,11 +26,23 @@ fn literal(word: &str) -> Option<Literal> {
         [b'0', _, ..] => return None,
         _ => (10, digits),
     };
+    let bits = radix != 10;
+    if !bits && digits.len() <= 18 && !digits.is_empty() {
+        // Nearly every number: no need for 128 bits.
+        let mut magnitude = 0_u64;
+        for digit in digits.bytes() {
+            if !digit.is_ascii_digit() {
+                return None;
+            }
+            magnitude = magnitude * 10 + u64::from(digit - b'0');
+        }
+        return Some(Literal { negative, magnitude: Some(magnitude.into()), bits });
+    }
     if digits.is_empty() || !digits.chars().all(|digit| digit.is_digit(radix)) {
         return None;
     }
     let magnitude = u128::from_str_radix(digits, radix).ok();
-    Some(Literal { negative, magnitude, bits: radix != 10 })
+    Some(Literal { negative, magnitude, bits })
 }
 
 impl Literal {

@@ -1,16 +1,141 @@
-//! Pinned programs and links as read-only files.
+//! Pinned programs and links as read-only files: one JSON object, or an iterator's own output.
 
 use super::error::{Error, Result};
-use super::file::OpenFile;
+use super::file::{OpenFile, Snapshot, part};
 use crate::bpffs::{Bpffs, Pin};
+use crate::sys::info::{Detail, LinkInfo, ProgInfo, iter_create, link_info, prog_info};
 use crate::sys::object::ObjectKind;
-use std::sync::Arc;
+use serde_json::{Map, Value, json};
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Opens a program's or link's file.
 ///
 /// # Errors
-/// The kernel's, for an object that it does not open.
+/// The kernel's, for an object that it does not open; EOPNOTSUPP for one of another kind.
 pub fn open(bpffs: &Bpffs, pin: &Pin, kind: ObjectKind) -> Result<Arc<dyn OpenFile>> {
-    bpffs.open(pin)?;
-    Err(Error::new(libc::EOPNOTSUPP, format!("{kind:?} objects are not shown yet")))
+    let fd = bpffs.open(pin)?;
+    let object = match kind {
+        ObjectKind::Prog => prog(&prog_info(fd.as_fd())?),
+        ObjectKind::Link => {
+            let info = link_info(fd.as_fd())?;
+            if info.type_name == "iter" {
+                return Ok(Arc::new(IterFile::new(iter_create(fd.as_fd())?)));
+            }
+            link(info)
+        }
+        ObjectKind::Map | ObjectKind::Other => {
+            return Err(Error::new(
+                libc::EOPNOTSUPP,
+                "the kernel opens it, but it is unknown here",
+            ));
+        }
+    };
+    Ok(Arc::new(Snapshot(format!("{object}\n").into_bytes())))
+}
+
+fn prog(info: &ProgInfo) -> Value {
+    let tag: String = info.tag.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut object = json!({
+        "id": info.id,
+        "type": info.type_name,
+        "name": info.name,
+        "tag": tag,
+        "map_ids": info.map_ids,
+        "loaded_at": loaded_at(info.load_time),
+        "uid": info.uid,
+        "gpl_compatible": info.gpl_compatible,
+        "run_time_ns": info.run_time_ns,
+        "run_cnt": info.run_cnt,
+        "recursion_misses": info.recursion_misses,
+        "verified_insns": info.verified_insns,
+        "bytes_xlated": info.bytes_xlated,
+        "bytes_jited": info.bytes_jited,
+        "btf_id": info.btf_id,
+    });
+    if let (Some(object), true) = (object.as_object_mut(), info.ifindex != 0) {
+        object.insert("ifindex".to_owned(), info.ifindex.into());
+    }
+    object
+}
+
+/// Seconds since 1970 of a time given in nanoseconds since boot, as bpftool has it; `None`
+/// without /proc/stat.
+fn loaded_at(since_boot: u64) -> Option<u64> {
+    let stat = fs::read_to_string("/proc/stat").ok()?;
+    let boot = stat.lines().find_map(|line| line.strip_prefix("btime "))?;
+    Some(boot.trim().parse::<u64>().ok()? + since_boot / 1_000_000_000)
+}
+
+fn link(info: LinkInfo) -> Value {
+    let mut object = Map::new();
+    object.insert("id".to_owned(), info.id.into());
+    object.insert("type".to_owned(), info.type_name.into());
+    object.insert("prog_id".to_owned(), info.prog_id.into());
+    for (name, detail) in info.details {
+        if let ("ifindex", Detail::Number(index)) = (name, &detail)
+            && let Some(ifname) = interface(*index)
+        {
+            object.insert("ifname".to_owned(), ifname.into());
+        }
+        let value = match detail {
+            Detail::Number(number) => number.into(),
+            Detail::Text(text) => text.into(),
+        };
+        object.insert(name.to_owned(), value);
+    }
+    Value::Object(object)
+}
+
+/// The name of the interface with that index, in our network namespace.
+fn interface(index: i64) -> Option<String> {
+    let index = index.to_string();
+    fs::read_dir("/sys/class/net").ok()?.flatten().find_map(|entry| {
+        let own = fs::read_to_string(entry.path().join("ifindex")).ok()?;
+        (own.trim() == index).then(|| entry.file_name().to_string_lossy().into_owned())
+    })
+}
+
+/// An iterator's output, as it comes; the last part is kept for a reader that asks again.
+#[derive(Debug)]
+struct IterFile(Mutex<IterState>);
+
+#[derive(Debug)]
+struct IterState {
+    file: File,
+    part: Vec<u8>,
+    start: u64,
+}
+
+impl IterFile {
+    fn new(fd: OwnedFd) -> Self {
+        Self(Mutex::new(IterState { file: File::from(fd), part: Vec::new(), start: 0 }))
+    }
+}
+
+impl OpenFile for IterFile {
+    fn read(&self, offset: u64, size: usize, reply: &mut dyn FnMut(&[u8])) -> Result<()> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let end = state.start + state.part.len() as u64;
+        if offset == end {
+            let mut next = vec![0; size];
+            let mut filled = 0;
+            // The kernel gives a page at a time; a short reply would end a direct read.
+            while filled < size {
+                match state.file.read(&mut next[filled..])? {
+                    0 => break,
+                    n => filled += n,
+                }
+            }
+            next.truncate(filled);
+            state.start = end;
+            state.part = next;
+        } else if offset < state.start || offset > end {
+            return Err(Error::new(libc::ESPIPE, "an iterator is read from the start on"));
+        }
+        reply(part(&state.part, offset - state.start, size));
+        Ok(())
+    }
 }

@@ -21,9 +21,14 @@ impl Spec {
     /// What the kind does not allow; a `__contains` that names a struct which is not defined.
     pub fn btf(&self) -> Result<MapBtf, String> {
         let plan = plan::plan(self)?;
+        let Some(value_size) = plan.value_size else {
+            // The value's type is in the kernel's own BTF; the map's only has to be there.
+            let (bytes, _) = btf_writer::write(&Types::default(), [TypeId::VOID; 2])?;
+            return Ok(MapBtf { bytes, key: 0, value: 0 });
+        };
         let mut types = (*self.types).clone();
         let key = self.type_of(&mut types, self.key, plan.key_size, true);
-        let value = self.type_of(&mut types, self.value, plan.value_size.unwrap_or(0), false);
+        let value = self.type_of(&mut types, self.value, value_size, false);
         let (bytes, ids) = btf_writer::write(&types, [key, value])?;
         Ok(MapBtf { bytes, key: ids[0], value: ids[1] })
     }

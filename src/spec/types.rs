@@ -181,10 +181,12 @@ pub enum Type {
 #[derive(Debug, Clone)]
 struct Entry {
     ty: Type,
-    /// Bytes; `None` while not known.
+    /// Bytes; `None` while not known. Of an alias, its base tells.
     size: Option<u32>,
-    /// Bytes, a power of two.
+    /// Bytes, a power of two; 0 for an alias that leaves it to its base.
     align: u32,
+    /// What is behind typedefs, qualifiers and tags; the type itself for any other.
+    base: TypeId,
 }
 
 /// A list of types.
@@ -195,7 +197,7 @@ pub struct Types {
 
 impl Default for Types {
     fn default() -> Self {
-        Self { list: vec![Entry { ty: Type::Void, size: None, align: 1 }] }
+        Self { list: vec![Entry { ty: Type::Void, size: None, align: 1, base: TypeId::VOID }] }
     }
 }
 
@@ -220,7 +222,21 @@ impl Types {
     fn push(&mut self, ty: Type, size: Option<u32>, align: u32) -> TypeId {
         // The text is bounded, and with it the list: 2^32 types would need as many tokens.
         let id = TypeId(u32::try_from(self.list.len()).unwrap_or(u32::MAX));
-        self.list.push(Entry { ty, size, align });
+        self.list.push(Entry { ty, size, align, base: id });
+        id
+    }
+
+    /// Adds another view of `target`, which may yet become complete.
+    fn alias(&mut self, ty: Type, target: TypeId, align: u32) -> TypeId {
+        let (base, own) =
+            self.entry(target).map_or((target, 0), |entry| match entry.base == target {
+                true => (target, 0),
+                false => (entry.base, entry.align),
+            });
+        let id = self.push(ty, None, if align == 0 { own } else { align });
+        if let Some(entry) = self.list.get_mut(id.index()) {
+            entry.base = base;
+        }
         id
     }
 
@@ -235,24 +251,21 @@ impl Types {
 
     /// Bytes, if known.
     pub fn size(&self, id: TypeId) -> Option<u32> {
-        self.entry(id).and_then(|entry| entry.size)
+        self.entry(self.resolve(id)).and_then(|entry| entry.size)
     }
 
     /// Bytes: the alignment that a member of this type gets.
     pub fn align(&self, id: TypeId) -> u32 {
-        self.entry(id).map_or(1, |entry| entry.align)
+        let align = |id| self.entry(id).map_or(1, |entry| entry.align);
+        match align(id) {
+            0 => align(self.resolve(id)),
+            align => align,
+        }
     }
 
     /// What `id` is behind typedefs, qualifiers and tags.
-    pub fn resolve(&self, mut id: TypeId) -> TypeId {
-        // Each of these refers to a type added before it, so the walk ends.
-        while let Type::Typedef { target, .. }
-        | Type::Qualified(_, target)
-        | Type::Tagged(_, target) = self.get(id)
-        {
-            id = *target;
-        }
-        id
+    pub fn resolve(&self, id: TypeId) -> TypeId {
+        self.entry(id).map_or(id, |entry| entry.base)
     }
 
     /// The record behind typedefs and qualifiers, if `id` is one.
@@ -333,21 +346,17 @@ impl Types {
 
     /// Adds a typedef; an `align` other than 0 replaces the target's alignment, also by less.
     pub fn typedef(&mut self, name: &str, target: TypeId, align: u32) -> TypeId {
-        let align = if align == 0 { self.align(target) } else { align };
-        let ty = Type::Typedef { name: name.into(), target };
-        self.push(ty, self.size(target), align)
+        self.alias(Type::Typedef { name: name.into(), target }, target, align)
     }
 
     /// Adds a qualified type.
     pub fn qualified(&mut self, qualifier: Qualifier, target: TypeId) -> TypeId {
-        let (size, align) = (self.size(target), self.align(target));
-        self.push(Type::Qualified(qualifier, target), size, align)
+        self.alias(Type::Qualified(qualifier, target), target, 0)
     }
 
     /// Adds a tagged type.
     pub fn tagged(&mut self, tag: &str, target: TypeId) -> TypeId {
-        let (size, align) = (self.size(target), self.align(target));
-        self.push(Type::Tagged(tag.into(), target), size, align)
+        self.alias(Type::Tagged(tag.into(), target), target, 0)
     }
 
     /// Adds a function.

@@ -188,7 +188,7 @@ pub(super) fn parse(text: &str, line: u32, depth: u32) -> Result<Spec, SpecError
             Some("flags") => read_flags(&mut reader, &mut spec)?,
             Some("inner_map") => spec.inner = Some(inner(&mut reader, depth)?),
             Some("map_extra") => spec.map_extra = reader.number("map_extra", u64::MAX)?,
-            Some("numa_node") => numa(&mut spec, reader.u32("numa_node")?, word.line)?,
+            Some("numa_node") => numa_node(&mut spec, reader.u32("numa_node")?, word.line)?,
             Some(_) => spec.ifindex = reader.u32("ifindex")?,
         }
     }
@@ -297,10 +297,6 @@ fn flag(spec: &mut Spec, part: &str, line: u32) -> Result<(), SpecError> {
         None => format!("the flags are {}", flags::all().collect::<Vec<_>>().join(", ")),
     };
     Err(error(line, format!("unknown flag `{}`: {hint}", clip(part))))
-}
-
-fn numa(spec: &mut Spec, node: u32, line: u32) -> Result<(), SpecError> {
-    numa_node(spec, node, line)
 }
 
 fn numa_node(spec: &mut Spec, node: u32, line: u32) -> Result<(), SpecError> {

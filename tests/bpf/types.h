@@ -90,6 +90,7 @@ VALUE(v_char, char, "65", 'A') \
 VALUE(v_verdict, enum verdict, "'LOG'", LOG) \
 VALUE(v_nameless, enum verdict, "3", 3) \
 VALUE(v_level, enum level, "'LOW'", LOW) \
+VALUE(v_level_no, enum level, "-4", -4) \
 VALUE(v_tiny, enum tiny, "'TINY_Z'", TINY_Z) \
 VALUE(v_float, float, "1.5", 1.5f) \
 VALUE(v_double, double, "-0.1", -0.1) \

@@ -46,7 +46,7 @@ impl Blob {
 
     /// `encoding`: 1 signed, 2 char, 4 bool.
     pub fn int(&mut self, name: &str, size: u32, encoding: u32) -> u32 {
-        self.raw(name, 1, 0, false, size, &[encoding << 24 | size * 8])
+        self.raw(name, 1, 0, false, size, &[(encoding << 24) | (size * 8)])
     }
 
     pub fn ptr(&mut self, of: u32) -> u32 {

@@ -101,7 +101,7 @@ pub fn open(bpffs: &Bpffs, name: &str) -> Opened {
         cpus: None,
         key_type_id: info.btf_key_type_id,
         value_type_id: info.btf_value_type_id,
-        lpm: info.map_type == kind::LPM_TRIE as u32,
+        lpm: info.map_type == kind::LPM_TRIE,
     };
     let codec = Codec::new(&shape, btf.as_ref());
     Opened { map, info, btf, codec }

@@ -1,0 +1,99 @@
+//! `.clear`: deletes every element.
+
+use super::error::{Error, Result};
+use crate::map::cursor::{Batch, Cursor};
+use crate::map::{Listing, Map};
+use crate::sys;
+use crate::sys::map::kind;
+
+/// Walks at most, until one meets no element: who inserts all the time cannot keep us here.
+const WALKS: usize = 8;
+
+/// Deletes every element that is there when the call begins, and those that come meanwhile as far
+/// as a few walks meet them.
+///
+/// # Errors
+/// EPERM for an array, which keeps its elements, and for a frozen map; EOPNOTSUPP for a kind from
+/// which user space cannot delete.
+pub fn clear(map: &Map) -> Result<()> {
+    if map.is_frozen() {
+        return Err(Error::new(libc::EPERM, "the map is frozen"));
+    }
+    match map.info.map_type {
+        kind::QUEUE | kind::STACK => return take_all(map),
+        // Their indices cannot be asked, but deleted.
+        kind::PERF_EVENT_ARRAY | kind::CGROUP_ARRAY | kind::XSKMAP => return delete_indices(map),
+        _ => {}
+    }
+    if map.kind.is_array() {
+        return Err(Error::new(libc::EPERM, "an array keeps all its elements"));
+    }
+    if !map.kind.deletable || map.kind.listing == Listing::Nothing {
+        let reason = format!("the elements of a {} cannot be deleted", map.kind.name);
+        return Err(Error::new(libc::EOPNOTSUPP, reason));
+    }
+    let mut batch = Batch::default();
+    for _ in 0..WALKS {
+        let mut cursor = Cursor::new(map, false);
+        let mut met = false;
+        loop {
+            cursor.next(map, &mut batch)?;
+            if batch.count == 0 {
+                break;
+            }
+            met = true;
+            delete(map, &batch)?;
+        }
+        if !met {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Deletes a batch's keys, but for those that somebody else has deleted by now.
+fn delete(map: &Map, batch: &Batch) -> sys::Result<()> {
+    let key_size = map.info.key_size as usize;
+    let mut from = 0;
+    while from < batch.count {
+        let keys = batch.keys.get(from * key_size..).unwrap_or_default();
+        match map.raw().delete_batch(keys, batch.count - from) {
+            (_, Ok(())) => return Ok(()),
+            // Stopped at a key that is gone: go on behind it.
+            (done, Err(error)) if error.errno == libc::ENOENT => from += done + 1,
+            (_, Err(error)) if error.errno == libc::EOPNOTSUPP => {
+                return keys.chunks_exact(key_size.max(1)).try_for_each(|key| delete_one(map, key));
+            }
+            (_, Err(error)) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn delete_one(map: &Map, key: &[u8]) -> sys::Result<()> {
+    match map.delete(key) {
+        // Sockmaps say EINVAL of an index that is not set.
+        Err(error) if matches!(error.errno, libc::ENOENT | libc::EINVAL) => Ok(()),
+        outcome => outcome,
+    }
+}
+
+fn delete_indices(map: &Map) -> Result<()> {
+    for index in 0..map.info.max_entries {
+        delete_one(map, &index.to_ne_bytes())?;
+    }
+    Ok(())
+}
+
+/// Takes elements until none is left, but no more than there is room for.
+fn take_all(map: &Map) -> Result<()> {
+    let mut value = vec![0; map.value_len()];
+    for _ in 0..map.info.max_entries {
+        match map.raw().take(&[], &mut value, 0) {
+            Ok(()) => {}
+            Err(error) if error.errno == libc::ENOENT => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,84 @@
+//! `.watch`: a map's elements, then their changes, as a stream.
+//!
+//! A `Hub` compares snapshots of one map, however many watch it. What a watcher has not read yet
+//! is kept as the set of keys whose state it does not know, never as a queue of events: who reads
+//! slowly gets the latest state, and the memory is bounded by the map's size.
+
+mod hub;
+mod snapshot;
+mod watcher;
+
+use super::error::Result;
+use super::file::OpenFile;
+use super::maps::Maps;
+use crate::map::Map;
+use crate::node::MapRef;
+use hub::Hub;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+/// How often a map is compared unless the command line says otherwise.
+pub const INTERVAL: Duration = Duration::from_secs(1);
+
+/// The maps that are watched.
+#[derive(Debug)]
+pub struct Watches {
+    maps: Arc<Maps>,
+    interval: Duration,
+    hubs: Mutex<HashMap<MapRef, Weak<Hub>>>,
+}
+
+impl Watches {
+    /// Compares each watched map every `interval`.
+    pub fn new(maps: Arc<Maps>, interval: Duration) -> Self {
+        Self { maps, interval, hubs: Mutex::default() }
+    }
+
+    /// Opens a map's `.watch`.
+    ///
+    /// # Errors
+    /// EOPNOTSUPP if the kind cannot be listed; EAGAIN if no thread can be started.
+    pub fn open(&self, at: &MapRef, map: &Map) -> Result<Arc<dyn OpenFile>> {
+        super::entries::check_listing(map)?;
+        let mut hubs = self.hubs.lock().unwrap_or_else(PoisonError::into_inner);
+        hubs.retain(|_, hub| hub.strong_count() > 0);
+        if let Some(hub) = hubs.get(at).and_then(Weak::upgrade)
+            && let Some(watcher) = hub.join()
+        {
+            return Ok(Arc::new(WatchFile { hub, watcher }));
+        }
+        let (hub, watcher) = Hub::start(&self.maps, at, map, self.interval)?;
+        hubs.insert(at.clone(), Arc::downgrade(&hub));
+        Ok(Arc::new(WatchFile { hub, watcher }))
+    }
+}
+
+/// An open `.watch`.
+#[derive(Debug)]
+struct WatchFile {
+    hub: Arc<Hub>,
+    watcher: u64,
+}
+
+impl OpenFile for WatchFile {
+    /// A stream: the offset counts what was read, and says nothing.
+    fn read(&self, _offset: u64, size: usize, reply: &mut dyn FnMut(&[u8])) -> Result<()> {
+        self.hub.read(self.watcher, size, reply)
+    }
+
+    fn wait(&self, timeout: Duration) -> bool {
+        self.hub.wait(self.watcher, timeout)
+    }
+
+    fn release(&self) -> Result<()> {
+        self.hub.leave(self.watcher);
+        Ok(())
+    }
+}
+
+impl Drop for WatchFile {
+    fn drop(&mut self) {
+        self.hub.leave(self.watcher);
+    }
+}

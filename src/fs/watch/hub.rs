@@ -1,0 +1,209 @@
+//! One thread for each watched map: it compares snapshots, and ends with the last watcher.
+
+use super::snapshot::Snapshot;
+use super::watcher::Watcher;
+use crate::codec::Codec;
+use crate::fs::error::{Error, Result};
+use crate::fs::maps::Maps;
+use crate::map::Map;
+use crate::node::MapRef;
+use std::collections::HashMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How often it is looked whether the map is still there.
+const PRESENCE: Duration = Duration::from_millis(500);
+
+/// A watched map.
+#[derive(Debug)]
+pub(super) struct Hub {
+    codec: Arc<Codec>,
+    state: Mutex<State>,
+    /// For readers: there may be more to read.
+    news: Condvar,
+    /// For the hub's own thread: somebody joined, or the last one left.
+    called: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    snapshot: Snapshot,
+    watchers: HashMap<u64, Watcher>,
+    next_watcher: u64,
+    /// Snapshots begun, and the number of the one at hand.
+    begun: u64,
+    taken: u64,
+    /// Why there will be no more, once that is so.
+    end: Option<Result<()>>,
+}
+
+impl State {
+    fn join(&mut self) -> u64 {
+        self.next_watcher += 1;
+        // What was begun before now may lack what is in the map now.
+        let watcher = Watcher::new(self.begun + 1);
+        self.watchers.insert(self.next_watcher, watcher);
+        self.next_watcher
+    }
+
+    /// Whether a read of this watcher would give something, its end included.
+    fn is_ready(&self, watcher: u64) -> bool {
+        self.end.is_some()
+            || self.watchers.get(&watcher).is_none_or(|watcher| {
+                watcher.waits_for <= self.taken && watcher.is_ready(&self.snapshot)
+            })
+    }
+
+    fn waits(&self) -> bool {
+        self.watchers.values().any(|watcher| watcher.waits_for > self.begun)
+    }
+}
+
+impl Hub {
+    /// Watches a map for a first watcher, whose number is given.
+    ///
+    /// # Errors
+    /// EAGAIN if no thread can be started.
+    pub(super) fn start(
+        maps: &Arc<Maps>,
+        at: &MapRef,
+        map: &Map,
+        interval: Duration,
+    ) -> Result<(Arc<Self>, u64)> {
+        let hub = Arc::new(Self {
+            codec: Arc::clone(&map.codec),
+            state: Mutex::default(),
+            news: Condvar::new(),
+            called: Condvar::new(),
+        });
+        let watcher = hub.lock().join();
+        let (maps, at, runs) = (Arc::clone(maps), at.clone(), Arc::clone(&hub));
+        let run = move || runs.run(&maps, &at, interval);
+        thread::Builder::new().name("watch".into()).spawn(run)?;
+        Ok((hub, watcher))
+    }
+
+    /// One more watcher; `None` if the hub has ended.
+    pub(super) fn join(&self) -> Option<u64> {
+        let mut state = self.lock();
+        if state.end.is_some() {
+            return None;
+        }
+        let watcher = state.join();
+        self.called.notify_all();
+        Some(watcher)
+    }
+
+    /// A watcher goes.
+    pub(super) fn leave(&self, watcher: u64) {
+        let mut state = self.lock();
+        state.watchers.remove(&watcher);
+        if state.watchers.is_empty() {
+            // Before the thread sees it: nobody may join a hub that is about to end.
+            state.end.get_or_insert(Ok(()));
+            self.called.notify_all();
+        }
+        self.news.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Replies with up to `size` bytes for a watcher; with none at the stream's end.
+    ///
+    /// # Errors
+    /// EAGAIN if there is nothing now; why the stream ended, if the kernel refused.
+    pub(super) fn read(
+        &self,
+        watcher: u64,
+        size: usize,
+        reply: &mut dyn FnMut(&[u8]),
+    ) -> Result<()> {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let text = match state.watchers.get_mut(&watcher) {
+            Some(watcher) if watcher.waits_for <= state.taken => {
+                watcher.tell(&state.snapshot, &self.codec, size)
+            }
+            _ => Vec::new(),
+        };
+        if text.is_empty() && size > 0 {
+            match &state.end {
+                Some(Ok(())) => {}
+                Some(Err(error)) => return Err(error.clone()),
+                None => return Err(Error::new(libc::EAGAIN, "nothing has changed yet")),
+            }
+        }
+        drop(guard);
+        reply(&text);
+        Ok(())
+    }
+
+    /// Waits at most this long until a watcher's read would give something. True if so.
+    pub(super) fn wait(&self, watcher: u64, timeout: Duration) -> bool {
+        let waits = |state: &mut State| !state.is_ready(watcher);
+        let outcome = self.news.wait_timeout_while(self.lock(), timeout, waits);
+        let (state, _) = outcome.unwrap_or_else(PoisonError::into_inner);
+        state.is_ready(watcher)
+    }
+
+    fn run(&self, maps: &Maps, at: &MapRef, interval: Duration) {
+        let outcome = self.watch(maps, at, interval);
+        let mut state = self.lock();
+        state.end.get_or_insert(match outcome {
+            // Unpinned: what was to be told is told, then the stream ends.
+            Err(error) if error.errno == libc::ENOENT => Ok(()),
+            outcome => outcome,
+        });
+        if state.watchers.is_empty() {
+            state.snapshot = Snapshot::default();
+        }
+        self.news.notify_all();
+    }
+
+    /// Compares until nobody watches any more, or the map is gone.
+    fn watch(&self, maps: &Maps, at: &MapRef, interval: Duration) -> Result<()> {
+        loop {
+            let began = Instant::now();
+            let number = {
+                let mut state = self.lock();
+                state.begun += 1;
+                state.begun
+            };
+            // Not kept open: who polls a map by its id must not keep it alive.
+            let new = Snapshot::take(&maps.open_once(at)?)?;
+            {
+                let mut guard = self.lock();
+                let state = &mut *guard;
+                let watchers = &mut state.watchers;
+                state.snapshot.compare(&new, |key, change| {
+                    watchers.values_mut().for_each(|watcher| watcher.note(key, change));
+                });
+                state.snapshot = new;
+                state.taken = number;
+                self.news.notify_all();
+            }
+            // Large maps take their time: half of it is left to others.
+            let until =
+                Instant::now() + interval.saturating_sub(began.elapsed()).max(began.elapsed());
+            loop {
+                let left = until.saturating_duration_since(Instant::now());
+                let waits = |state: &mut State| state.end.is_none() && !state.waits();
+                let outcome =
+                    self.called.wait_timeout_while(self.lock(), left.min(PRESENCE), waits);
+                let (state, _) = outcome.unwrap_or_else(PoisonError::into_inner);
+                if state.end.is_some() {
+                    return Ok(());
+                }
+                let now = state.waits() || left <= PRESENCE;
+                drop(state);
+                maps.stat(at)?;
+                if now {
+                    break;
+                }
+            }
+        }
+    }
+}
