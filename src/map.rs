@@ -56,7 +56,8 @@ impl Map {
         if kind.content == Content::StructOps && info.btf_vmlinux_id != 0 {
             // The kernel's own structure, around the one that the program declares.
             btf_id = info.btf_vmlinux_id;
-            (shape.key_type_id, shape.value_type_id) = (0, info.btf_vmlinux_value_type_id);
+            shape.key_type_id = 0;
+            shape.value_type_id = info.btf_vmlinux_value_type_id;
         }
         let (btf, unread) = match btf_id {
             0 => (None, None),

@@ -51,12 +51,6 @@ pub type MemberPath = Arc<[Box<[u8]>]>;
 pub enum Control {
     /// `.info`: what the kernel and the BTF say of the map.
     Info,
-    /// `.push`: adds to a queue, stack or bloom filter.
-    Push,
-    /// `.pop`: takes the next of a queue or stack.
-    Pop,
-    /// `.stream`: the events of a ring buffer or perf event array.
-    Stream,
     /// `.schema`: the map as a C definition.
     Schema,
     /// `.entries`: every element, a line each.
@@ -69,6 +63,12 @@ pub enum Control {
     Freeze,
     /// `.watch`: the elements, then their changes.
     Watch,
+    /// `.push`: adds to a queue, stack or bloom filter.
+    Push,
+    /// `.pop`: takes the next of a queue or stack.
+    Pop,
+    /// `.stream`: the events of a ring buffer or perf event array.
+    Stream,
 }
 
 /// A file or directory of the mount.

@@ -17,15 +17,15 @@ use std::sync::Arc;
 /// Every control: its name, and the access that BPF_OBJ_GET would need for the same.
 const CONTROLS: &[(Control, &str, Access)] = &[
     (Control::Info, ".info", READ),
-    (Control::Push, ".push", WRITE),
-    (Control::Pop, ".pop", READ),
-    (Control::Stream, ".stream", BOTH),
     (Control::Schema, ".schema", READ),
     (Control::Entries, ".entries", BOTH),
     (Control::Count, ".count", READ),
     (Control::Clear, ".clear", WRITE),
     (Control::Freeze, ".freeze", BOTH),
     (Control::Watch, ".watch", READ),
+    (Control::Push, ".push", WRITE),
+    (Control::Pop, ".pop", READ),
+    (Control::Stream, ".stream", BOTH),
 ];
 
 const READ: Access = Access { read: true, write: false };
@@ -100,10 +100,10 @@ impl Fs {
         }
         let (map, _) = self.maps.open(at)?;
         match control {
+            Control::Schema => Ok(Arc::new(Snapshot(definition::render(&map)?))),
             Control::Push => Ok(Arc::new(Push::new(at, &self.maps))),
             Control::Pop => queue::open_taken(&map, &[], access),
             Control::Stream => self.open_stream(at, None, access),
-            Control::Schema => Ok(Arc::new(Snapshot(definition::render(&map)?))),
             Control::Info => Ok(Arc::new(Snapshot(info::render(&map, &self.maps.bpffs)))),
             Control::Entries => Ok(Arc::new(EntriesFile::open(&self.maps, at, &map, access)?)),
             Control::Count => Ok(Arc::new(Snapshot(count::render(&map)?))),

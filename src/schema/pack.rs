@@ -16,6 +16,8 @@ pub(super) struct Slot {
     pub(super) size: u32,
     /// Its type's alignment in bytes.
     pub(super) align: u32,
+    /// Whether it has a name: an attribute after an anonymous record would be the record's.
+    pub(super) named: bool,
 }
 
 /// Bits of padding, as a bit-field without a name.
@@ -68,8 +70,8 @@ fn attempt(slots: &[Slot], union: bool, size: u32, packed: bool) -> Option<Packi
         let mut pads = Vec::new();
         if row.offset(&field) != u64::from(slot.offset) {
             match gap_align(&row, &field, slot.offset, size) {
-                Some(align) => field.asked = align,
-                None => pads = pad(&mut row, slot.offset)?,
+                Some(align) if slot.named => field.asked = align,
+                _ => pads = pad(&mut row, slot.offset)?,
             }
         }
         if row.add(&field)? != slot.offset {
@@ -82,6 +84,7 @@ fn attempt(slots: &[Slot], union: bool, size: u32, packed: bool) -> Option<Packi
     if row.end(0)?.0 < size {
         match [2, 4, 8].iter().chain(&ALIGNED).find(|n| row.end(**n).is_some_and(|e| e.0 == size)) {
             Some(align) => packing.asked = *align,
+            None if union => tail = vec![stretch(&mut row, size.checked_mul(8)?)?],
             None => tail = pad(&mut row, size.checked_mul(8)?)?,
         }
     }
@@ -100,6 +103,15 @@ fn gap_align(row: &Row, field: &Field, want: u32, size: u32) -> Option<u32> {
         let aligned = Field { asked: *align, ..*field };
         row.offset(&aligned) == u64::from(want) && size.is_multiple_of(*align)
     })
+}
+
+/// Makes a union as large as `bits`.
+fn stretch(row: &mut Row, bits: u32) -> Option<Pad> {
+    let (word, size) = if bits > 64 { ("__int128", 16) } else { ("long", 8) };
+    let pad = Pad { word, bits: u8::try_from(bits).ok().filter(|bits| *bits <= 128)? };
+    let bits = Some(pad.bits);
+    row.add(&Field { size, align: size, asked: 0, packed: false, bits, named: false })?;
+    Some(pad)
 }
 
 /// Pads up to the bit `want`.
@@ -130,7 +142,7 @@ mod tests {
     use super::*;
 
     fn slot(offset: u32, size: u32) -> Slot {
-        Slot { offset, bits: None, size, align: size }
+        Slot { offset, bits: None, size, align: size, named: true }
     }
 
     #[test]
@@ -153,6 +165,9 @@ mod tests {
         let packing = pack(&[slot(0, 4), slot(512, 4)], false, 128).expect("a way");
         assert_eq!(packing.aligned, [0, 64]);
         assert_eq!(packing.align, 64);
+        let anonymous = Slot { named: false, ..slot(512, 4) };
+        let packing = pack(&[slot(0, 4), anonymous], false, 128).expect("a way");
+        assert_eq!((packing.aligned, packing.pads[1].len()), (vec![0, 0], 8));
     }
 
     #[test]

@@ -322,7 +322,8 @@ impl<'a> Printer<'a> {
 
     fn slot(&mut self, member: &Member<'_>, depth: u32) -> Result<Slot> {
         let (size, align) = self.measure(member.of, depth)?;
-        Ok(Slot { offset: member.offset, bits: member.bits, size, align })
+        let (offset, bits, named) = (member.offset, member.bits, !member.name.is_empty());
+        Ok(Slot { offset, bits, size, align, named })
     }
 
     /// Bytes and alignment of a type as it is written.

@@ -116,6 +116,13 @@ impl RawMap {
         self.set(key, &slot.repeat(cpus));
     }
 
+    /// Sets an element to ones, on every CPU if the kind has a value for each.
+    #[track_caller]
+    pub(crate) fn set_all_cpus_or_one(&self, key: &[u8], kind: Kind) {
+        let value = vec![1; self.info.value_size as usize];
+        if kind.is_percpu() { self.set_all_cpus(key, &value) } else { self.set(key, &value) }
+    }
+
     #[track_caller]
     pub(crate) fn delete(&self, key: &[u8]) {
         self.fd.delete(key).expect("delete");

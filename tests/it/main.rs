@@ -15,9 +15,11 @@ mod common;
 
 mod access;
 mod agreement;
+mod backup;
 mod bed;
 mod controls;
 mod create;
+mod entries;
 mod errors;
 mod iteration;
 mod keys;
@@ -31,4 +33,5 @@ mod streams;
 mod text;
 mod tools;
 mod tree;
+mod watch;
 mod xdp_filter;

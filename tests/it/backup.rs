@@ -1,0 +1,117 @@
+//! Ordinary tools as backup, as `docs/backup.md` says, and section 3's removing.
+
+use crate::common::require::require;
+use crate::common::{Bed, key32};
+
+/// A bed with a map `h` of three elements that its group may read.
+fn bed() -> Bed {
+    let bed = Bed::new();
+    let map = bed.hash("h");
+    for n in 1..=3_u32 {
+        map.set(&key32(n), &u64::from(n * 10).to_ne_bytes());
+    }
+    bed.ok("chmod 640 bpf/h; mkdir bpf/d");
+    bed
+}
+
+/// tar from one directory into another, mode and owner included; twice; and by way of a file.
+#[test]
+fn tar() {
+    require!("root", "bpf", "fuse", "tar");
+    let bed = bed();
+    for _ in 0..2 {
+        bed.ok("tar c -C mnt h | tar x -C mnt/d");
+        bed.ok("diff -r mnt/h mnt/d/h");
+        assert_eq!(bed.ok("stat -c '%a %u' mnt/d/h mnt/d/h/1"), "750 0\n640 0\n");
+    }
+    bed.ok("tar cf saved.tar -C mnt h; rm -r mnt/d/h; tar xf saved.tar -C mnt/d");
+    bed.ok("diff -r mnt/h mnt/d/h");
+}
+
+/// cp -r and cp -a: to a new map, to one that is there, to a disk and back.
+#[test]
+fn cp() {
+    require!("root", "bpf", "fuse");
+    let bed = bed();
+    bed.ok("cp -r mnt/h mnt/h2; diff -r mnt/h mnt/h2");
+    bed.ok("echo 11 > mnt/h/1; rm mnt/h2/3; cp -r mnt/h/. mnt/h2; diff -r mnt/h mnt/h2");
+    bed.ok("cp -a mnt/h mnt/h3; diff -r mnt/h mnt/h3");
+    assert_eq!(bed.ok("stat -c %a mnt/h3 bpf/h3"), "750\n640\n");
+    bed.ok("cp -a mnt/h disk; cp -a disk mnt/h4; diff -r mnt/h mnt/h4");
+}
+
+/// rsync -rc, with --inplace, carries over what differs, and with --delete what is gone.
+#[test]
+fn rsync() {
+    require!("root", "bpf", "fuse", "rsync");
+    let bed = bed();
+    bed.ok("rsync -rc --inplace mnt/h/ mnt/h2/; diff -r mnt/h mnt/h2");
+    bed.ok("echo 99 > mnt/h/2; rm mnt/h/3");
+    let sent = bed.ok("rsync -rci --inplace --delete mnt/h/ mnt/h2/ | sort");
+    assert_eq!(sent.lines().count(), 2, "what differs, and nothing else: {sent}");
+    bed.ok("diff -r mnt/h mnt/h2; rsync -rc mnt/h/ disk/; diff -r mnt/h disk");
+}
+
+/// git with a copy of the tree, and with the map itself as its work tree.
+#[test]
+fn git() {
+    require!("root", "bpf", "fuse", "git");
+    let bed = bed();
+    bed.ok("cp -r mnt/h copy; cd copy; git init -q .; git add .
+            git -c user.name=a -c user.email=b@c commit -qm one
+            test \"$(git ls-files | wc -l)\" = 3; git status -s | wc -l | grep -x 0");
+    bed.ok("git init -q repo; g='git --git-dir=repo/.git --work-tree=mnt/h'; $g add -A
+            $g -c user.name=a -c user.email=b@c commit -qm one
+            echo 5 > mnt/h/1; test \"$($g status -s)\" = ' M 1'; $g checkout -qf .
+            test \"$(cat mnt/h/1)\" = 10");
+}
+
+/// chmod of a key that would take access away is refused: it cannot be kept.
+#[test]
+fn a_keys_mode_is_not_taken_away() {
+    require!("root", "bpf", "fuse");
+    let bed = bed();
+    bed.fails("chmod 600 mnt/h/1");
+    bed.fails("chown 1234 mnt/h/1");
+    assert_eq!(bed.ok("stat -c '%a %u' mnt/h/1"), "640 0\n");
+}
+
+/// "cat a/.schema > b && cat a/.entries > b/.entries copies a map"; a file of both is a backup.
+#[test]
+fn schema_and_entries() {
+    require!("root", "bpf", "fuse", "clang", "bpftool");
+    let bed = Bed::new();
+    bed.load("maps");
+    bed.write("hash_stats/1", r#"{"packets":1,"bytes":2}"#);
+    bed.write("hash_stats/7", r#"{"packets":3,"bytes":4}"#);
+    if !bed.at("hash_stats/.schema").exists() {
+        eprintln!("SKIPPED: schema_and_entries: this build has no .schema");
+        return;
+    }
+    bed.ok("cat mnt/hash_stats/.schema > mnt/b && cat mnt/hash_stats/.entries > mnt/b/.entries");
+    bed.ok("diff -r mnt/hash_stats mnt/b");
+    bed.ok("cat mnt/hash_stats/.schema mnt/hash_stats/.entries > saved
+            grep -v '^{\"key\"' saved > mnt/c; grep '^{\"key\"' saved > mnt/c/.entries");
+    bed.ok("diff -r mnt/hash_stats mnt/c");
+}
+
+/// "rm -r MAP deletes the entries and then the pin"; a map in use by a program goes on without.
+#[test]
+fn removing() {
+    require!("root", "bpf", "fuse", "clang", "bpftool");
+    let bed = bed();
+    bed.fails_with("rmdir mnt/h", "not empty");
+    bed.ok("echo 1 > mnt/h/.clear; rmdir mnt/h; test ! -e bpf/h");
+    bed.load("maps");
+    // An array keeps its elements, so rmdir removes the pin at once.
+    bed.fails("rm -r mnt/array_u64");
+    bed.ok("rmdir mnt/array_u64; test ! -e bpf/array_u64");
+    // In use: another pin stands for any user.
+    let map = bed.open("hash_u64");
+    map.set(&key32(1), &[1; 8]);
+    bed.ok(
+        "bpftool map pin pinned bpf/hash_u64 bpf/again; rm -r mnt/hash_u64; test ! -e bpf/hash_u64",
+    );
+    map.set(&key32(2), &[2; 8]);
+    assert_eq!(bed.ok("ls mnt/again"), "2\n");
+}
