@@ -515,3 +515,50 @@ fn kinds_without_elements() {
         refused(File::open(bed.at(&format!("a/{name}"))), "EOPNOTSUPP");
     }
 }
+
+/// prog_array: read as the program's id; set by an id, a pin's path, a PROG file's path.
+#[test]
+fn programs_in_arrays() {
+    require!("root", "bpf", "fuse", "clang", "bpftool");
+    let bed = Bed::new();
+    let raw = map(&bed, "pa", k::PROG_ARRAY, 4, 4, 4);
+    let object = crate::common::object::compile("streams");
+    bed.ok(&format!("bpftool prog loadall {} bpf/p", object.display()));
+    let info: serde_json::Value = serde_json::from_str(&bed.read("p/to_ring")).unwrap();
+    let id = info["id"].as_u64().unwrap() as u32;
+    for text in [
+        id.to_string(),
+        "../p/to_ring".to_owned(),
+        bed.shown("bpf/p/to_ring"),
+        bed.shown("mnt/p/to_ring"),
+    ] {
+        write_with(bed.at("pa/1"), NOEXIST, text.as_bytes())
+            .unwrap_or_else(|e| panic!("{text}: {e}"));
+        assert_eq!(raw.get(&key32(1)), Some(id.to_ne_bytes().to_vec()), "{text}");
+        assert_eq!(bed.read("pa/1"), format!("{id}\n"));
+        assert_eq!(bed.list("pa"), ["1"]);
+        write_with(bed.at("pa/1"), 0, text.as_bytes()).unwrap();
+        fs::remove_file(bed.at("pa/1")).unwrap();
+        assert_eq!(raw.get(&key32(1)), None);
+    }
+    refused(write_with(bed.at("pa/1"), 0, id.to_string().as_bytes()), "ENOENT");
+    refused(write_with(bed.at("pa/1"), ANY, b"4294967295"), "ENOENT");
+    refused(write_with(bed.at("pa/1"), ANY, b"../pa"), "EINVAL");
+    refused(write_with(bed.at("pa/4"), ANY, id.to_string().as_bytes()), "EINVAL");
+    refused(fs::write(bed.at("pa/.raw/01000000"), [0; 4]), "EOPNOTSUPP");
+}
+
+/// Storage of cgroup programs: entries come with the attachment, so that none can be made here.
+#[test]
+fn cgroup_storages_are_made_by_attaching() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    for (name, map_type) in [("s", k::CGROUP_STORAGE), ("p", k::PERCPU_CGROUP_STORAGE)] {
+        map(&bed, name, map_type, 16, 8, 0);
+        assert!(bed.list(name).is_empty());
+        let key = "00".repeat(16);
+        refused(fs::read(bed.at(&format!("{name}/{key}"))), "ENOENT");
+        refused(write_with(bed.at(&format!("{name}/{key}")), ANY, b"1"), "ENOENT");
+        fs::remove_dir(bed.at(name)).unwrap();
+    }
+}
