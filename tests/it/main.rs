@@ -28,6 +28,7 @@ mod lifecycle;
 mod objects;
 mod readme;
 mod spec_default;
+mod streams;
 mod text;
 mod tools;
 mod tree;
