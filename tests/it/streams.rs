@@ -32,8 +32,7 @@ impl Programs {
         const ON_CPU: u32 = 1;
         let prog = self.0.progs_mut().find(|prog| prog.name() == name).expect("a program");
         let mut args = [first.to_ne_bytes(), count.to_ne_bytes()].concat();
-        let mut input = ProgramInput::default();
-        input.context_in = Some(&mut args);
+        let mut input = ProgramInput { context_in: Some(&mut args), ..Default::default() };
         if let Some(cpu) = cpu {
             (input.flags, input.cpu) = (ON_CPU, cpu);
         }
