@@ -1,16 +1,22 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-// Programs that write an event each time that a test runs them, and one that drains a user ring.
+// Events on command: programs that BPF_PROG_TEST_RUN runs with (first number, how many).
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
 struct event {
-	__u32 seq;
-	__u32 cpu;
-	char text[8];
+	__u64 seq;
+	__u32 twice;
+	char who[12];
 };
 
-// Only types that a global declaration needs are in the BTF.
-const struct event *event_type __attribute__((unused));
+struct command {
+	__u32 id;
+	__u32 amount;
+};
+
+// clang writes down only types that a symbol has.
+const struct event *unused_event __attribute__((unused));
+const struct command *unused_command __attribute__((unused));
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -18,109 +24,87 @@ struct {
 } events SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 1 << 12);
-} tiny SEC(".maps");
-
-struct {
 	__uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY);
-	__uint(max_entries, 0);
 	__uint(key_size, 4);
 	__uint(value_size, 4);
 } perf SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_USER_RINGBUF);
-	__uint(max_entries, 1 << 12);
-} orders SEC(".maps");
+	__uint(max_entries, 4096);
+} commands SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 2);
-	__type(key, __u32);
-	__type(value, __u64);
-} drained SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_STACK_TRACE);
-	__uint(max_entries, 16);
-	__uint(key_size, 4);
-	__uint(value_size, 8 * 20);
-} stacks SEC(".maps");
-
-static __always_inline void make(struct event *event, __u64 seq)
+static struct event event_of(__u64 seq)
 {
-	event->seq = seq;
-	event->cpu = bpf_get_smp_processor_id();
-	__builtin_memcpy(event->text, "ring\0\0\0", 8);
+	struct event event = { .seq = seq, .twice = 2 * seq, .who = "tester" };
+	return event;
 }
 
-SEC("raw_tp/to_ring")
+SEC("raw_tp")
 int to_ring(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+	__u64 first = ctx->args[0], count = ctx->args[1];
 
-	if (!event)
-		return 1;
-	make(event, ctx->args[0]);
-	bpf_ringbuf_submit(event, 0);
+	for (int i = 0; i < 1000 && i < count; i++) {
+		struct event event = event_of(first + i);
+
+		bpf_ringbuf_output(&events, &event, sizeof(event), 0);
+	}
 	return 0;
 }
 
-// One record that is thrown away, then one that is kept, and nobody is woken up.
-SEC("raw_tp/to_tiny")
-int to_tiny(struct bpf_raw_tracepoint_args *ctx)
+// Every second record is thrown away again.
+SEC("raw_tp")
+int to_ring_with_gaps(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct event *event = bpf_ringbuf_reserve(&tiny, sizeof(*event), 0);
+	__u64 first = ctx->args[0], count = ctx->args[1];
 
-	if (!event)
-		return 1;
-	make(event, ctx->args[0]);
-	bpf_ringbuf_discard(event, BPF_RB_NO_WAKEUP);
-	event = bpf_ringbuf_reserve(&tiny, sizeof(*event), 0);
-	if (!event)
-		return 1;
-	make(event, ctx->args[0]);
-	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+	for (int i = 0; i < 1000 && i < count; i++) {
+		struct event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+
+		if (!event)
+			return 0;
+		*event = event_of(first + i);
+		if (i % 2)
+			bpf_ringbuf_discard(event, 0);
+		else
+			bpf_ringbuf_submit(event, 0);
+	}
 	return 0;
 }
 
-SEC("raw_tp/to_perf")
+SEC("raw_tp")
 int to_perf(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct event event;
+	__u64 first = ctx->args[0], count = ctx->args[1];
 
-	make(&event, ctx->args[0]);
-	return bpf_perf_event_output(ctx, &perf, BPF_F_CURRENT_CPU, &event, sizeof(event)) ? 1 : 0;
-}
+	for (int i = 0; i < 1000 && i < count; i++) {
+		struct event event = event_of(first + i);
 
-static long take(struct bpf_dynptr *order, void *context)
-{
-	__u32 number = 0;
-	__u32 at = 0;
-	__u64 *sum;
-
-	bpf_dynptr_read(&number, sizeof(number), order, 0, 0);
-	sum = bpf_map_lookup_elem(&drained, &at);
-	if (sum)
-		*sum += number;
-	at = 1;
-	sum = bpf_map_lookup_elem(&drained, &at);
-	if (sum)
-		*sum += 1;
+		bpf_perf_event_output(ctx, &perf, BPF_F_CURRENT_CPU, &event, sizeof(event));
+	}
 	return 0;
 }
 
-SEC("raw_tp/drain")
+// Commands come out again as events: the id as the number, what it holds beside it.
+static long take(struct bpf_dynptr *dynptr, void *ctx)
+{
+	struct command command = {};
+	struct event event;
+
+	if (bpf_dynptr_read(&command, sizeof(command), dynptr, 0, 0))
+		return 0;
+	event = event_of(command.id);
+	event.twice = command.amount;
+	bpf_ringbuf_output(&events, &event, sizeof(event), 0);
+	return 0;
+}
+
+SEC("raw_tp")
 int drain(struct bpf_raw_tracepoint_args *ctx)
 {
-	return bpf_user_ringbuf_drain(&orders, take, 0, 0) < 0;
+	bpf_user_ringbuf_drain(&commands, take, 0, 0);
+	return 0;
 }
 
-SEC("raw_tp/stack")
-int stack(struct bpf_raw_tracepoint_args *ctx)
-{
-	return bpf_get_stackid(ctx, &stacks, BPF_F_REUSE_STACKID) < 0;
-}
-
-char _license[] SEC("license") = "Dual MIT/GPL";
+char _license[] SEC("license") = "GPL";
