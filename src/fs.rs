@@ -6,19 +6,26 @@ pub mod change;
 pub mod clear;
 pub mod control;
 pub mod count;
+pub mod definition;
 pub mod dir;
 pub mod element;
 pub mod entries;
 pub mod error;
+pub mod event;
 pub mod file;
 pub mod freeze;
 pub mod help;
+pub mod ids;
 pub mod info;
 pub mod lookup;
 pub mod make;
 pub mod maps;
 pub mod object;
+pub mod place;
+pub mod queue;
+pub mod refs;
 pub mod refusals;
+pub mod stream;
 pub mod switch;
 pub mod view;
 pub mod watch;
@@ -48,6 +55,8 @@ pub struct Fs {
     maps: Arc<Maps>,
     watches: Watches,
     nodes: NodeTable,
+    /// Whose events are being read or written.
+    streams: Arc<stream::Streams>,
     files: Handles<dyn OpenFile>,
     dirs: Handles<dir::OpenDir>,
     /// Elements that an open(O_CREAT) promised and no write has made yet, by inode number.
@@ -78,6 +87,7 @@ impl Fs {
             watches: Watches::new(Arc::clone(&maps), watch_interval),
             maps,
             nodes: NodeTable::new(root),
+            streams: Arc::default(),
             files: Handles::default(),
             dirs: Handles::default(),
             promised: Mutex::default(),
@@ -85,6 +95,11 @@ impl Fs {
             owner,
             default_map,
         })
+    }
+
+    /// Says where the mount is, so that paths into it can be told from others.
+    pub fn serve_at(&self, mountpoint: &std::path::Path) {
+        self.maps.serve_at(mountpoint);
     }
 
     /// The node that the kernel means by an inode number.
@@ -132,6 +147,10 @@ impl Fs {
             Node::Control(map, control) => {
                 format!("{}/{}", self.view_path(map, &View::Text), control.name())
             }
+            Node::TypedStream(map, name) => {
+                format!("{}/{name}", self.view_path(map, &View::Stream))
+            }
+            Node::Ids => "/.id".to_owned(),
             Node::Errors => "/.errors".to_owned(),
             Node::Help(dir) => format!("{}/.help", self.node_path(dir).trim_end_matches('/')),
         }

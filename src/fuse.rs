@@ -116,7 +116,7 @@ impl Filesystem for Fuse {
     }
 
     fn lookup(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        match self.0.lookup(parent.0, name) {
+        match self.0.lookup(parent.0, name, caller(req)) {
             Ok(found) => {
                 let attr = file_attr(&found.attr);
                 reply.entry_with_ttls(&THIS_WALK, &FRESH, &attr, Generation(0));

@@ -17,6 +17,7 @@
 //! | `fs` | what operations mean; open files; controls, one file each | `node`, `map`, `codec`, `bpffs`, `spec`, `sys` |
 //! | `node` | what a path means; inode numbers | `bpffs`'s and `sys`'s plain types |
 //! | `bpffs` | walking pins: what is at a path, rename, unpin | `sys` |
+//! | `schema` | a map → the C text that `spec` makes the same map of | `btf`, `spec`, `sys` |
 //! | `spec` | a text that describes a map → BPF_MAP_CREATE, with BTF for its types | `btf`, `sys` |
 //! | `map` | an open map; [`map::kind`], the table of what types allow; [`map::cursor`], iteration | `codec`, `btf`, `sys` |
 //! | `codec` | a BTF type compiled once into a plan that prints and parses; key names | `btf` |
@@ -38,5 +39,6 @@ pub mod fuse;
 pub mod map;
 pub mod mount;
 pub mod node;
+pub mod schema;
 pub mod spec;
 pub mod sys;

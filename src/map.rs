@@ -1,11 +1,15 @@
 //! An open map: element calls, and the codec between its bytes and text.
 
 pub mod cursor;
+pub mod handle;
 pub mod kind;
 pub mod load;
+mod symbols;
+mod trie;
+pub mod value;
 
 pub use crate::sys::map::{ANY, EXIST, MapInfo, NOEXIST};
-pub use kind::{Kind, Listing};
+pub use kind::{Content, Keys, Kind, Listing};
 
 use crate::btf::Btf;
 use crate::codec::{Codec, Shape};
@@ -24,6 +28,8 @@ pub struct Map {
     pub kind: Kind,
     /// How its keys and values read as text.
     pub codec: Arc<Codec>,
+    /// Why the map's BTF is not used, if it has one that is not.
+    pub btf_unused: Option<String>,
 }
 
 impl Map {
@@ -34,7 +40,7 @@ impl Map {
     pub fn open(fd: OwnedFd) -> sys::Result<Self> {
         let (fd, info) = MapFd::new(fd)?;
         let kind = Kind::of(info.map_type);
-        let shape = Shape {
+        let mut shape = Shape {
             key_size: info.key_size as usize,
             value_size: info.value_size as usize,
             cpus: if kind.per_cpu { Some(possible_cpus()?) } else { None },
@@ -42,9 +48,24 @@ impl Map {
             value_type_id: info.btf_value_type_id,
             lpm: kind.listing == Listing::Trie,
         };
-        let btf = if info.btf_id == 0 { None } else { load_btf(info.btf_id) };
+        if kind.keys == Keys::Member {
+            // The names are values.
+            (shape.key_size, shape.key_type_id) = (shape.value_size, shape.value_type_id);
+        }
+        let mut btf_id = info.btf_id;
+        if kind.content == Content::StructOps && info.btf_vmlinux_id != 0 {
+            // The kernel's own structure, around the one that the program declares.
+            btf_id = info.btf_vmlinux_id;
+            shape.key_type_id = 0;
+            shape.value_type_id = info.btf_vmlinux_value_type_id;
+        }
+        let (btf, unread) = match btf_id {
+            0 => (None, None),
+            id => load_btf(id).map_or_else(|why| (None, Some(why)), |btf| (Some(btf), None)),
+        };
         let codec = Arc::new(Codec::new(&shape, btf.as_ref()));
-        Ok(Self { fd, info, kind, codec })
+        let btf_unused = unread.or_else(|| codec.fallback().map(str::to_owned));
+        Ok(Self { fd, info, kind, codec, btf_unused })
     }
 
     /// Bytes that a look-up gives: the value, or all CPUs' values each rounded up to 8.
@@ -62,26 +83,100 @@ impl Map {
         if self.codec.has_lock() { LOCK } else { 0 }
     }
 
-    /// The element's bytes into `value`, which is resized; false if there is none.
-    ///
-    /// # Errors
-    /// Those of BPF_MAP_LOOKUP_ELEM but ENOENT.
-    pub fn lookup(&self, key: &[u8], value: &mut Vec<u8>) -> sys::Result<bool> {
-        value.clear();
-        value.resize(self.value_len(), 0);
-        match self.fd.lookup(key, value, self.lock()) {
-            Ok(()) => Ok(true),
-            Err(error) if error.errno == libc::ENOENT => Ok(false),
-            Err(error) => Err(error),
+    /// Calls `then` with the key as the kernel knows it.
+    fn with_key<T>(
+        &self,
+        key: &[u8],
+        then: impl FnOnce(&[u8]) -> sys::Result<T>,
+    ) -> sys::Result<T> {
+        match self.kind.keys {
+            Keys::Handle(handle) => {
+                let object = handle::open(handle, key)?;
+                then(&handle::key(&object))
+            }
+            _ => then(key),
         }
     }
 
-    /// Sets an element with [`ANY`], [`NOEXIST`] or [`EXIST`].
+    /// Whether the kernel tells user space what an element's value is.
+    pub fn is_readable(&self) -> bool {
+        match self.kind.content {
+            Content::Socket => self.info.value_size == 8,
+            Content::Cgroup | Content::PerfEvent | Content::Xsk | Content::None => false,
+            _ => true,
+        }
+    }
+
+    /// The element's bytes into `value`, which is resized; false if there is none. In an LPM trie
+    /// only the entry of exactly this prefix; in a bloom filter `key` is the value that is asked for.
+    ///
+    /// # Errors
+    /// Those of BPF_MAP_LOOKUP_ELEM but ENOENT; EOPNOTSUPP if the map cannot be read.
+    pub fn lookup(&self, key: &[u8], value: &mut Vec<u8>) -> sys::Result<bool> {
+        value.clear();
+        value.resize(self.value_len(), 0);
+        let found = match self.kind.keys {
+            _ if !self.is_readable() => Err(unreadable()),
+            Keys::Member => {
+                value.clear();
+                value.extend_from_slice(key);
+                self.fd.lookup(&[], value, 0)
+            }
+            _ if self.kind.listing == Listing::Trie => {
+                return trie::lookup(&self.fd, key, value, self.lock());
+            }
+            _ => self.with_key(key, |key| self.fd.lookup(key, value, self.lock())),
+        };
+        present(found)
+    }
+
+    /// In an LPM trie, the value of the longest prefix that covers `key`; else as [`Self::lookup`].
+    ///
+    /// # Errors
+    /// As for [`Self::lookup`].
+    pub fn lookup_longest(&self, key: &[u8], value: &mut Vec<u8>) -> sys::Result<bool> {
+        if self.kind.listing != Listing::Trie {
+            return self.lookup(key, value);
+        }
+        value.clear();
+        value.resize(self.value_len(), 0);
+        present(self.fd.lookup(key, value, self.lock()))
+    }
+
+    /// Whether there is an element, as far as that can be known: in a map that cannot be read, any
+    /// index may be one.
+    ///
+    /// # Errors
+    /// As for [`Self::lookup`].
+    pub fn has(&self, key: &[u8]) -> sys::Result<bool> {
+        if self.kind.listing == Listing::Trie {
+            return trie::has(&self.fd, key);
+        }
+        self.lookup(key, &mut Vec::new())
+    }
+
+    /// Sets an element with [`ANY`], [`NOEXIST`] or [`EXIST`]. Where the kernel does not know or
+    /// heed such a flag, the element is looked for first.
     ///
     /// # Errors
     /// Those of BPF_MAP_UPDATE_ELEM, a full map being ENOSPC whatever its kind.
     pub fn update(&self, key: &[u8], value: &[u8], flag: u64) -> sys::Result<()> {
-        self.fd.update(key, value, flag | self.lock()).map_err(|error| match error.errno {
+        let mut flag = flag;
+        if flag != ANY && (self.kind.updates_any_only() || self.kind.ignores_flags()) {
+            let errno = match (flag, self.has(key)?) {
+                (NOEXIST, true) => Some(libc::EEXIST),
+                (EXIST, false) => Some(libc::ENOENT),
+                _ => None,
+            };
+            if let Some(errno) = errno {
+                return Err(sys::Error { call: "BPF_MAP_UPDATE_ELEM", errno });
+            }
+            if self.kind.updates_any_only() {
+                flag = ANY;
+            }
+        }
+        let updated = self.with_key(key, |key| self.fd.update(key, value, flag | self.lock()));
+        updated.map_err(|error| match error.errno {
             libc::E2BIG => sys::Error { errno: libc::ENOSPC, ..error },
             _ => error,
         })
@@ -92,10 +187,33 @@ impl Map {
     /// # Errors
     /// ENOENT if there is none; EPERM if the map is frozen or of a kind that keeps its elements.
     pub fn delete(&self, key: &[u8]) -> sys::Result<()> {
-        self.fd.delete(key).map_err(|error| match error.errno {
+        self.with_key(key, |key| self.fd.delete(key)).map_err(|error| match error.errno {
             libc::EINVAL if !self.kind.deletable => sys::Error { errno: libc::EPERM, ..error },
+            // What a sockmap says of an index that is not set.
+            libc::EINVAL if self.kind.content == Content::Socket => {
+                sys::Error { errno: libc::ENOENT, ..error }
+            }
             _ => error,
         })
+    }
+
+    /// Takes an element out: its bytes into `value`, which is resized; false if there is none. With
+    /// an empty key, the next element of a queue or stack.
+    ///
+    /// # Errors
+    /// Those of BPF_MAP_LOOKUP_AND_DELETE_ELEM but ENOENT.
+    pub fn take(&self, key: &[u8], value: &mut Vec<u8>) -> sys::Result<bool> {
+        value.clear();
+        value.resize(self.value_len(), 0);
+        present(self.fd.take(key, value, self.lock()))
+    }
+
+    /// Adds a value to a queue, stack or bloom filter.
+    ///
+    /// # Errors
+    /// ENOSPC if it is full; EPERM if it is frozen.
+    pub fn push(&self, value: &[u8]) -> sys::Result<()> {
+        self.update(&[], value, ANY)
     }
 
     /// Whether user space may no longer write.
@@ -120,11 +238,27 @@ impl Map {
     }
 }
 
-/// Reads the BTF object `id` from the kernel; `None` if it cannot be had or read.
-fn load_btf(id: u32) -> Option<Btf> {
-    let (blob, _) =
-        object::btf_blob(id).inspect_err(|error| log::warn!("BTF object {id}: {error}")).ok()?;
-    Btf::parse(&blob, None::<Arc<Btf>>)
-        .inspect_err(|error| log::warn!("BTF object {id}: {error}"))
-        .ok()
+/// A look-up's outcome: whether there is an element.
+fn present(outcome: sys::Result<()>) -> sys::Result<bool> {
+    match outcome {
+        Ok(()) => Ok(true),
+        Err(error) if error.errno == libc::ENOENT => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn unreadable() -> sys::Error {
+    sys::Error { call: "BPF_MAP_LOOKUP_ELEM", errno: libc::EOPNOTSUPP }
+}
+
+/// Reads the BTF object `id` from the kernel.
+///
+/// # Errors
+/// Why it cannot be had or read, in words.
+pub fn load_btf(id: u32) -> Result<Btf, String> {
+    let read = || {
+        let (blob, _) = object::btf_blob(id).map_err(|error| error.to_string())?;
+        Btf::parse(&blob, None::<Arc<Btf>>).map_err(|error| error.to_string())
+    };
+    read().map_err(|why| format!("BTF object {id}: {why}"))
 }

@@ -23,6 +23,13 @@ pub enum MapRef {
 pub enum View {
     /// `MAP/KEY`: typed text.
     Text,
+    /// `MAP/ADDRESS` in an LPM trie, without a length: what the longest prefix that covers it has. A
+    /// write is to the full-length entry.
+    Longest,
+    /// `MAP/.pop/KEY`: taken out as it is opened.
+    Pop,
+    /// `MAP/.stream/TYPE`: events, each a structure of that type.
+    Stream,
     /// `MAP/.raw/KEY`: bytes, under names in hex.
     Raw,
     /// `MAP/.cpu`: a directory for each possible CPU.
@@ -44,6 +51,8 @@ pub type MemberPath = Arc<[Box<[u8]>]>;
 pub enum Control {
     /// `.info`: what the kernel and the BTF say of the map.
     Info,
+    /// `.schema`: the map as a C definition.
+    Schema,
     /// `.entries`: every element, a line each.
     Entries,
     /// `.count`: how many elements there are.
@@ -54,6 +63,12 @@ pub enum Control {
     Freeze,
     /// `.watch`: the elements, then their changes.
     Watch,
+    /// `.push`: adds to a queue, stack or bloom filter.
+    Push,
+    /// `.pop`: takes the next of a queue or stack.
+    Pop,
+    /// `.stream`: the events of a ring buffer or perf event array.
+    Stream,
 }
 
 /// A file or directory of the mount.
@@ -73,6 +88,10 @@ pub enum Node {
     Element(MapRef, View, Arc<[u8]>),
     /// A control of a map.
     Control(MapRef, Control),
+    /// `MAP/.stream/TYPE`
+    TypedStream(MapRef, Arc<str>),
+    /// `/.id`: the loaded maps by their ids.
+    Ids,
     /// `/.errors`
     Errors,
     /// `.help` of a directory.

@@ -30,6 +30,7 @@ mod typed;
 pub mod types;
 mod words;
 
+pub(crate) use c::{MAX_TEXT, basic_int};
 pub use create::{CreateError, Created, fit_name};
 use std::fmt;
 use std::path::PathBuf;
@@ -131,8 +132,8 @@ impl Spec {
     /// # Errors
     /// What the text lacks or has too much of, by word or line.
     pub fn parse(text: &[u8]) -> Result<Self, SpecError> {
-        if text.len() > c::MAX_TEXT {
-            let reason = format!("the text is longer than {} bytes", c::MAX_TEXT);
+        if text.len() > MAX_TEXT {
+            let reason = format!("the text is longer than {} bytes", MAX_TEXT);
             return Err(SpecError { incomplete: false, reason });
         }
         let text = match std::str::from_utf8(text) {

@@ -7,6 +7,9 @@ pub mod info;
 pub mod map;
 pub mod object;
 pub mod os;
+pub mod perf;
+pub mod ring;
+mod shared;
 
 use std::fmt;
 use std::io;

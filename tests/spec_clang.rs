@@ -3,12 +3,14 @@
 
 mod spec_support;
 
-use bpffuse::btf::Btf;
+use bpffuse::btf::{Btf, Kind};
+use bpffuse::schema::{self, Map};
 use bpffuse::spec::Spec;
+use bpffuse::sys::map::MapInfo;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use spec_support::{HEADER, clang_btf, have_clang, same_type};
+use spec_support::{HEADER, array_of, clang_btf, have_clang, same_type};
 use std::fmt::Write;
 
 /// Types compared by default; `BPFFUSE_CLANG_TYPES=5000` for a longer run.
@@ -320,31 +322,58 @@ fn random_types_lie_where_clang_puts_them() {
         })
         .collect();
     let mut all = HEADER.to_owned();
+    let mut printed = HEADER.to_owned();
     for (n, (word, text)) in texts.iter().enumerate() {
         let _ = writeln!(all, "{text}{word} c{n} v{n};");
     }
     let clang = clang_btf(&all);
     let mut wrong = Vec::new();
     for (n, (word, text)) in texts.iter().enumerate() {
-        if let Err(why) = compare(&clang, text, &format!("{word} c{n}")) {
-            wrong.push(format!("{why}\n{text}"));
+        match compare(&clang, text, &format!("{word} c{n}"), n) {
+            Ok(schema) => printed.push_str(&schema),
+            Err(why) => wrong.push(format!("{why}\n{text}")),
         }
     }
     assert!(wrong.is_empty(), "{} of {count} differ, the first:\n{}", wrong.len(), wrong[0]);
+    // What `.schema` prints of these types, clang lays out the same again.
+    let again = clang_btf(&printed);
+    for n in 0..count {
+        let find = |btf: &Btf| btf.find_struct(&format!("c{n}")).expect("the struct").0;
+        if let Err(why) = same_type(&clang, find(&clang), &again, find(&again), "again") {
+            panic!("c{n}: {why}\n{}", texts[n].1);
+        }
+    }
 }
 
-fn compare(clang: &Btf, text: &str, ty: &str) -> Result<(), String> {
+/// Compares with clang's, and gives what `.schema` prints.
+fn compare(clang: &Btf, text: &str, ty: &str, n: usize) -> Result<String, String> {
     let spec = Spec::parse(map(text, ty).as_bytes()).map_err(|error| error.reason)?;
     let ours = spec.btf()?;
     let btf = Btf::parse(&ours.bytes, None).map_err(|error| error.to_string())?;
     let (theirs, _) =
         clang.find_struct(ty.split(' ').next_back().unwrap_or(ty)).ok_or("clang left it out")?;
     same_type(&btf, ours.value, clang, theirs, ty)?;
+    let info = MapInfo {
+        btf_key_type_id: ours.key,
+        btf_value_type_id: ours.value,
+        ..array_of(btf.get(ours.value).map_or(0, |found| match found.kind {
+            Kind::Struct { size, .. } | Kind::Union { size, .. } => size,
+            _ => 0,
+        }))
+    };
+    let schema = schema::print(
+        &Map { info: &info, btf: Some(&btf), kernel: None, inner: None },
+        &format!("map{n}"),
+    );
+    if schema.contains("Not all types") {
+        return Err(schema);
+    }
     // The kernel takes no float off its alignment, and no packed enum in a struct that has
     // bit-fields, wherever the BTF comes from.
     let refused = ["float", "double", "enum"].iter().any(|word| text.contains(word));
     if refused && text.contains("packed") {
-        return Ok(());
+        return Ok(schema);
     }
-    spec_support::kernel_takes(&ours.bytes)
+    spec_support::kernel_takes(&ours.bytes)?;
+    Ok(schema)
 }

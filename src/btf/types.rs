@@ -9,7 +9,8 @@ pub struct Type<'a> {
     pub kind: Kind<'a>,
 }
 
-/// What a type is. Sizes are in bytes, `of` is the id of the type that it is made from.
+/// What a type is. Sizes are in bytes, `of` is the id of the type that it is made from; a tag's
+/// `component` is the number of the member that it is on.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 #[allow(missing_docs)] // The names are those of the BTF documentation.

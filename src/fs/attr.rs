@@ -42,6 +42,11 @@ pub fn read_mode(pin: u32) -> u32 {
     pin & 0o444
 }
 
+/// A mode for those alone that a pin lets both read and write: they may read.
+pub fn both_mode(pin: u32) -> u32 {
+    pin & 0o444 & (pin & 0o222) << 1
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,5 +58,6 @@ mod tests {
             assert_eq!(dir_mode(pin), dir, "{pin:o}");
         }
         assert_eq!(file_mode(0o1755), 0o644);
+        assert_eq!(both_mode(0o642), 0o400);
     }
 }

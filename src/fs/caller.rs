@@ -44,6 +44,34 @@ impl Caller {
         None
     }
 
+    /// Whether the path that the thread's system call names holds `part`, such as `.stream/`: false
+    /// if that cannot be known.
+    ///
+    /// A path walk asks for each name alike, whether it is the last or not. Where one name is both a
+    /// file and a directory, only the caller's own words tell which is meant.
+    pub fn walks_through(&self, part: &[u8]) -> bool {
+        if self.pid == 0 {
+            return false;
+        }
+        let path = format!("/proc/{}/syscall", self.pid);
+        for _ in 0..50 {
+            let Ok(text) = fs::read_to_string(&path) else { return false };
+            if text.starts_with("running") {
+                thread::yield_now();
+                continue;
+            }
+            let Ok(memory) = File::open(format!("/proc/{}/mem", self.pid)) else { return false };
+            // The path is the first argument, or the second behind a directory's descriptor.
+            let words = text.split_ascii_whitespace().skip(1).take(2);
+            let addresses =
+                words.filter_map(|word| u64::from_str_radix(word.strip_prefix("0x")?, 16).ok());
+            return addresses
+                .filter_map(|address| c_string(&memory, address))
+                .any(|path| path.windows(part.len()).any(|window| window == part));
+        }
+        false
+    }
+
     /// Whether the close(2) that this thread is in is, as far as can be seen, the last one of the
     /// file with inode number `ino` that `opener` opened: the same process closes, and holds no
     /// other descriptor of it. A child's close of what it inherited is never the last.
@@ -59,6 +87,25 @@ impl Caller {
             .filter_map(|fd| fs::read_to_string(fd.path()).ok())
             .any(|text| text.contains(&line))
     }
+}
+
+/// A path at an address of another process; `None` if there is none that ends.
+fn c_string(memory: &File, address: u64) -> Option<Vec<u8>> {
+    /// A page at a time: what lies behind the string's own may not be mapped.
+    const PAGE: u64 = 4096;
+    let mut string = Vec::new();
+    let mut at = address;
+    while string.len() < libc::PATH_MAX as usize {
+        let mut page = vec![0; (PAGE - at % PAGE) as usize];
+        memory.read_exact_at(&mut page, at).ok()?;
+        if let Some(end) = page.iter().position(|&c| c == 0) {
+            string.extend_from_slice(&page[..end]);
+            return Some(string);
+        }
+        at += page.len() as u64;
+        string.append(&mut page);
+    }
+    None
 }
 
 /// What a thread's system call says of open flags.
@@ -95,6 +142,15 @@ fn open_flags(text: &str) -> Call {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn strings_of_a_process() {
+        let memory = File::open("/proc/self/mem").unwrap();
+        let text = c"a/.stream/b".to_owned();
+        let found = c_string(&memory, text.as_ptr() as u64);
+        assert_eq!(found.as_deref(), Some(&b"a/.stream/b"[..]));
+        assert_eq!(c_string(&memory, 8), None);
+    }
 
     #[test]
     fn flags_of_open_calls() {

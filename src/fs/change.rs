@@ -6,8 +6,8 @@ use super::error::{Error, Result};
 use super::lookup::Found;
 use super::{Fs, view};
 use crate::bpffs::{Pin, PinKind};
-use crate::map::Map;
 use crate::map::cursor::{Batch, Cursor};
+use crate::map::{Keys, Map};
 use crate::node::{MapRef, Node, View};
 use crate::sys::object::ObjectKind;
 use std::ffi::OsStr;
@@ -36,13 +36,18 @@ impl Fs {
     /// ENOENT; EPERM for an array's or a frozen map's element, and for controls.
     pub fn unlink(&self, parent: u64, name: &OsStr) -> Result<()> {
         match &*self.node(parent)? {
-            Node::Map(_, View::Sum | View::Cpu(_) | View::Cpus | View::Field(_)) => {
-                Err(Error::new(libc::EPERM, "this shows a part of an element: delete the whole"))
-            }
+            Node::Map(
+                _,
+                View::Sum | View::Cpu(_) | View::Cpus | View::Field(_) | View::Pop | View::Stream,
+            ) => Err(Error::new(libc::EPERM, "this shows a part of an element: delete the whole")),
             Node::Map(at, view) => {
                 let (map, _) = self.maps.open(at)?;
                 let key = view::parse_name(&map, view, name)
                     .map_err(|error| Error { errno: libc::ENOENT, ..error })?;
+                if let Keys::Head | Keys::Member = map.kind.keys {
+                    let reason = format!("no element of a {} can be deleted", map.kind.name);
+                    return Err(Error::new(libc::EOPNOTSUPP, reason));
+                }
                 if map.kind.is_array() {
                     return Err(Error::new(libc::EPERM, "an array keeps all its elements"));
                 }
@@ -115,7 +120,7 @@ impl Fs {
         Ok(self.maps.bpffs.rename((from_dir, from.1), (to_dir, to.1), flags)?)
     }
 
-    /// Makes a symlink in bpffs.
+    /// Makes a symlink in bpffs, or sets an element of a map of maps to the map that it leads to.
     ///
     /// # Errors
     /// EPERM for others than the mount's owner; EEXIST.
@@ -126,13 +131,16 @@ impl Fs {
         target: &Path,
         caller: Caller,
     ) -> Result<Found> {
-        let Node::Dir(dir) = &*self.node(parent)? else {
-            return Err(Error::new(libc::EPERM, "no links in a map"));
-        };
-        self.owner_only(caller, "making links")?;
-        self.maps.bpffs.symlink(dir, name, target)?;
+        match &*self.node(parent)? {
+            Node::Dir(dir) => {
+                self.owner_only(caller, "making links")?;
+                self.maps.bpffs.symlink(dir, name, target)?;
+            }
+            Node::Map(at, View::Text) => self.link_element(at, name, target, caller)?,
+            _ => return Err(Error::new(libc::EPERM, "no links here")),
+        }
         self.refusals.created(caller.pid, &self.path(parent, Some(name)));
-        self.lookup(parent, name)
+        self.lookup(parent, name, caller)
     }
 
     /// Changes mode, owner or times: of the pin, for a map or anything in bpffs.

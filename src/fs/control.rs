@@ -1,13 +1,14 @@
 //! The files of a map that are no elements: their names, who may open them, and opening.
 
-use super::attr::{file_mode, read_mode};
+use super::attr::{both_mode, file_mode, read_mode};
 use super::element::Access;
 use super::entries::EntriesFile;
 use super::error::{Error, Result};
 use super::file::{OpenFile, Snapshot};
+use super::queue::{self, Push};
 use super::switch::Switch;
-use super::{Fs, clear, count, freeze, info};
-use crate::map::Map;
+use super::{Fs, clear, count, definition, freeze, info, stream};
+use crate::map::{Keys, Map};
 use crate::node::{Control, MapRef};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -16,11 +17,15 @@ use std::sync::Arc;
 /// Every control: its name, and the access that BPF_OBJ_GET would need for the same.
 const CONTROLS: &[(Control, &str, Access)] = &[
     (Control::Info, ".info", READ),
+    (Control::Schema, ".schema", READ),
     (Control::Entries, ".entries", BOTH),
     (Control::Count, ".count", READ),
     (Control::Clear, ".clear", WRITE),
     (Control::Freeze, ".freeze", BOTH),
     (Control::Watch, ".watch", READ),
+    (Control::Push, ".push", WRITE),
+    (Control::Pop, ".pop", READ),
+    (Control::Stream, ".stream", BOTH),
 ];
 
 const READ: Access = Access { read: true, write: false };
@@ -43,9 +48,28 @@ impl Control {
         row.map(|(control, ..)| *control)
     }
 
+    /// Whether a map of this kind has the control; false where the name means something else.
+    ///
+    /// # Errors
+    /// EOPNOTSUPP if the kind has nothing of the name.
+    pub fn check_kind(self, map: &Map) -> Result<bool> {
+        let keys = map.kind.keys;
+        let has = match self {
+            Self::Push => matches!(keys, Keys::Head | Keys::Member),
+            Self::Pop if keys != Keys::Head => return Ok(false),
+            Self::Stream => stream::is_stream(&map.kind),
+            _ => true,
+        };
+        let reason = || format!("a {} has no {}", map.kind.name, self.name());
+        if has { Ok(true) } else { Err(Error::new(libc::EOPNOTSUPP, reason())) }
+    }
+
     /// The mode of the control's file, from the pin's.
     pub fn mode(self, pin: u32) -> u32 {
         match self.row().map(|(_, _, access)| *access) {
+            // Reading takes away.
+            _ if self == Self::Pop => both_mode(pin),
+            _ if self == Self::Stream => both_mode(pin) | both_mode(pin) >> 1,
             Some(Access { read: true, write: true }) => file_mode(pin),
             Some(Access { read: false, write: true }) => pin & 0o222,
             _ => read_mode(pin),
@@ -76,6 +100,10 @@ impl Fs {
         }
         let (map, _) = self.maps.open(at)?;
         match control {
+            Control::Schema => Ok(Arc::new(Snapshot(definition::render(&map)?))),
+            Control::Push => Ok(Arc::new(Push::new(at, &self.maps))),
+            Control::Pop => queue::open_taken(&map, &[], access),
+            Control::Stream => self.open_stream(at, None, access),
             Control::Info => Ok(Arc::new(Snapshot(info::render(&map, &self.maps.bpffs)))),
             Control::Entries => Ok(Arc::new(EntriesFile::open(&self.maps, at, &map, access)?)),
             Control::Count => Ok(Arc::new(Snapshot(count::render(&map)?))),

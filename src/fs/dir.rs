@@ -4,7 +4,7 @@ use super::attr::FileKind;
 use super::error::{Error, Result};
 use super::lookup::pin_node;
 use super::maps::Maps;
-use super::{Fs, view};
+use super::{Fs, ids, refs, view};
 use crate::bpffs::Pin;
 use crate::map::cursor::{Batch, Cursor};
 use crate::node::{MapRef, Node, NodeTable, View};
@@ -56,9 +56,10 @@ impl Fs {
     pub fn opendir(&self, ino: u64) -> Result<u64> {
         let node = self.node(ino)?;
         let listing = match &*node {
-            Node::Dir(_) | Node::Map(_, View::Cpus) | Node::Element(_, View::Field(_), _) => {
-                Listing::Whole(None)
-            }
+            Node::Dir(_)
+            | Node::Ids
+            | Node::Map(_, View::Cpus | View::Pop | View::Stream)
+            | Node::Element(_, View::Field(_), _) => Listing::Whole(None),
             Node::Map(at, view) => Listing::Keys(Keys::new(at.clone(), view.clone())),
             _ => return Err(Error::new(libc::ENOTDIR, "not a directory")),
         };
@@ -114,6 +115,9 @@ impl Fs {
     fn list_whole(&self, node: &Node) -> Result<Vec<(u64, FileKind, OsString)>> {
         match node {
             Node::Dir(pin) => self.list_pins(pin),
+            Node::Ids => ids::list(),
+            // What takes something away when it is read is found by name alone.
+            Node::Map(_, View::Pop | View::Stream) => Ok(Vec::new()),
             Node::Map(at, View::Cpus) => {
                 let (map, _) = self.maps.open(at)?;
                 let entry = |cpu: u32| {
@@ -192,6 +196,7 @@ impl Keys {
         let key_size = map.info.key_size as usize;
         let kind = match &self.view {
             View::Field(path) if view::has_members(&map, path) => FileKind::Dir,
+            view if refs::is_link(&map, view) => FileKind::Symlink,
             _ => FileKind::File,
         };
         let mut name = Vec::new();
@@ -212,7 +217,7 @@ impl Keys {
                 self.window.push_back(batch);
             }
             let batch = &self.window[batch_index];
-            for key in batch.keys.chunks_exact(key_size.max(1)) {
+            for key in (0..batch.count).map(|n| &batch.keys[n * key_size..(n + 1) * key_size]) {
                 if position >= from {
                     name.clear();
                     view::append_name(&map, &self.view, key, &mut name);

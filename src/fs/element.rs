@@ -4,7 +4,7 @@ use super::caller::Caller;
 use super::error::{Error, Result};
 use super::file::{OpenFile, part};
 use super::maps::Maps;
-use super::view;
+use super::{refs, view};
 use crate::map::{ANY, EXIST, Map, NOEXIST};
 use crate::node::{MapRef, View};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -76,7 +76,7 @@ impl ElementFile {
         let mut text = None;
         if access.read {
             let (mut value, mut rendered) = (Vec::new(), Vec::new());
-            if map.lookup(&element.key, &mut value)? {
+            if view::lookup(&map, &element.view, &element.key, &mut value)? {
                 view::render(&map, &element.view, &value, &mut rendered);
             } else if !creat {
                 return Err(Error::new(libc::ENOENT, "the key is gone"));
@@ -118,6 +118,9 @@ impl ElementFile {
             return Ok(());
         }
         let (map, _) = self.element.maps.open(&self.element.map)?;
+        if let Some(refusal) = refs::no_zeros(&map) {
+            return Err(refusal);
+        }
         match map.update(&self.element.key, &vec![0; map.value_len()], NOEXIST) {
             Ok(()) => {}
             Err(error) if error.errno == libc::EEXIST => {}
@@ -131,6 +134,9 @@ impl ElementFile {
 
     /// Tries what was written so far as a value. False if more must come.
     fn apply(&self, map: &Map, state: &mut State) -> Result<bool> {
+        if map.kind.is_reference() {
+            return refs::set(&self.element, map, &state.written, state.flag);
+        }
         let mut value = Vec::new();
         if view::writes_whole(map, &self.element.view)
             || !map.lookup(&self.element.key, &mut value)?
@@ -180,7 +186,7 @@ impl OpenFile for ElementFile {
         if state.text.is_none() {
             let (map, _) = self.element.maps.open(&self.element.map)?;
             let (mut value, mut text) = (Vec::new(), Vec::new());
-            if map.lookup(&self.element.key, &mut value)? {
+            if view::lookup(&map, &self.element.view, &self.element.key, &mut value)? {
                 view::render(&map, &self.element.view, &value, &mut text);
             }
             state.text = Some(text);

@@ -55,7 +55,7 @@ impl EntriesFile {
 /// # Errors
 /// EOPNOTSUPP.
 pub fn check_listing(map: &Map) -> Result<()> {
-    if map.kind.listing == Listing::Nothing {
+    if matches!(map.kind.listing, Listing::Nothing | Listing::Head) {
         let reason = format!("the elements of a {} cannot be listed", map.kind.name);
         return Err(Error::new(libc::EOPNOTSUPP, reason));
     }

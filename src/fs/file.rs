@@ -4,7 +4,7 @@ use super::caller::Caller;
 use super::element::{Access, Element, ElementFile};
 use super::error::{Error, Result};
 use super::lookup::Found;
-use super::{Fs, object, view};
+use super::{Fs, object, queue, view};
 use crate::node::{MapRef, Node, View};
 use std::ffi::OsStr;
 use std::fmt::Debug;
@@ -89,7 +89,11 @@ impl Fs {
             Node::Element(_, View::Sum, _) if access.write => {
                 return Err(Error::new(libc::EACCES, "a sum can only be read"));
             }
+            Node::Element(map, View::Pop, key) => {
+                queue::open_taken(&self.maps.open(map)?.0, key, access)?
+            }
             Node::Element(map, view, key) => {
+                self.check_element(&self.maps.open(map)?.0, view, access, caller)?;
                 let creat = access.write.then(|| caller.opens_with_creat()).flatten();
                 // Unknown only to a caller that /proc does not show: most who truncate create.
                 let creat = creat.unwrap_or(flags & (libc::O_TRUNC | libc::O_APPEND) != 0);
@@ -97,6 +101,7 @@ impl Fs {
                 Arc::new(ElementFile::open(element, access, creat)?)
             }
             Node::Control(map, control) => self.open_control(map, *control, access)?,
+            Node::TypedStream(map, name) => self.open_stream(map, Some(name), access)?,
             Node::New(..) => return Err(Error::new(libc::ENOENT, "not a map yet")),
             _ if access.write => {
                 return Err(Error::new(libc::EACCES, "this file cannot be written"));
@@ -104,7 +109,7 @@ impl Fs {
             Node::Errors => Arc::new(Snapshot(self.refusals.render())),
             Node::Help(dir) => Arc::new(Snapshot(self.help(dir)?)),
             Node::Object(pin, kind) => object::open(&self.maps.bpffs, pin, *kind)?,
-            Node::Dir(_) | Node::Symlink(_) | Node::Map(..) => {
+            Node::Dir(_) | Node::Symlink(_) | Node::Map(..) | Node::Ids => {
                 return Err(Error::new(libc::EISDIR, "not a file"));
             }
         };
@@ -128,7 +133,9 @@ impl Fs {
         };
         view::check_new(view)?;
         let (map, stat) = self.maps.open(at)?;
+        let view = &view::of_name(&map, view, name);
         let key: Arc<[u8]> = self.new_key(&map, view, name)?.into();
+        self.check_element(&map, view, Access { read: false, write: true }, caller)?;
         if map.is_frozen() {
             return Err(Error::new(libc::EPERM, "the map is frozen"));
         }
@@ -203,11 +210,16 @@ impl Fs {
     }
 
     /// The key that a name not yet there stands for.
-    fn new_key(&self, map: &crate::map::Map, view: &View, name: &OsStr) -> Result<Vec<u8>> {
+    pub(super) fn new_key(
+        &self,
+        map: &crate::map::Map,
+        view: &View,
+        name: &OsStr,
+    ) -> Result<Vec<u8>> {
         let key = view::parse_name(map, view, name)?;
         let index = key.first_chunk::<4>().map(|index| u32::from_ne_bytes(*index));
         match index {
-            Some(index) if map.kind.is_array() && index >= map.info.max_entries => {
+            Some(index) if map.kind.is_indexed() && index >= map.info.max_entries => {
                 let last = map.info.max_entries.saturating_sub(1);
                 Err(Error::new(libc::EINVAL, format!("index {index} is past the last one, {last}")))
             }

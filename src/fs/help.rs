@@ -1,7 +1,10 @@
 //! `.help`: what a directory has, each with one line and an example.
 
-use crate::map::{Kind, Listing};
+use super::refs;
+use super::stream::is_stream;
+use crate::map::{Content, Keys, Kind, Listing};
 use crate::node::{Node, View};
+use crate::sys::map::kind::USER_RINGBUF;
 
 /// A line: a name, what it is, and an example that works in the directory.
 struct Row {
@@ -26,7 +29,7 @@ const fn row_if(
 }
 
 fn listed(kind: &Kind) -> bool {
-    kind.listing != Listing::Nothing
+    !matches!(kind.listing, Listing::Nothing | Listing::Head)
 }
 
 const DIR: &[Row] = &[
@@ -37,27 +40,118 @@ const DIR: &[Row] = &[
     row(".help", "this text; every directory has one", "cat MAP/.help"),
 ];
 
-const ROOT: &[Row] = &[row(".errors", "why the last operations were refused", "tail -n 3 .errors")];
+const ROOT: &[Row] = &[
+    row(".errors", "why the last operations were refused", "tail -n 3 .errors"),
+    row(".id/N/", "the map whose id is N, pinned or not", "ls .id"),
+];
 
 const MAP: &[Row] = &[
-    row("KEY", "the value: JSON and a newline (per CPU: a line for each)", "cat KEY"),
-    row("KEY", "set it, whether the key is there or not (BPF_ANY)", "echo VALUE > KEY"),
-    row("KEY", "only if it is not there (BPF_NOEXIST)", "(set -C; echo VALUE > KEY)"),
-    row("KEY", "only if it is there (BPF_EXIST)", "echo VALUE | dd conv=nocreat of=KEY"),
-    row("KEY", "delete it", "rm KEY"),
+    row_if(is_read, "KEY", "the value: JSON and a newline (per CPU: a line for each)", "cat KEY"),
+    row_if(is_prefix, "A.B.C.D", "what the longest prefix that covers it has", "cat 10.1.2.3"),
+    row_if(is_prefix, "A.B.C.D", "set or delete the full-length entry", "echo VALUE > 10.1.2.3"),
+    row_if(is_data, "KEY", "set it, whether the key is there or not (BPF_ANY)", "echo VALUE > KEY"),
+    row_if(is_data, "KEY", "only if it is not there (BPF_NOEXIST)", "(set -C; echo VALUE > KEY)"),
+    row_if(is_data, "KEY", "only if it is there (BPF_EXIST)", "echo V | dd conv=nocreat of=KEY"),
+    row_if(refs::is_map, "KEY", "a symlink to the inner map", "ls KEY/"),
+    row_if(refs::is_map, "KEY", "set it: a map here, a pin's path or .id/N", "ln -s ../MAP KEY"),
+    row_if(is_prog, "KEY", "set it: a program's id or path", "echo /sys/fs/bpf/PROG > KEY"),
+    row_if(is_device, "KEY", "set it: an interface's name or index", "echo eth0 > KEY"),
+    row_if(is_socket, "KEY", "set it to a process's descriptor, PID:FD", "echo 4711:3 > KEY"),
+    row_if(is_cgroup, "KEY", "set it: a cgroup's path or id; it cannot be read", "echo /PATH > 0"),
+    row_if(is_handle, "KEY", "a thread's id, PID:FD, or a path with %2F for /", "cat KEY"),
+    row_if(is_kept, "KEY", "delete it", "rm KEY"),
+    row_if(is_queue, "head", "the next element, which stays; absent if empty", "cat head"),
+    row_if(is_queue, ".pop", "take the next element", "cat .pop"),
+    row_if(is_pushed, ".push", "add an element", "echo VALUE > .push"),
+    row_if(is_bloom, "VALUE", "there if VALUE may have been added", "test -e VALUE"),
+    row_if(|kind| kind.take, ".pop/KEY", "take an element out as it is read", "cat .pop/KEY"),
+    row_if(is_read_ring, ".stream", "events as they come, a line each", "head -n 3 .stream"),
+    row_if(is_read_ring, ".stream/T", "the same, typed by the struct T", "cat .stream/event"),
+    row_if(is_written_ring, ".stream", "a line, in hex, is an event", "echo 0x0a0b > .stream"),
+    row_if(is_perf, ".stream", "(takes the place of another program's reader)", "cat .stream"),
     row(".info", "id, type, sizes, flags, types, pins", "jq .max_entries .info"),
+    row(".schema", "the C definition that makes such a map", "cat .schema > ../NEW"),
     row_if(listed, ".entries", "every element, a line of JSON each", "cat .entries > FILE"),
     row_if(listed, ".entries", "set elements from such lines", "cat FILE > .entries"),
     row_if(listed, ".count", "how many elements there are", "cat .count"),
     row(".clear", "1 deletes every element", "echo 1 > .clear"),
     row(".freeze", "0 or 1; 1 keeps user space from writing, for good", "cat .freeze"),
     row_if(listed, ".watch", "the elements, then each change as it comes", "cat .watch"),
-    row(".raw/", "the values' bytes, under the keys' bytes in hex", "xxd .raw/01000000"),
-    row(".field/", "members of the values as files", "echo 0 > .field/KEY/packets"),
+    row_if(
+        is_plain,
+        ".raw/",
+        "the values' bytes, under the keys' bytes in hex",
+        "xxd .raw/01000000",
+    ),
+    row_if(is_plain, ".field/", "members of the values as files", "echo 0 > .field/KEY/packets"),
     row_if(|kind| kind.per_cpu, ".cpu/", "the values of one CPU", "cat .cpu/0/KEY"),
     row_if(|kind| kind.per_cpu, ".sum/", "the sums over all CPUs", "cat .sum/KEY"),
     row(".help", "this text", "cat .help"),
 ];
+
+fn is_plain(kind: &Kind) -> bool {
+    kind.keys == Keys::Bytes && kind.content == Content::Data
+}
+
+fn is_read(kind: &Kind) -> bool {
+    kind.keys == Keys::Bytes && kind.content != Content::Map
+}
+
+fn is_data(kind: &Kind) -> bool {
+    refs::is_settable(kind) && !kind.is_reference()
+}
+
+fn is_prefix(kind: &Kind) -> bool {
+    kind.listing == Listing::Trie
+}
+
+fn is_prog(kind: &Kind) -> bool {
+    kind.content == Content::Prog
+}
+
+fn is_device(kind: &Kind) -> bool {
+    kind.content == Content::Device
+}
+
+fn is_socket(kind: &Kind) -> bool {
+    matches!(kind.content, Content::Socket | Content::Xsk)
+}
+
+fn is_cgroup(kind: &Kind) -> bool {
+    kind.content == Content::Cgroup
+}
+
+fn is_handle(kind: &Kind) -> bool {
+    matches!(kind.keys, Keys::Handle(_))
+}
+
+fn is_kept(kind: &Kind) -> bool {
+    kind.deletable
+}
+
+fn is_queue(kind: &Kind) -> bool {
+    kind.keys == Keys::Head
+}
+
+fn is_bloom(kind: &Kind) -> bool {
+    kind.keys == Keys::Member
+}
+
+fn is_pushed(kind: &Kind) -> bool {
+    is_queue(kind) || is_bloom(kind)
+}
+
+fn is_perf(kind: &Kind) -> bool {
+    kind.content == Content::PerfEvent
+}
+
+fn is_written_ring(kind: &Kind) -> bool {
+    kind.number == USER_RINGBUF
+}
+
+fn is_read_ring(kind: &Kind) -> bool {
+    is_stream(kind) && !is_written_ring(kind)
+}
 
 const RAW: &[Row] = &[
     row("KEY", "the value's bytes (per CPU: each padded to 8)", "xxd 01000000"),

@@ -34,8 +34,8 @@ pub fn render(map: &Map, bpffs: &Bpffs) -> Vec<u8> {
         "btf_value_type": map.codec.value_type(),
         "pins": pins(map, bpffs),
     });
-    if let (Some(reason), Some(object)) = (map.codec.fallback(), object.as_object_mut()) {
-        object.insert("btf_unused".to_owned(), reason.into());
+    if let (Some(reason), Some(object)) = (&map.btf_unused, object.as_object_mut()) {
+        object.insert("btf_unused".to_owned(), reason.as_str().into());
     }
     let mut text = object.to_string().into_bytes();
     text.push(b'\n');

@@ -1,10 +1,11 @@
 //! From names to nodes, and nodes' attributes.
 
-use super::attr::{Attr, FileKind, dir_mode, file_mode, read_mode};
+use super::attr::{Attr, FileKind, both_mode, dir_mode, file_mode, read_mode};
+use super::caller::Caller;
 use super::error::{Error, Result};
-use super::{Fs, help, view};
+use super::{Fs, help, refs, view};
 use crate::bpffs::{Pin, PinKind, Stat};
-use crate::map::Map;
+use crate::map::{Keys, Map};
 use crate::node::table::ROOT;
 use crate::node::{Control, MapRef, MemberPath, Node, View};
 use crate::sys::object::ObjectKind;
@@ -27,7 +28,7 @@ impl Fs {
     ///
     /// # Errors
     /// ENOENT if there is nothing of that name, or the directory itself is gone.
-    pub fn lookup(&self, parent: u64, name: &OsStr) -> Result<Found> {
+    pub fn lookup(&self, parent: u64, name: &OsStr, caller: Caller) -> Result<Found> {
         let dir = self.node(parent)?;
         let (node, attr) = match &*dir {
             Node::Dir(pin) if name.as_bytes().starts_with(b".") => {
@@ -37,7 +38,7 @@ impl Fs {
             }
             Node::Dir(pin) => self.lookup_pin(pin, name)?,
             Node::Map(map, View::Text) if name.as_bytes().starts_with(b".") => {
-                let node = self.map_control(&dir, map, name)?;
+                let node = self.map_control(&dir, map, name, caller)?;
                 let attr = self.attr(&node)?;
                 (node, attr)
             }
@@ -47,8 +48,10 @@ impl Fs {
                 let attr = self.attr(&node)?;
                 (node, attr)
             }
+            Node::Ids => self.lookup_id(name)?,
+            Node::Map(map, View::Stream) => self.lookup_stream(map, name)?,
             Node::Map(map, View::Cpus) => self.lookup_cpu(map, name)?,
-            Node::Map(map, view) => self.lookup_key(map, view, name)?,
+            Node::Map(map, view) => self.lookup_key(map, view, name, caller)?,
             Node::Element(map, View::Field(path), key) => {
                 self.lookup_member(map, path, key, name)?
             }
@@ -62,6 +65,7 @@ impl Fs {
         match name.as_bytes() {
             b".help" => Ok(Node::Help(Arc::clone(dir))),
             b".errors" if *pin == self.maps.bpffs.root() => Ok(Node::Errors),
+            b".id" if *pin == self.maps.bpffs.root() => Ok(Node::Ids),
             _ => Err(no_control()),
         }
     }
@@ -79,13 +83,24 @@ impl Fs {
         self.nodes.knows(&map).then_some(ObjectKind::Map)
     }
 
-    fn lookup_key(&self, at: &MapRef, view: &View, name: &OsStr) -> Result<(Node, Attr)> {
+    fn lookup_key(
+        &self,
+        at: &MapRef,
+        view: &View,
+        name: &OsStr,
+        caller: Caller,
+    ) -> Result<(Node, Attr)> {
         let (map, stat) = self.maps.open(at)?;
+        if let Keys::Handle(_) = map.kind.keys {
+            // To find the element, we open what the name says with our own rights.
+            self.owner_only(caller, "naming tasks, sockets, files and cgroups")?;
+        }
         let key: Arc<[u8]> = view::parse_name(&map, view, name)
             .map_err(|error| Error { errno: libc::ENOENT, ..error })?
             .into();
+        let view = &view::of_name(&map, view, name);
         let node = Node::Element(at.clone(), view.clone(), Arc::clone(&key));
-        match self.element_size(&map, view, &key)? {
+        match self.element_size(at, &map, view, &key)? {
             Some(size) => {
                 let attr = self.view_attr(&map, view, stat, size);
                 Ok((node, attr))
@@ -94,9 +109,21 @@ impl Fs {
         }
     }
 
-    fn map_control(&self, dir: &Arc<Node>, at: &MapRef, name: &OsStr) -> Result<Node> {
+    fn map_control(
+        &self,
+        dir: &Arc<Node>,
+        at: &MapRef,
+        name: &OsStr,
+        caller: Caller,
+    ) -> Result<Node> {
         if let Some(control) = Control::named(name) {
-            return Ok(Node::Control(at.clone(), control));
+            let (map, _) = self.maps.open(at)?;
+            if control == Control::Stream && caller.walks_through(b".stream/") {
+                return Ok(Node::Map(at.clone(), View::Stream));
+            }
+            if control.check_kind(&map)? {
+                return Ok(Node::Control(at.clone(), control));
+            }
         }
         if let Some(view) = view::named(name) {
             let (map, _) = self.maps.open(at)?;
@@ -132,9 +159,22 @@ impl Fs {
     }
 
     /// The bytes of an element's text at this moment; `None` if there is no element.
-    pub(super) fn element_size(&self, map: &Map, view: &View, key: &[u8]) -> Result<Option<u64>> {
+    pub(super) fn element_size(
+        &self,
+        at: &MapRef,
+        map: &Map,
+        view: &View,
+        key: &[u8],
+    ) -> Result<Option<u64>> {
+        if refs::is_link(map, view) {
+            let target = self.link_target(at, map, key)?;
+            return Ok(target.map(|target| target.as_os_str().len() as u64));
+        }
+        if !map.is_readable() {
+            return Ok(refs::may_exist(map, key).then_some(0));
+        }
         let mut value = Vec::new();
-        if !map.lookup(key, &mut value)? {
+        if !view::lookup(map, view, key, &mut value)? {
             return Ok(None);
         }
         let mut text = Vec::new();
@@ -152,8 +192,14 @@ impl Fs {
     /// Attributes of an element in a view: a part that has parts is a directory, a sum only read.
     fn view_attr(&self, map: &Map, view: &View, stat: Stat, size: u64) -> Attr {
         let attr = self.element_attr(map, stat, size);
-        let mode = attr.stat.mode;
+        let mode = attr.stat.mode & refs::mode_mask(map, view);
+        let attr = Attr { stat: Stat { mode, ..attr.stat }, ..attr };
         match view {
+            _ if refs::is_link(map, view) => {
+                let stat = Stat { mode: 0o777, ..attr.stat };
+                Attr { kind: FileKind::Symlink, stat, ..attr }
+            }
+            View::Pop => Attr { stat: Stat { mode: both_mode(stat.mode), ..attr.stat }, ..attr },
             View::Sum => Attr { stat: Stat { mode: read_mode(mode), ..attr.stat }, ..attr },
             View::Field(path) if view::has_members(map, path) => {
                 let stat = Stat { mode: dir_mode(read_mode(mode)), nlink: 2, ..attr.stat };
@@ -172,7 +218,7 @@ impl Fs {
             }
             Node::Object(..) => (FileKind::File, 0, read_mode(stat.mode)),
             // Nothing is created or deleted in a view of parts.
-            Node::Map(_, View::Sum | View::Cpus | View::Field(_)) => {
+            Node::Map(_, View::Pop | View::Stream | View::Sum | View::Cpus | View::Field(_)) => {
                 (FileKind::Dir, 0, dir_mode(read_mode(stat.mode)))
             }
             Node::Map(..) => (FileKind::Dir, 0, dir_mode(stat.mode)),
@@ -193,7 +239,7 @@ impl Fs {
     }
 
     /// A node's attributes, the inode number left 0.
-    fn attr(&self, node: &Node) -> Result<Attr> {
+    pub(super) fn attr(&self, node: &Node) -> Result<Attr> {
         let file = |mode, size, stat: Stat| Attr {
             ino: 0,
             kind: FileKind::File,
@@ -211,7 +257,7 @@ impl Fs {
             }
             Node::Element(at, view, key) => {
                 let (map, stat) = self.maps.open(at)?;
-                match self.element_size(&map, view, key)? {
+                match self.element_size(at, &map, view, key)? {
                     Some(size) => Ok(self.view_attr(&map, view, stat, size)),
                     None => Err(Error::new(libc::ENOENT, "the key is gone")),
                 }
@@ -219,6 +265,19 @@ impl Fs {
             Node::Control(map, control) => {
                 let stat = self.maps.stat(map)?;
                 Ok(file(control.mode(stat.mode), 0, stat))
+            }
+            Node::TypedStream(map, _) => {
+                let stat = self.maps.stat(map)?;
+                Ok(file(Control::Stream.mode(stat.mode), 0, stat))
+            }
+            Node::Ids => {
+                let stat = self.maps.stat(&MapRef::Id(0))?;
+                Ok(Attr {
+                    ino: 0,
+                    kind: FileKind::Dir,
+                    size: 0,
+                    stat: Stat { mode: 0o700, uid: self.owner, nlink: 2, ..stat },
+                })
             }
             Node::New(dir, _) => self.new_attr(dir),
             Node::Errors => {
@@ -257,6 +316,14 @@ impl Fs {
     pub fn readlink(&self, ino: u64) -> Result<PathBuf> {
         match &*self.node(ino)? {
             Node::Symlink(pin) => Ok(self.maps.bpffs.readlink(pin)?),
+            Node::Element(at, view @ View::Text, key) => {
+                let (map, _) = self.maps.open(at)?;
+                if !refs::is_link(&map, view) {
+                    return Err(Error::new(libc::EINVAL, "not a symbolic link"));
+                }
+                let target = self.link_target(at, &map, key)?;
+                target.ok_or_else(|| Error::new(libc::ENOENT, "the key is gone"))
+            }
             _ => Err(Error::new(libc::EINVAL, "not a symbolic link")),
         }
     }

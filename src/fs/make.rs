@@ -38,7 +38,7 @@ impl Fs {
         let dir = self.check_new_pin(parent, name, caller)?;
         make(&self.maps, &dir, name, &self.default_map)?;
         self.refusals.created(caller.pid, &self.path(parent, Some(name)));
-        self.lookup(parent, name)
+        self.lookup(parent, name, caller)
     }
 
     /// Opens a name that becomes a map with the SPEC written to it.

@@ -10,7 +10,8 @@ use crate::node::MapRef;
 use crate::sys::object::{self, ObjectKind};
 use std::collections::HashMap;
 use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -32,6 +33,8 @@ pub struct Maps {
     pub bpffs: Bpffs,
     open: Mutex<HashMap<MapRef, Kept>>,
     started: SystemTime,
+    /// Where the mount is, once it is known.
+    mountpoint: OnceLock<PathBuf>,
 }
 
 impl Maps {
@@ -40,7 +43,12 @@ impl Maps {
     /// # Errors
     /// EAGAIN if no thread can be started.
     pub fn new(bpffs: Bpffs) -> std::io::Result<Arc<Self>> {
-        let maps = Arc::new(Self { bpffs, open: Mutex::default(), started: SystemTime::now() });
+        let maps = Arc::new(Self {
+            bpffs,
+            open: Mutex::default(),
+            started: SystemTime::now(),
+            mountpoint: OnceLock::new(),
+        });
         let weak = Arc::downgrade(&maps);
         thread::Builder::new().name("close-idle".into()).spawn(move || close_idle(&weak))?;
         Ok(maps)
@@ -102,6 +110,17 @@ impl Maps {
                 ctime: self.started,
             }),
         }
+    }
+
+    /// Says where the mount is: absolute, without symlinks.
+    pub fn serve_at(&self, mountpoint: &Path) {
+        // The first word stands: a mount does not move.
+        let _ = self.mountpoint.set(mountpoint.to_owned());
+    }
+
+    /// Where the mount is.
+    pub fn mountpoint(&self) -> Option<&Path> {
+        self.mountpoint.get().map(PathBuf::as_path)
     }
 
     /// Lets go of a map at once, since it was unpinned here.

@@ -1,8 +1,8 @@
 //! How a directory of keys shows its elements: names, text, and what a write means.
 
 use super::error::{Error, Result};
-use crate::codec::{Member, TextErrorKind};
-use crate::map::Map;
+use crate::codec::{Member, NameMatch, TextErrorKind};
+use crate::map::{Keys, Listing, Map, handle};
 use crate::node::{MemberPath, View};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -11,7 +11,9 @@ use std::sync::Arc;
 /// The directory's name in the map's; `None` for the map's own.
 pub fn dir_name(view: &View) -> Option<String> {
     match view {
-        View::Text => None,
+        View::Text | View::Longest => None,
+        View::Pop => Some(".pop".to_owned()),
+        View::Stream => Some(".stream".to_owned()),
         View::Raw => Some(".raw".to_owned()),
         View::Cpus => Some(".cpu".to_owned()),
         View::Cpu(cpu) => Some(format!(".cpu/{cpu}")),
@@ -24,11 +26,17 @@ pub fn dir_name(view: &View) -> Option<String> {
 pub fn named(name: &OsStr) -> Option<View> {
     match name.as_bytes() {
         b".raw" => Some(View::Raw),
+        b".pop" => Some(View::Pop),
         b".cpu" => Some(View::Cpus),
         b".sum" => Some(View::Sum),
         b".field" => Some(View::Field(Arc::from([]))),
         _ => None,
     }
+}
+
+/// Whether elements in this view are whole, and the map's own.
+pub fn is_own(view: &View) -> bool {
+    matches!(view, View::Text | View::Longest)
 }
 
 /// Refuses a view that this kind of map does not have.
@@ -40,6 +48,10 @@ pub fn check_kind(map: &Map, view: &View) -> Result<()> {
         View::Cpus | View::Cpu(_) | View::Sum if !map.kind.per_cpu => {
             Err(Error::new(libc::ENOENT, format!("a {} has no value per CPU", map.kind.name)))
         }
+        View::Pop if !map.kind.take => {
+            let reason = format!("the elements of a {} cannot be taken out", map.kind.name);
+            Err(Error::new(libc::EOPNOTSUPP, reason))
+        }
         _ => Ok(()),
     }
 }
@@ -50,8 +62,8 @@ pub fn check_kind(map: &Map, view: &View) -> Result<()> {
 /// EPERM.
 pub fn check_new(view: &View) -> Result<()> {
     match view {
-        View::Text | View::Raw | View::Cpu(_) => Ok(()),
-        View::Cpus | View::Sum | View::Field(_) => {
+        View::Text | View::Longest | View::Raw | View::Cpu(_) => Ok(()),
+        View::Pop | View::Stream | View::Cpus | View::Sum | View::Field(_) => {
             Err(Error::new(libc::EPERM, "elements are created in the map's own directory"))
         }
     }
@@ -119,7 +131,14 @@ pub fn name(map: &Map, view: &View, key: &[u8]) -> Vec<u8> {
 /// Appends an element's file name in a view.
 pub fn append_name(map: &Map, view: &View, key: &[u8], name: &mut Vec<u8>) {
     match view {
+        _ if map.kind.keys == Keys::Head => name.extend_from_slice(HEAD),
         View::Raw => name.extend_from_slice(&hex(key)),
+        _ if matches!(map.kind.keys, Keys::Handle(_)) => escape(key, name),
+        View::Longest => {
+            map.codec.key_name(key, name);
+            let address = name.iter().rposition(|&c| c == b'_').unwrap_or(name.len());
+            name.truncate(address);
+        }
         _ => map.codec.key_name(key, name),
     }
 }
@@ -130,13 +149,84 @@ pub fn append_name(map: &Map, view: &View, key: &[u8], name: &mut Vec<u8>) {
 /// EINVAL or ERANGE if it is no key of this map.
 pub fn parse_name(map: &Map, view: &View, name: &OsStr) -> Result<Vec<u8>> {
     let mut key = Vec::new();
-    match view {
-        View::Raw => parse_hex(map, name.as_bytes(), &mut key)?,
+    match (map.kind.keys, view) {
+        (Keys::None, _) => {
+            return Err(Error::new(libc::EINVAL, format!("a {} has no keys", map.kind.name)));
+        }
+        (Keys::Head, _) if name.as_bytes() == HEAD => {}
+        (Keys::Head, _) => {
+            let reason = format!("a {} shows its next element alone, as `head`", map.kind.name);
+            return Err(Error::new(libc::EINVAL, reason));
+        }
+        (Keys::Handle(handle), View::Raw) => {
+            let reason = "this kind has no keys as bytes; ".to_owned() + handle::form(handle);
+            return Err(Error::new(libc::EINVAL, reason));
+        }
+        (Keys::Handle(handle), _) => match unescape(name.as_bytes()) {
+            Some(name) if handle::is_name(handle, &name) => key = name,
+            _ => return Err(Error::new(libc::EINVAL, handle::form(handle))),
+        },
+        (_, View::Raw) => parse_hex(map, name.as_bytes(), &mut key)?,
         _ => {
             map.codec.parse_name(name.as_bytes(), &mut key)?;
         }
     }
     Ok(key)
+}
+
+/// The view that a name in `view` is in: an address without a length is looked up by the longest
+/// prefix that covers it.
+pub fn of_name(map: &Map, view: &View, name: &OsStr) -> View {
+    if *view == View::Text && map.kind.listing == Listing::Trie {
+        let matched = map.codec.parse_name(name.as_bytes(), &mut Vec::new());
+        if matched.is_ok_and(|matched| matched == NameMatch::Longest) {
+            return View::Longest;
+        }
+    }
+    view.clone()
+}
+
+/// The element's bytes, as this view finds it; false if there is none.
+///
+/// # Errors
+/// Those of the map's look-up.
+pub fn lookup(map: &Map, view: &View, key: &[u8], value: &mut Vec<u8>) -> Result<bool> {
+    Ok(match view {
+        View::Longest => map.lookup_longest(key, value)?,
+        _ => map.lookup(key, value)?,
+    })
+}
+
+/// The name of a queue's or stack's next element.
+const HEAD: &[u8] = b"head";
+
+/// Appends bytes as a file name: `%XX` for what a name cannot hold or a shell would not take.
+fn escape(bytes: &[u8], name: &mut Vec<u8>) {
+    for &byte in bytes {
+        if byte.is_ascii_alphanumeric() || b"_.:@+-".contains(&byte) {
+            name.push(byte);
+        } else {
+            name.extend_from_slice(format!("%{byte:02X}").as_bytes());
+        }
+    }
+}
+
+/// The bytes of a name with `%XX`; `None` if a `%` stands alone.
+fn unescape(name: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut rest = name;
+    while let Some((&first, after)) = rest.split_first() {
+        if first == b'%' {
+            let (digits, after) = after.split_at_checked(2)?;
+            let digits = std::str::from_utf8(digits).ok()?;
+            bytes.push(u8::from_str_radix(digits, 16).ok()?);
+            rest = after;
+        } else {
+            bytes.push(first);
+            rest = after;
+        }
+    }
+    Some(bytes)
 }
 
 fn parse_hex(map: &Map, name: &[u8], key: &mut Vec<u8>) -> Result<()> {
@@ -159,7 +249,9 @@ fn no_hex_key(map: &Map) -> Error {
 /// The text of an element's file, from the look-up's bytes.
 pub fn render(map: &Map, view: &View, value: &[u8], text: &mut Vec<u8>) {
     match view {
-        View::Text | View::Cpus => map.codec.print_file(value, text),
+        View::Text | View::Longest | View::Pop | View::Stream | View::Cpus => {
+            map.print_file(value, text)
+        }
         View::Raw => text.extend_from_slice(value),
         View::Cpu(cpu) => {
             let slot = map.codec.slot(*cpu as usize);
@@ -182,7 +274,7 @@ pub fn render(map: &Map, view: &View, value: &[u8], text: &mut Vec<u8>) {
 /// may leave members out, which keep their value.
 pub fn writes_whole(map: &Map, view: &View) -> bool {
     match view {
-        View::Text => map.codec.whole_writes(),
+        View::Text | View::Longest | View::Pop | View::Stream => map.codec.whole_writes(),
         View::Raw => true,
         View::Cpus | View::Cpu(_) | View::Sum | View::Field(_) => false,
     }
@@ -195,7 +287,9 @@ pub fn writes_whole(map: &Map, view: &View) -> bool {
 /// EINVAL or ERANGE if it can be no value.
 pub fn parse(map: &Map, view: &View, written: &[u8], value: &mut [u8]) -> Result<bool> {
     let outcome = match view {
-        View::Text => map.codec.parse_file(written, value),
+        View::Text | View::Longest | View::Pop | View::Stream => {
+            map.codec.parse_file(written, value)
+        }
         View::Cpu(cpu) => match value.get_mut(map.codec.slot(*cpu as usize)) {
             Some(value) => map.codec.parse_value(written, value),
             None => return Err(Error::new(libc::ENOENT, "no such CPU")),
@@ -235,5 +329,14 @@ mod tests {
         assert_eq!(named(OsStr::new(".raw")), Some(View::Raw));
         assert_eq!(dir_name(&View::Raw).as_deref(), Some(".raw"));
         assert_eq!(named(OsStr::new("raw")), None);
+    }
+
+    #[test]
+    fn paths_as_names() {
+        let mut name = Vec::new();
+        escape(b"/sys/fs a", &mut name);
+        assert_eq!(name, b"%2Fsys%2Ffs%20a");
+        assert_eq!(unescape(&name).as_deref(), Some(&b"/sys/fs a"[..]));
+        assert_eq!(unescape(b"a%2"), None);
     }
 }

@@ -43,6 +43,7 @@ enum State {
     Buckets { token: Vec<u8>, first: bool, count: usize },
     Trie { trail: Vec<Vec<u8>> },
     Seen { seen: HashSet<Box<[u8]>>, last: Option<Box<[u8]>> },
+    Head,
     Done,
 }
 
@@ -50,12 +51,15 @@ impl Cursor {
     /// A walk from the start; with `values`, each batch has them too.
     pub fn new(map: &Map, values: bool) -> Self {
         let state = match map.kind.listing {
+            // Sockets whose cookies have no room are all that can be met here.
+            Listing::Sparse if !map.is_readable() => State::Done,
             Listing::Index | Listing::Sparse => State::Index { next: 0 },
             Listing::Batch => {
                 State::Buckets { token: Vec::new(), first: true, count: batch_len(map) }
             }
             Listing::Trie => State::Trie { trail: Vec::new() },
             Listing::NextKey => State::Seen { seen: HashSet::new(), last: None },
+            Listing::Head => State::Head,
             Listing::Nothing => State::Done,
         };
         Self { state, values }
@@ -88,6 +92,16 @@ impl Cursor {
                 }
                 State::Trie { trail } => next_trie(map, trail, self.values, batch)?,
                 State::Seen { seen, last } => next_unseen(map, seen, last, self.values, batch)?,
+                State::Head => {
+                    let mut value = Vec::new();
+                    if map.lookup(&[], &mut value)? {
+                        batch.count = 1;
+                        if self.values {
+                            batch.values = value;
+                        }
+                    }
+                    self.state = State::Done;
+                }
                 State::Done => {}
             }
             return Ok(());
@@ -186,8 +200,6 @@ fn next_trie(
         }
         trail.push(next.clone());
         if values {
-            // A look-up finds a covering entry when this one is gone: harmless but for the value,
-            // so it is asked for only while the entry is there.
             if !map.lookup(&next, &mut value)? {
                 continue;
             }

@@ -15,8 +15,67 @@ pub enum Listing {
     NextKey,
     /// Indices, of which only some are set: asked one by one.
     Sparse,
+    /// One element, the next one, unless the map is empty.
+    Head,
     /// The kind has no keys, or cannot be listed.
     Nothing,
+}
+
+/// What names an element to the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keys {
+    /// Bytes of the map's own.
+    Bytes,
+    /// Nothing: there is one element that can be seen, the next one.
+    Head,
+    /// The value itself, which is or is not a member.
+    Member,
+    /// A descriptor of ours; the key's bytes are the name by which it is opened.
+    Handle(Handle),
+    /// There are no elements.
+    None,
+}
+
+/// What a descriptor as a key stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handle {
+    /// A socket, named `PID:FD`.
+    Socket,
+    /// A file or directory, by its path.
+    Inode,
+    /// A task, by its thread id.
+    Task,
+    /// A cgroup, by its directory's path or its id.
+    Cgroup,
+}
+
+/// What a value is to user space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// Bytes, read and written alike.
+    Data,
+    /// A map: read as its id, written as a descriptor.
+    Map,
+    /// A program: read as its id, written as a descriptor.
+    Prog,
+    /// A network device, and perhaps a program to run there.
+    Device,
+    /// A CPU's queue length, and perhaps a program to run there.
+    Cpu,
+    /// A socket: read as its cookie (values of 8 bytes), written as a descriptor.
+    Socket,
+    /// A cgroup: written as a descriptor, never read.
+    Cgroup,
+    /// A perf event: written as a descriptor, never read.
+    PerfEvent,
+    /// An AF_XDP socket: written as a descriptor, never read.
+    Xsk,
+    /// A call stack: only read.
+    Stack,
+    /// The kernel's structure of a struct_ops: only read.
+    StructOps,
+    /// There are no values.
+    None,
 }
 
 /// What a map type allows from user space (`facts` of each: kernel/bpf/*.c).
@@ -32,58 +91,118 @@ pub struct Kind {
     pub per_cpu: bool,
     /// Whether elements can be deleted.
     pub deletable: bool,
+    /// Whether BPF_MAP_LOOKUP_AND_DELETE_ELEM works.
+    pub take: bool,
+    /// What names an element.
+    pub keys: Keys,
+    /// What a value is.
+    pub content: Content,
 }
 
 const fn kind(number: u32, name: &'static str, listing: Listing, deletable: bool) -> Kind {
-    Kind { number, name, listing, per_cpu: false, deletable }
+    Kind {
+        number,
+        name,
+        listing,
+        per_cpu: false,
+        deletable,
+        take: false,
+        keys: Keys::Bytes,
+        content: Content::Data,
+    }
 }
 
-const fn per_cpu(number: u32, name: &'static str, listing: Listing, deletable: bool) -> Kind {
-    Kind { number, name, listing, per_cpu: true, deletable }
+impl Kind {
+    const fn per_cpu(self) -> Self {
+        Self { per_cpu: true, ..self }
+    }
+
+    const fn take(self) -> Self {
+        Self { take: true, ..self }
+    }
+
+    const fn keys(self, keys: Keys) -> Self {
+        Self { keys, ..self }
+    }
+
+    const fn of_handle(self, handle: Handle) -> Self {
+        Self { keys: Keys::Handle(handle), ..self }
+    }
+
+    const fn content(self, content: Content) -> Self {
+        Self { content, ..self }
+    }
+
+    const fn without_elements(self) -> Self {
+        Self { keys: Keys::None, content: Content::None, ..self }
+    }
 }
 
 /// Every type that this build knows.
 pub const KINDS: &[Kind] = &[
-    kind(k::HASH, "hash", Listing::Batch, true),
+    kind(k::HASH, "hash", Listing::Batch, true).take(),
     kind(k::ARRAY, "array", Listing::Index, false),
-    kind(k::PROG_ARRAY, "prog_array", Listing::Sparse, true),
-    kind(k::PERF_EVENT_ARRAY, "perf_event_array", Listing::Nothing, true),
-    per_cpu(k::PERCPU_HASH, "percpu_hash", Listing::Batch, true),
-    per_cpu(k::PERCPU_ARRAY, "percpu_array", Listing::Index, false),
-    kind(k::STACK_TRACE, "stack_trace", Listing::NextKey, true),
-    kind(k::CGROUP_ARRAY, "cgroup_array", Listing::Nothing, true),
-    kind(k::LRU_HASH, "lru_hash", Listing::Batch, true),
-    per_cpu(k::LRU_PERCPU_HASH, "lru_percpu_hash", Listing::Batch, true),
+    kind(k::PROG_ARRAY, "prog_array", Listing::Sparse, true).content(Content::Prog),
+    kind(k::PERF_EVENT_ARRAY, "perf_event_array", Listing::Nothing, true)
+        .content(Content::PerfEvent),
+    kind(k::PERCPU_HASH, "percpu_hash", Listing::Batch, true).per_cpu().take(),
+    kind(k::PERCPU_ARRAY, "percpu_array", Listing::Index, false).per_cpu(),
+    kind(k::STACK_TRACE, "stack_trace", Listing::NextKey, true).take().content(Content::Stack),
+    kind(k::CGROUP_ARRAY, "cgroup_array", Listing::Nothing, true).content(Content::Cgroup),
+    kind(k::LRU_HASH, "lru_hash", Listing::Batch, true).take(),
+    kind(k::LRU_PERCPU_HASH, "lru_percpu_hash", Listing::Batch, true).per_cpu().take(),
     kind(k::LPM_TRIE, "lpm_trie", Listing::Trie, true),
-    kind(k::ARRAY_OF_MAPS, "array_of_maps", Listing::Sparse, true),
-    kind(k::HASH_OF_MAPS, "hash_of_maps", Listing::Batch, true),
-    kind(k::DEVMAP, "devmap", Listing::Sparse, true),
-    kind(k::SOCKMAP, "sockmap", Listing::Sparse, true),
-    kind(k::CPUMAP, "cpumap", Listing::Sparse, true),
-    kind(k::XSKMAP, "xskmap", Listing::Nothing, true),
-    kind(k::SOCKHASH, "sockhash", Listing::NextKey, true),
+    kind(k::ARRAY_OF_MAPS, "array_of_maps", Listing::Sparse, true).content(Content::Map),
+    kind(k::HASH_OF_MAPS, "hash_of_maps", Listing::Batch, true).content(Content::Map),
+    kind(k::DEVMAP, "devmap", Listing::Sparse, true).content(Content::Device),
+    kind(k::SOCKMAP, "sockmap", Listing::Sparse, true).content(Content::Socket),
+    kind(k::CPUMAP, "cpumap", Listing::Sparse, true).content(Content::Cpu),
+    kind(k::XSKMAP, "xskmap", Listing::Nothing, true).content(Content::Xsk),
+    kind(k::SOCKHASH, "sockhash", Listing::NextKey, true).content(Content::Socket),
     kind(k::CGROUP_STORAGE, "cgroup_storage", Listing::NextKey, false),
-    kind(k::REUSEPORT_SOCKARRAY, "reuseport_sockarray", Listing::Sparse, true),
-    per_cpu(k::PERCPU_CGROUP_STORAGE, "percpu_cgroup_storage", Listing::NextKey, false),
-    kind(k::QUEUE, "queue", Listing::Nothing, false),
-    kind(k::STACK, "stack", Listing::Nothing, false),
-    kind(k::SK_STORAGE, "sk_storage", Listing::Nothing, true),
-    kind(k::DEVMAP_HASH, "devmap_hash", Listing::NextKey, true),
-    kind(k::STRUCT_OPS, "struct_ops", Listing::NextKey, true),
-    kind(k::RINGBUF, "ringbuf", Listing::Nothing, false),
-    kind(k::INODE_STORAGE, "inode_storage", Listing::Nothing, true),
-    kind(k::TASK_STORAGE, "task_storage", Listing::Nothing, true),
-    kind(k::BLOOM_FILTER, "bloom_filter", Listing::Nothing, false),
-    kind(k::USER_RINGBUF, "user_ringbuf", Listing::Nothing, false),
-    kind(k::CGRP_STORAGE, "cgrp_storage", Listing::Nothing, true),
-    kind(k::ARENA, "arena", Listing::Nothing, false),
+    kind(k::REUSEPORT_SOCKARRAY, "reuseport_sockarray", Listing::Sparse, true)
+        .content(Content::Socket),
+    kind(k::PERCPU_CGROUP_STORAGE, "percpu_cgroup_storage", Listing::NextKey, false).per_cpu(),
+    kind(k::QUEUE, "queue", Listing::Head, false).keys(Keys::Head),
+    kind(k::STACK, "stack", Listing::Head, false).keys(Keys::Head),
+    kind(k::SK_STORAGE, "sk_storage", Listing::Nothing, true).of_handle(Handle::Socket),
+    kind(k::DEVMAP_HASH, "devmap_hash", Listing::NextKey, true).content(Content::Device),
+    kind(k::STRUCT_OPS, "struct_ops", Listing::NextKey, true).content(Content::StructOps),
+    kind(k::RINGBUF, "ringbuf", Listing::Nothing, false).without_elements(),
+    kind(k::INODE_STORAGE, "inode_storage", Listing::Nothing, true).of_handle(Handle::Inode),
+    kind(k::TASK_STORAGE, "task_storage", Listing::Nothing, true).of_handle(Handle::Task),
+    kind(k::BLOOM_FILTER, "bloom_filter", Listing::Nothing, false).keys(Keys::Member),
+    kind(k::USER_RINGBUF, "user_ringbuf", Listing::Nothing, false).without_elements(),
+    kind(k::CGRP_STORAGE, "cgrp_storage", Listing::Nothing, true).of_handle(Handle::Cgroup),
+    kind(k::ARENA, "arena", Listing::Nothing, false).without_elements(),
 ];
 
 impl Kind {
     /// The row of a type; one that this build does not know has no keys and allows nothing.
     pub fn of(number: u32) -> Self {
         let known = KINDS.iter().find(|kind| kind.number == number).copied();
-        known.unwrap_or(kind(number, "unknown", Listing::Nothing, false))
+        known.unwrap_or(kind(number, "unknown", Listing::Nothing, false).without_elements())
+    }
+
+    /// Whether keys are the numbers below max_entries.
+    pub fn is_indexed(&self) -> bool {
+        matches!(self.listing, Listing::Index | Listing::Sparse)
+            || matches!(self.content, Content::PerfEvent | Content::Cgroup | Content::Xsk)
+    }
+
+    /// Whether a value stands for an object of the kernel, so that writing one names that object.
+    pub fn is_reference(&self) -> bool {
+        !matches!(self.content, Content::Data | Content::None | Content::Stack | Content::StructOps)
+    }
+
+    /// Whether the kernel takes no update flag but BPF_ANY.
+    pub fn updates_any_only(&self) -> bool {
+        matches!(self.number, k::PROG_ARRAY | k::ARRAY_OF_MAPS)
+    }
+
+    /// Whether BPF_EXIST has no effect, here or on some older kernel.
+    pub fn ignores_flags(&self) -> bool {
+        self.listing == Listing::Trie || matches!(self.content, Content::Device | Content::Cpu)
     }
 
     /// Whether every index below max_entries always has an element.

@@ -16,6 +16,7 @@ mod specifiers;
 use super::types::{TypeId, Types};
 use expressions::Const;
 use lexer::{Tok, Token, tokens};
+pub(crate) use specifiers::basic_int;
 use std::collections::HashMap;
 use std::mem;
 
@@ -23,7 +24,7 @@ use std::mem;
 pub(super) const MAX_DEPTH: u32 = 40;
 
 /// Bytes of text at most.
-pub(super) const MAX_TEXT: usize = 1 << 20;
+pub(crate) const MAX_TEXT: usize = 1 << 20;
 
 /// Why a text is no C that makes a map.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -134,7 +134,10 @@ impl Spec {
     /// max_entries, with what depends on this machine.
     fn entries(&self, plan: &Plan) -> Result<u32, CreateError> {
         match plan.max_entries {
-            None => cpus(),
+            None => {
+                let cpus = sys::map::possible_cpus().map_err(|error| self.explain(error, plan))?;
+                u32::try_from(cpus).map_err(|_| invalid("there are too many CPUs"))
+            }
             Some(bytes) if plan.bytes => {
                 let page = page_size();
                 let too_large = || invalid(format!("{bytes} bytes are too many for a ring buffer"));
@@ -171,17 +174,6 @@ impl Spec {
 
 fn join(notes: &[String]) -> Option<String> {
     (!notes.is_empty()).then(|| notes.join("; "))
-}
-
-/// CPUs that this machine may ever have, as maps count them.
-fn cpus() -> Result<u32, CreateError> {
-    const PATH: &str = "/sys/devices/system/cpu/possible";
-    let text = fs::read_to_string(PATH).unwrap_or_default();
-    // `0-3,8-11`: the last number is the highest.
-    let last = text.trim().rsplit(['-', ',']).next().and_then(|last| last.parse::<u32>().ok());
-    last.and_then(|last| last.checked_add(1)).ok_or_else(|| {
-        invalid(format!("{PATH} does not say how many CPUs there are: give `entries N`"))
-    })
 }
 
 /// Bytes in a page of memory, as the kernel told this process at its start.

@@ -4,6 +4,8 @@
 pub const NO_PREALLOC: u32 = 1 << 0;
 /// BPF_F_NUMA_NODE
 pub const NUMA_NODE: u32 = 1 << 2;
+/// BPF_F_RDONLY_PROG
+pub const RDONLY_PROG: u32 = 1 << 7;
 /// BPF_F_MMAPABLE
 pub const MMAPABLE: u32 = 1 << 10;
 

@@ -144,6 +144,12 @@ pub fn holds_maps(kind: u32) -> bool {
     matches!(kind, 12 | 13)
 }
 
+/// Flags that the kernel sets by itself in a map of this kind, and refuses when it is created:
+/// programs only read the interface numbers of a devmap.
+pub fn own_flags(kind: u32) -> u32 {
+    if matches!(kind, 14 | 25) { flags::RDONLY_PROG } else { 0 }
+}
+
 /// Whether the kernel creates this kind only with BTF.
 pub(super) fn needs_btf(kind: u32) -> bool {
     matches!(kind, 24 | 26 | 28 | 29 | 32)

@@ -39,27 +39,64 @@ pub struct Laid {
 ///
 /// `None` if the record is larger than [`MAX_SIZE`].
 pub fn lay_out(fields: &[Field], union: bool, packed: bool, asked: u32) -> Option<Laid> {
-    let mut offsets = Vec::with_capacity(fields.len());
-    // In bits: the first one after the last member, and the size so far.
-    let (mut next, mut size) = (0u64, 0u64);
-    let mut align = u64::from(asked.max(1));
-    for field in fields {
-        let at = if union { 0 } else { next };
-        let place = match field.bits {
-            Some(bits) => bit_field(field, u64::from(bits), packed, at),
-            None => ordinary(field, packed, at),
-        };
-        offsets.push(u32::try_from(place.offset).ok()?);
-        next = place.offset + place.bits;
-        // An unnamed bit-field, of width 0 too, takes room but does not align the record.
-        align = align.max(place.align / 8);
-        size = size.max(next.next_multiple_of(8));
-        if size > MAX_SIZE * 8 {
-            return None;
+    let mut row = Row::new(union, packed);
+    let offsets = fields.iter().map(|field| row.add(field)).collect::<Option<_>>()?;
+    let (size, align) = row.end(asked)?;
+    Some(Laid { offsets, size, align })
+}
+
+/// A record while members are added to it.
+#[derive(Debug, Clone, Copy)]
+pub struct Row {
+    union: bool,
+    packed: bool,
+    /// Bits: the first one after the last member.
+    next: u64,
+    /// Bits so far, whole bytes.
+    size: u64,
+    /// Bytes.
+    align: u64,
+}
+
+impl Row {
+    /// A record without members.
+    pub fn new(union: bool, packed: bool) -> Self {
+        Self { union, packed, next: 0, size: 0, align: 1 }
+    }
+
+    /// The first bit after the last member, where the next one goes at the earliest.
+    pub fn next(&self) -> u64 {
+        if self.union { 0 } else { self.next }
+    }
+
+    fn place(&self, field: &Field) -> Place {
+        match field.bits {
+            Some(bits) => bit_field(field, u64::from(bits), self.packed, self.next()),
+            None => ordinary(field, self.packed, self.next()),
         }
     }
-    let size = (size / 8).next_multiple_of(align);
-    (size <= MAX_SIZE).then_some(Laid { offsets, size: size as u32, align: align as u32 })
+
+    /// The bit where a member would go.
+    pub fn offset(&self, field: &Field) -> u64 {
+        self.place(field).offset
+    }
+
+    /// Adds a member and gives its bit offset; `None` if the record gets larger than [`MAX_SIZE`].
+    pub fn add(&mut self, field: &Field) -> Option<u32> {
+        let place = self.place(field);
+        self.next = place.offset + place.bits;
+        // An unnamed bit-field, of width 0 too, takes room but does not align the record.
+        self.align = self.align.max(place.align / 8);
+        self.size = self.size.max(self.next.next_multiple_of(8));
+        (self.size <= MAX_SIZE * 8).then_some(place.offset as u32)
+    }
+
+    /// The record's bytes and alignment, when `asked` (0 without) is its own `aligned(N)`.
+    pub fn end(&self, asked: u32) -> Option<(u32, u32)> {
+        let align = self.align.max(asked.into());
+        let size = (self.size / 8).next_multiple_of(align);
+        (size <= MAX_SIZE).then_some((size as u32, align as u32))
+    }
 }
 
 /// Where one member goes. All in bits.

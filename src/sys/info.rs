@@ -263,3 +263,17 @@ pub fn iter_create(link: BorrowedFd<'_>) -> Result<OwnedFd> {
     // SAFETY: the kernel just gave us this descriptor.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
+
+/// BPF_PROG_GET_NEXT_ID: the smallest program id above `id`; `None` at the end.
+///
+/// # Errors
+/// EPERM without CAP_SYS_ADMIN.
+pub fn next_prog_id(id: u32) -> Result<Option<u32>> {
+    let mut next = 0;
+    // SAFETY: `next` outlives the call.
+    match check("BPF_PROG_GET_NEXT_ID", unsafe { bpf::bpf_prog_get_next_id(id, &raw mut next) }) {
+        Ok(_) => Ok(Some(next)),
+        Err(Error { errno: libc::ENOENT, .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}

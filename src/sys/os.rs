@@ -3,7 +3,7 @@
 use super::{Error, Result};
 use std::ffi::CString;
 use std::fs::File;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::SystemTime;
@@ -177,4 +177,154 @@ pub fn redirect_stdio(file: &File) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The type of the file system that an absolute path without symlinks is in, by the mount table:
+/// asking the file system itself could mean to wait for it.
+pub fn file_system_at(path: &Path) -> Option<String> {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").ok()?;
+    let holds = |line: &str| {
+        let mut words = line.split(' ');
+        let (point, kind) = (words.nth(1)?, words.next()?);
+        path.starts_with(point).then(|| (point.len(), kind.to_owned()))
+    };
+    // The last of the longest: later mounts cover earlier ones.
+    mounts.lines().filter_map(holds).max_by_key(|(len, _)| *len).map(|(_, kind)| kind)
+}
+
+/// Opens a directory for reading.
+///
+/// # Errors
+/// ENOENT, ENOTDIR, EACCES.
+pub fn open_dir(path: &Path) -> Result<OwnedFd> {
+    open_flags(path, libc::O_RDONLY | libc::O_DIRECTORY)
+}
+
+fn open_flags(path: &Path, flags: i32) -> Result<OwnedFd> {
+    const CALL: &str = "open";
+    let c = c_path(CALL, path)?;
+    // SAFETY: the path is NUL-terminated.
+    let fd = unsafe { libc::open(c.as_ptr(), flags | libc::O_CLOEXEC) };
+    if fd < 0 {
+        return Err(Error::last(CALL));
+    }
+    // SAFETY: the kernel just gave us this descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// A descriptor of a process, or of any of its threads if `thread` (PIDFD_THREAD, Linux 6.9; an
+/// older kernel finds main threads alone).
+///
+/// # Errors
+/// ESRCH if there is none.
+pub fn pidfd(pid: u32, thread: bool) -> Result<OwnedFd> {
+    const CALL: &str = "pidfd_open";
+    let pid = pid as libc::pid_t;
+    let open = |flags: libc::c_uint| {
+        // SAFETY: no pointer is passed.
+        unsafe { libc::syscall(libc::SYS_pidfd_open, pid, flags) }
+    };
+    let mut fd = open(if thread { libc::PIDFD_THREAD as libc::c_uint } else { 0 });
+    if fd < 0 && thread && Error::last(CALL).errno == libc::EINVAL {
+        fd = open(0);
+    }
+    if fd < 0 {
+        return Err(Error::last(CALL));
+    }
+    // SAFETY: the kernel just gave us this descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// A duplicate of descriptor `fd` of process `pid` (pidfd_getfd(2), Linux 5.6).
+///
+/// # Errors
+/// ESRCH, EBADF if there is none; EPERM without the right to trace that process.
+pub fn take_fd(pid: u32, fd: u32) -> Result<OwnedFd> {
+    let process = pidfd(pid, false)?;
+    // SAFETY: no pointer is passed; the process's descriptor is open.
+    let rc = unsafe { libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), fd, 0) };
+    if rc < 0 {
+        return Err(Error::last("pidfd_getfd"));
+    }
+    // SAFETY: the kernel just gave us this descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(rc as i32) })
+}
+
+/// Opens the cgroup with this id (its directory's inode number) in a mounted cgroup2 hierarchy.
+///
+/// # Errors
+/// ENODEV if none is mounted; ESTALE if there is no such cgroup.
+pub fn cgroup_by_id(id: u64) -> Result<OwnedFd> {
+    const CALL: &str = "open_by_handle_at";
+    /// `FILEID_KERNFS` in `include/linux/exportfs.h`: the handle is the node's id.
+    const KERNFS: libc::c_int = 0xfe;
+    #[repr(C)]
+    struct Handle {
+        bytes: libc::c_uint,
+        kind: libc::c_int,
+        id: [u8; 8],
+    }
+    let mut handle = Handle { bytes: 8, kind: KERNFS, id: id.to_ne_bytes() };
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let cgroup2 = mounts.lines().find_map(|line| {
+        let mut words = line.split(' ');
+        let (point, kind) = (words.nth(1)?, words.next()?);
+        (kind == "cgroup2").then(|| Path::new(point).to_owned())
+    });
+    let Some(point) = cgroup2 else { return Err(Error::new(CALL, libc::ENODEV)) };
+    let mount = open_dir(&point)?;
+    // SAFETY: `handle` has the layout of `struct file_handle` with 8 bytes behind it, and outlives
+    // the call.
+    let fd = unsafe {
+        libc::syscall(
+            libc::SYS_open_by_handle_at,
+            mount.as_raw_fd(),
+            &raw mut handle,
+            libc::O_RDONLY | libc::O_CLOEXEC,
+        )
+    };
+    if fd < 0 {
+        return Err(Error::last(CALL));
+    }
+    // SAFETY: the kernel just gave us this descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// The index of the network interface of that name, in our network namespace.
+pub fn interface_index(name: &str) -> Option<u32> {
+    let name = CString::new(name).ok()?;
+    // SAFETY: the name is NUL-terminated.
+    match unsafe { libc::if_nametoindex(name.as_ptr()) } {
+        0 => None,
+        index => Some(index),
+    }
+}
+
+/// The name of the network interface with that index, in our network namespace.
+pub fn interface_name(index: u32) -> Option<String> {
+    let mut name = [0_u8; libc::IF_NAMESIZE];
+    // SAFETY: the buffer has the IF_NAMESIZE bytes that the call writes at most.
+    let found = unsafe { libc::if_indextoname(index, name.as_mut_ptr().cast()) };
+    if found.is_null() {
+        return None;
+    }
+    let end = name.iter().position(|&c| c == 0).unwrap_or(name.len());
+    Some(String::from_utf8_lossy(&name[..end]).into_owned())
+}
+
+/// Waits for a descriptor to become readable, for at most `timeout`. True if it is.
+pub fn wait_readable(fd: impl AsFd, timeout: std::time::Duration) -> bool {
+    wait_any_readable(&[fd.as_fd()], timeout)
+}
+
+/// Waits until one of `fds` is readable, for at most `timeout`. True if one is.
+pub fn wait_any_readable(fds: &[BorrowedFd<'_>], timeout: std::time::Duration) -> bool {
+    let mut polled: Vec<libc::pollfd> = fds
+        .iter()
+        .map(|fd| libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 })
+        .collect();
+    let millis = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+    // SAFETY: the array has as many entries as are passed, and outlives the call.
+    let ready = unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, millis) };
+    ready > 0 && polled.iter().any(|one| one.revents & libc::POLLIN != 0)
 }

@@ -18,6 +18,7 @@ mod agreement;
 mod backup;
 mod bed;
 mod controls;
+mod create;
 mod entries;
 mod errors;
 mod iteration;

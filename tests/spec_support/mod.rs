@@ -3,6 +3,7 @@
 
 use bpffuse::btf::{Btf, Kind};
 use bpffuse::sys;
+use bpffuse::sys::map::MapInfo;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -13,6 +14,11 @@ typedef unsigned long long __u64; typedef signed char __s8; typedef short __s16;
 typedef int __s32; typedef long long __s64; typedef __u16 __be16; typedef __u32 __be32;
 typedef __u64 __be64; typedef __u16 __le16; typedef __u32 __le32; typedef __u64 __le64;
 typedef unsigned long size_t;
+#define __uint(name, val) int (*name)[val]
+#define __type(name, val) typeof(val) *name
+#define __array(name, val) typeof(val) *name[]
+#define SEC(name) __attribute__((section(name), used))
+enum { BPF_MAP_TYPE_HASH = 1, BPF_MAP_TYPE_ARRAY = 2 };
 "#;
 
 /// Whether clang can be run; says so if not.
@@ -156,6 +162,26 @@ pub fn same_type(a: &Btf, a_id: u32, b: &Btf, b_id: u32, path: &str) -> Result<(
             if sa == sb { Ok(()) } else { differ(&format!("{sa} bytes, not {sb}")) }
         }
         (ka, kb) => differ(&format!("{ka:?}, not {kb:?}")),
+    }
+}
+
+/// What the kernel would say of an array of such values.
+pub fn array_of(value_size: u32) -> MapInfo {
+    MapInfo {
+        map_type: sys::map::kind::ARRAY,
+        id: 1,
+        key_size: 4,
+        value_size,
+        max_entries: 1,
+        flags: 0,
+        name: "m".to_owned(),
+        btf_id: 1,
+        btf_key_type_id: 0,
+        btf_value_type_id: 0,
+        btf_vmlinux_id: 0,
+        btf_vmlinux_value_type_id: 0,
+        map_extra: 0,
+        ifindex: 0,
     }
 }
 

@@ -130,6 +130,14 @@ impl Spelling {
     }
 }
 
+/// Bytes, sign and whether it is `_Bool`, of the integer type that C spells so.
+pub(crate) fn basic_int(spelling: &str) -> Option<(u8, bool, bool)> {
+    let words = spelling.split(' ').map(|word| BASIC.iter().copied().find(|basic| *basic == word));
+    let spelling = Spelling { words: words.take(5).collect::<Option<_>>()? };
+    let (name, size, signed, float) = spelling.meaning()?;
+    (size > 0 && !float).then_some((size, signed, name == "_Bool"))
+}
+
 impl Parser {
     /// Whether a type starts here, as opposed to an expression or a declarator.
     pub(super) fn starts_type(&self) -> bool {

@@ -1,0 +1,385 @@
+//! `.stream`: the events of a ring buffer or perf event array, a line each, and those written to a
+//! user ring buffer.
+//!
+//! The kernel's ring is the buffer: events stay there until somebody reads, and are turned into text
+//! a read at a time, so that memory here is bounded and a slow reader loses nothing that the ring
+//! still holds.
+
+use super::attr::Attr;
+use super::caller::Caller;
+use super::element::Access;
+use super::error::{Error, Result};
+use super::event::{self, EventCodec};
+use super::file::OpenFile;
+use super::{Fs, view};
+use crate::map::{Kind, Map};
+use crate::node::{MapRef, Node};
+use crate::sys::map::kind as k;
+use crate::sys::object;
+use crate::sys::os;
+use crate::sys::perf::{PerfRing, Record};
+use crate::sys::ring::{Next, RingReader, RingWriter};
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Bytes of each CPU's perf ring: more than half a second of 10,000 events of 100 bytes.
+const PERF_RING: usize = 1 << 20;
+/// Text rendered ahead of a read at most, beyond the one event that goes over it.
+const AHEAD: usize = 1 << 17;
+/// How often a ring is looked at while a program is in the middle of a record, or may have been
+/// told not to wake readers up.
+const GLANCE: Duration = Duration::from_millis(2);
+
+/// Whether maps of a kind have events.
+pub fn is_stream(kind: &Kind) -> bool {
+    matches!(kind.number, k::RINGBUF | k::PERF_EVENT_ARRAY | k::USER_RINGBUF)
+}
+
+/// The streams that are open, by the maps' ids: a ring has one reading and one writing position.
+#[derive(Debug, Default)]
+pub struct Streams {
+    readers: Mutex<HashSet<u32>>,
+    writers: Mutex<HashMap<u32, Weak<Mutex<RingWriter>>>>,
+}
+
+impl Fs {
+    /// A type in `.stream/`.
+    pub(super) fn lookup_stream(&self, at: &MapRef, name: &OsStr) -> Result<(Node, Attr)> {
+        let (map, _) = self.maps.open(at)?;
+        let type_name = name.to_str().unwrap_or_default();
+        EventCodec::named(&map, type_name)?;
+        let node = Node::TypedStream(at.clone(), type_name.into());
+        let attr = self.attr(&node)?;
+        Ok((node, attr))
+    }
+
+    /// Opens `.stream` or `.stream/TYPE`.
+    ///
+    /// # Errors
+    /// EBUSY if there is a reader already; EOPNOTSUPP to write what is read, or the reverse.
+    pub(super) fn open_stream(
+        &self,
+        at: &MapRef,
+        type_name: Option<&str>,
+        access: Access,
+    ) -> Result<Arc<dyn OpenFile>> {
+        let (map, _) = self.maps.open(at)?;
+        let codec = match type_name {
+            Some(name) => EventCodec::named(&map, name)?,
+            None => EventCodec::bytes(),
+        };
+        let refuse = |reason: &'static str| Err(Error::new(libc::EOPNOTSUPP, reason));
+        match (map.kind.number, access) {
+            (k::USER_RINGBUF, Access { read: true, .. }) => {
+                refuse("programs read this ring; user space writes it")
+            }
+            (k::USER_RINGBUF, _) => {
+                let ring = self.streams.writer(&map)?;
+                Ok(Arc::new(Writer { ring, codec, written: Mutex::default() }))
+            }
+            (_, Access { write: true, .. }) => refuse("programs write this ring; it is read here"),
+            _ => {
+                let claim = Claim::new(&self.streams, map.info.id)?;
+                let source = Source::open(&map)?;
+                let state = Mutex::new(State { source, text: Vec::new(), taken: 0 });
+                // The rings keep the map; our own shared descriptor is let go.
+                drop(map);
+                let fds = lock(&state).source.descriptors()?;
+                Ok(Arc::new(Reader { state, fds, codec, _claim: claim }))
+            }
+        }
+    }
+}
+
+/// The right to read a map's events, until it is dropped.
+#[derive(Debug)]
+struct Claim {
+    streams: Arc<Streams>,
+    id: u32,
+}
+
+impl Claim {
+    fn new(streams: &Arc<Streams>, id: u32) -> Result<Self> {
+        if !lock(&streams.readers).insert(id) {
+            return Err(Error::new(
+                libc::EBUSY,
+                "somebody reads this stream already, and each event goes to one reader alone",
+            ));
+        }
+        Ok(Self { streams: Arc::clone(streams), id })
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        lock(&self.streams.readers).remove(&self.id);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What these locks hold is whole even if a holder panicked.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A descriptor of the map that belongs to the stream alone.
+fn own_descriptor(map: &Map) -> Result<OwnedFd> {
+    Ok(object::map_by_id(map.info.id)?)
+}
+
+/// Where events come from.
+#[derive(Debug)]
+enum Source {
+    Ring(RingReader),
+    Perf(Box<PerfSource>),
+}
+
+#[derive(Debug)]
+struct PerfSource {
+    rings: Vec<PerfRing>,
+    /// The rings stand in the map while this is open, or until they are deleted.
+    map: Map,
+    /// The CPUs whose rings stand in the map.
+    cpus: Vec<u32>,
+    /// The ring to look at first, so that none waits for the others.
+    turn: usize,
+}
+
+impl PerfSource {
+    fn open(map: &Map) -> Result<Self> {
+        // Its own open file: the kernel takes the rings out of the map when it is closed.
+        let own = Map::open(own_descriptor(map)?)?;
+        let mut source = Self { rings: Vec::new(), map: own, cpus: Vec::new(), turn: 0 };
+        let cpus = crate::sys::map::possible_cpus()? as u32;
+        for cpu in 0..cpus.min(map.info.max_entries) {
+            let ring = match PerfRing::open(cpu, PERF_RING) {
+                Ok(ring) => ring,
+                // Possible, but offline: no program runs there.
+                Err(error) if error.errno == libc::ENODEV => continue,
+                Err(error) => return Err(error.into()),
+            };
+            let value = ring.as_fd().as_raw_fd().to_ne_bytes();
+            source.map.update(&cpu.to_ne_bytes(), &value, crate::map::ANY)?;
+            source.cpus.push(cpu);
+            source.rings.push(ring);
+        }
+        Ok(source)
+    }
+
+    fn next(&mut self, record: &mut Vec<u8>) -> Option<Record> {
+        let count = self.rings.len();
+        for _ in 0..count {
+            let at = self.turn % count;
+            let found = self.rings[at].next(record);
+            // On to the next CPU only when this one has no more: events of a CPU stay in order.
+            if found.is_some() {
+                return found;
+            }
+            self.turn = at + 1;
+        }
+        None
+    }
+}
+
+impl Drop for PerfSource {
+    fn drop(&mut self) {
+        for cpu in &self.cpus {
+            // A map with preserve_elems would keep them. Who has put another in its place by now
+            // has a map without ours, and loses it: the kernel does not tell whose it is.
+            if self.map.info.flags & super::refs::PRESERVE_ELEMS != 0 {
+                let _ = self.map.delete(&cpu.to_ne_bytes());
+            }
+        }
+    }
+}
+
+impl Source {
+    fn open(map: &Map) -> Result<Self> {
+        if map.kind.number == k::RINGBUF {
+            Ok(Self::Ring(RingReader::new(own_descriptor(map)?, map.info.max_entries)?))
+        } else {
+            Ok(Self::Perf(Box::new(PerfSource::open(map)?)))
+        }
+    }
+
+    /// Duplicates to wait on, without the lock that guards the rings.
+    fn descriptors(&self) -> Result<Vec<OwnedFd>> {
+        let copy = |fd: &dyn Fn() -> std::io::Result<OwnedFd>| Ok(fd()?);
+        match self {
+            Self::Ring(ring) => Ok(vec![copy(&|| ring.as_fd().try_clone_to_owned())?]),
+            Self::Perf(perf) => {
+                perf.rings.iter().map(|ring| copy(&|| ring.as_fd().try_clone_to_owned())).collect()
+            }
+        }
+    }
+
+    /// Appends the next event's line. False if there is none yet.
+    fn next_line(&mut self, codec: &EventCodec, text: &mut Vec<u8>) -> bool {
+        let mut record = Vec::new();
+        match self {
+            Self::Ring(ring) => match ring.next(&mut record) {
+                Next::Record => codec.print(&record, false, text),
+                Next::Busy | Next::Empty => return false,
+            },
+            Self::Perf(perf) => match perf.next(&mut record) {
+                Some(Record::Sample) => codec.print(&record, true, text),
+                Some(Record::Lost(count)) => event::print_lost(count, text),
+                None => return false,
+            },
+        }
+        text.push(b'\n');
+        true
+    }
+}
+
+/// An open `.stream` that is read.
+#[derive(Debug)]
+struct Reader {
+    state: Mutex<State>,
+    fds: Vec<OwnedFd>,
+    codec: EventCodec,
+    _claim: Claim,
+}
+
+#[derive(Debug)]
+struct State {
+    source: Source,
+    /// Lines on their way to the reader.
+    text: Vec<u8>,
+    /// How much of `text` it has.
+    taken: usize,
+}
+
+impl State {
+    /// Renders events until there are `wanted` bytes, or no more events.
+    fn fill(&mut self, codec: &EventCodec, wanted: usize) {
+        if self.taken == self.text.len() {
+            self.text.clear();
+            self.taken = 0;
+        }
+        while self.text.len() - self.taken < wanted && self.source.next_line(codec, &mut self.text)
+        {
+        }
+    }
+}
+
+impl OpenFile for Reader {
+    fn read(&self, _offset: u64, size: usize, reply: &mut dyn FnMut(&[u8])) -> Result<()> {
+        let mut state = lock(&self.state);
+        state.fill(&self.codec, size.min(AHEAD));
+        let end = state.text.len().min(state.taken.saturating_add(size));
+        if end == state.taken {
+            return Err(Error::new(libc::EAGAIN, "no event yet"));
+        }
+        reply(&state.text[state.taken..end]);
+        state.taken = end;
+        Ok(())
+    }
+
+    fn wait(&self, timeout: Duration) -> bool {
+        let deadline = Instant::now() + timeout;
+        let fds: Vec<_> = self.fds.iter().map(AsFd::as_fd).collect();
+        loop {
+            {
+                let mut state = lock(&self.state);
+                state.fill(&self.codec, 1);
+                if state.taken < state.text.len() {
+                    return true;
+                }
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            // Readable at once, and yet nothing read: a record is being written.
+            if os::wait_any_readable(&fds, left) {
+                let mut state = lock(&self.state);
+                state.fill(&self.codec, 1);
+                if state.taken == state.text.len() {
+                    drop(state);
+                    thread::sleep(GLANCE);
+                }
+            }
+        }
+    }
+}
+
+/// An open `.stream` of a user ring buffer: each line is an event.
+#[derive(Debug)]
+struct Writer {
+    ring: Arc<Mutex<RingWriter>>,
+    codec: EventCodec,
+    /// A line that has not ended yet.
+    written: Mutex<Vec<u8>>,
+}
+
+impl Streams {
+    /// The writing side of a user ring buffer, shared by all who have it open.
+    fn writer(&self, map: &Map) -> Result<Arc<Mutex<RingWriter>>> {
+        let mut writers = lock(&self.writers);
+        writers.retain(|_, ring| ring.strong_count() > 0);
+        if let Some(ring) = writers.get(&map.info.id).and_then(Weak::upgrade) {
+            return Ok(ring);
+        }
+        let fd = own_descriptor(map)?;
+        let ring = RingWriter::new(fd.as_fd(), map.info.max_entries)?;
+        let ring = Arc::new(Mutex::new(ring));
+        writers.insert(map.info.id, Arc::downgrade(&ring));
+        Ok(ring)
+    }
+}
+
+impl Writer {
+    fn push(&self, line: &[u8]) -> Result<()> {
+        if line.trim_ascii().is_empty() {
+            return Ok(());
+        }
+        let record = self.codec.parse(line)?;
+        lock(&self.ring).push(&record).map_err(|error| match error.errno {
+            libc::ENOSPC => Error::new(libc::ENOSPC, "the ring is full: no program drains it"),
+            libc::E2BIG => Error::new(libc::EINVAL, "the event is larger than the ring"),
+            _ => error.into(),
+        })
+    }
+}
+
+impl OpenFile for Writer {
+    fn read(&self, _offset: u64, _size: usize, _reply: &mut dyn FnMut(&[u8])) -> Result<()> {
+        Err(Error::new(libc::EACCES, "opened for writing"))
+    }
+
+    fn write(&self, _offset: u64, data: &[u8]) -> Result<usize> {
+        let mut written = lock(&self.written);
+        written.extend_from_slice(data);
+        let mut outcome = Ok(());
+        while let Some(end) = written.iter().position(|&c| c == b'\n') {
+            let line: Vec<u8> = written.drain(..=end).collect();
+            outcome = self.push(&line);
+            if outcome.is_err() {
+                break;
+            }
+        }
+        if outcome.is_ok() && written.len() > AHEAD {
+            outcome = Err(Error::new(libc::EFBIG, "the line is longer than any event"));
+        }
+        if outcome.is_err() {
+            written.clear();
+        }
+        outcome.map(|()| data.len())
+    }
+
+    fn flush(&self, _caller: Caller) -> Result<()> {
+        let line = std::mem::take(&mut *lock(&self.written));
+        self.push(&line)
+    }
+}
+
+/// Bytes in hex as the text of an event without a type.
+pub(super) fn hex_text(bytes: &[u8], text: &mut Vec<u8>) {
+    text.extend_from_slice(b"\"0x");
+    text.extend_from_slice(&view::hex(bytes));
+    text.push(b'"');
+}

@@ -1,0 +1,162 @@
+//! Maps made by writing a SPEC (interface.md section 7), and `.schema`, which is one.
+
+use crate::common::Bed;
+use crate::common::require::require;
+use serde_json::{Map, Value};
+
+/// `.info` without what differs between two maps that are alike.
+fn likeness(bed: &Bed, name: &str) -> Map<String, Value> {
+    let text = bed.ok(&format!("cat mnt/{name}/.info"));
+    let info: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    let Value::Object(mut info) = info else { panic!("{text}") };
+    for own in ["id", "name", "pins", "btf_id", "memlock"] {
+        info.shift_remove(own);
+    }
+    info
+}
+
+fn reason(bed: &Bed) -> String {
+    bed.ok("tail -n 1 mnt/.errors")
+}
+
+/// "`echo SPEC > DIR/NAME`: a map by SPEC", "then `.info` of both equal but for id, name and pins".
+#[test]
+fn a_schema_makes_the_same_map_of_every_kind() {
+    require!("root", "bpf", "fuse", "bpftool");
+    let bed = Bed::new();
+    bed.ok("echo 'hash key 4 value 4 entries 8' > mnt/inner");
+    for (kind, rest) in [
+        ("hash", "key 4 value 8 entries 10"),
+        ("hash", "key u32 value 'struct { __u64 packets; __u64 bytes; }' entries 10"),
+        ("array", "key u32 value u64 entries 10 flags mmapable"),
+        ("prog_array", "key 4 value 4 entries 3"),
+        ("perf_event_array", "key 4 value 4 entries 2"),
+        ("percpu_hash", "key u32 value u64 entries 10 flags no_prealloc"),
+        ("percpu_array", "key u32 value u64 entries 10"),
+        ("stack_trace", "key 4 value 80 entries 10"),
+        ("cgroup_array", "key 4 value 4 entries 2"),
+        ("lru_hash", "key u64 value u64 entries 10"),
+        ("lru_percpu_hash", "key u64 value u64 entries 10"),
+        ("lpm_trie", "key 8 value 4 entries 10"),
+        ("array_of_maps", "key 4 value 4 entries 2 inner_map bpf/inner"),
+        ("hash_of_maps", "key 4 value 4 entries 2 inner_map bpf/inner"),
+        ("devmap", "key 4 value 4 entries 2"),
+        ("sockmap", "key 4 value 8 entries 2"),
+        ("cpumap", "key 4 value 4 entries 2"),
+        ("xskmap", "key 4 value 4 entries 2"),
+        ("sockhash", "key 4 value 8 entries 2"),
+        ("reuseport_sockarray", "key 4 value 8 entries 2"),
+        ("queue", "value u32 entries 4"),
+        ("stack", "value u32 entries 4"),
+        ("sk_storage", "key 4 value u64"),
+        ("devmap_hash", "key 4 value 4 entries 2"),
+        ("ringbuf", "entries 4096"),
+        ("inode_storage", "key 4 value u64"),
+        ("task_storage", "key 4 value u64"),
+        ("bloom_filter", "value u32 entries 4 map_extra 3"),
+        ("user_ringbuf", "entries 4096"),
+        ("cgrp_storage", "key 4 value u64"),
+        ("arena", "entries 2"),
+    ] {
+        // The inner map's path is seen from the daemon.
+        let spec = format!("{kind} {rest}").replace("bpf/", &format!("{}/", bed.bpf.display()));
+        bed.ok(&format!("cat > mnt/a <<'END'\n{spec}\nEND"));
+        let shown = likeness(&bed, "a");
+        assert_eq!(shown["type"], kind, "{spec}");
+        let id = bed.ok("jq .id mnt/a/.info");
+        if kind.ends_with("_of_maps") {
+            // What the inner maps must be like is known from one that is there.
+            bed.ok("bpftool map update pinned bpf/a key 0 0 0 0 value pinned bpf/inner");
+        }
+        bed.ok("cat mnt/a/.schema > mnt/b");
+        assert_eq!(shown, likeness(&bed, "b"), "{spec}:\n{}", bed.read("a/.schema"));
+        assert_ne!(id, bed.ok("jq .id mnt/b/.info"), "one map under two names: {spec}");
+        bed.ok("rm bpf/a bpf/b");
+    }
+}
+
+/// "then the map is created with BTF, so every tool prints it typed"
+#[test]
+fn types_reach_every_tool() {
+    require!("root", "bpf", "fuse", "bpftool", "jq");
+    let bed = Bed::new();
+    bed.ok("cat > mnt/stats <<'END'
+struct flow { __u32 saddr; __u16 dport; };
+enum verdict { PASS, DROP = 7 };
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__type(key, struct flow);
+	__type(value, enum verdict);
+	__uint(max_entries, 100);
+} anything SEC(\".maps\");
+END
+echo DROP > mnt/stats/saddr=1,dport=80");
+    assert_eq!(
+        bed.ok("bpftool -j map dump pinned bpf/stats | jq -c '.[].formatted'"),
+        "{\"key\":{\"saddr\":1,\"dport\":80},\"value\":\"DROP\"}\n"
+    );
+}
+
+/// "an unknown word, type or flag is EINVAL and creates nothing", each with its line in `/.errors`.
+#[test]
+fn what_is_no_spec_creates_nothing() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    for (spec, names) in [
+        ("nonsense", "nonsense"),
+        ("hash key 4 value 4 entries 1 colour red", "colour"),
+        ("hash key u33 value 4 entries 1", "u33"),
+        ("hash key 4 value 4 entries 1 flags shiny", "shiny"),
+        ("hash key 4 value 4", "entries"),
+        ("array key 8 value 4 entries 1", "key"),
+        ("hash key 4 value 4 entries 1 entries 2", "entries"),
+        ("hash key 4 value 4 entries 99999999999", "99999999999"),
+    ] {
+        let error = bed.fails(&format!("echo '{spec}' > mnt/new"));
+        assert!(error.contains("Invalid argument"), "{spec}: {error}");
+        let line = reason(&bed);
+        assert!(line.contains(" EINVAL: ") && line.contains(names), "{spec}: {line}");
+        bed.fails("test -e bpf/new");
+    }
+    // Nothing but the name, as touch(1) has it, is no map either.
+    bed.fails("touch mnt/new");
+    assert!(reason(&bed).contains("EINVAL"), "{}", reason(&bed));
+    assert!(bed.fails("echo 'hash key 4 value 4 entries 1' > mnt/a.b").contains("not permitted"));
+    assert_eq!(bed.ok("ls bpf | grep -v debug || true"), "");
+}
+
+/// A SPEC may come in pieces, and one that breaks off creates nothing.
+#[test]
+fn a_spec_in_pieces() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    bed.ok("{ printf 'struct s { __u32 a; '; sleep 0.1; printf '__u32 b; };\\nstruct { __uint(type, '; \
+            printf 'BPF_MAP_TYPE_HASH); __type(key, __u32); __type(value, struct s); '; \
+            printf '__uint(max_entries, 5); } m SEC(\".maps\");\\n'; } > mnt/pieces; \
+            echo '{\"b\":2}' > mnt/pieces/1");
+    assert_eq!(bed.read("pieces/1"), "{\"a\":0,\"b\":2}\n");
+    bed.ok("python3 - <<'END'
+import errno, os
+fd = os.open('mnt/cut', os.O_WRONLY | os.O_CREAT)
+os.write(fd, b'struct { __uint(type, ')
+try:
+    os.close(fd)
+except OSError as error:
+    assert error.errno == errno.EINVAL, error
+else:
+    raise SystemExit('close did not complain')
+END");
+    bed.fails("test -e bpf/cut");
+}
+
+/// "`cat a/.schema > b && cat a/.entries > b/.entries` copies a map"
+#[test]
+fn a_map_is_copied_by_two_files() {
+    require!("root", "bpf", "fuse", "jq");
+    let bed = Bed::new();
+    bed.ok("echo \"percpu_hash key u32 value 'struct { __u64 hits; char name[8]; }' entries 50\" > mnt/a
+            for i in 1 2 3; do echo \"{\\\"hits\\\":$i,\\\"name\\\":\\\"n$i\\\"}\" > mnt/a/$i; done
+            cat mnt/a/.schema > mnt/b && cat mnt/a/.entries > mnt/b/.entries
+            diff -r mnt/a mnt/b");
+    assert_eq!(bed.ok("cat mnt/b/.count"), "3\n");
+}
