@@ -508,6 +508,29 @@ fn a_million_entries_in_little_memory() {
     assert!(peak < 32 * 1024, "the daemon's peak is {peak} KiB");
 }
 
+/// Values of 1 MiB: no more of them at a time than need be.
+#[test]
+fn large_values() {
+    require!("root", "bpf", "fuse");
+    let mut bed = Bed::idle();
+    let map = bed.map("h", Kind::Hash, 4, 1 << 20, 64);
+    (0..8).for_each(|n| map.set(&key32(n), &vec![n as u8; 1 << 20]));
+    bed.start(&[]);
+    bed.ok("cat mnt/h/.entries > text");
+    let text = fs::read_to_string(bed.dir.join("text")).unwrap();
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines.len(), 8);
+    for (n, line) in lines.iter().enumerate() {
+        let bytes = format!("{n:02x}").repeat(1 << 20);
+        assert!(*line == format!("{{\"key\":{n},\"value\":\"0x{bytes}\"}}"), "value {n}");
+    }
+    let status = fs::read_to_string(format!("/proc/{}/status", bed.pid())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(peak < 32 * 1024, "the daemon's peak is {peak} KiB");
+}
+
 /// What can only be written refuses to be read, even for root.
 fn refused_or_denied(bed: &Bed, name: &str) {
     assert!(fs::read(bed.at(name)).is_err(), "{name} was read");

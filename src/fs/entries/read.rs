@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 /// Bytes of text that a chunk grows to: some milliseconds of work for another thread.
-const CHUNK: usize = 512 * 1024;
+const CHUNK: usize = 256 * 1024;
 
 /// A position in the text.
 #[derive(Debug, Default)]
