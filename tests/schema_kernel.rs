@@ -1,5 +1,12 @@
 //! The kernel's own structs, thousands of real types, as C that lays them out the same.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
 use bpffuse::btf::{Btf, Kind};
 use bpffuse::schema::{self, Map};
 use bpffuse::sys::map::MapInfo;

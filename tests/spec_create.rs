@@ -1,13 +1,18 @@
 //! Every kind of map that user space can create, from words and from C, as the kernel then has it.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
 mod spec_support;
 
 use bpffuse::spec::{CreateError, Created, Inner, Part, Spec, kinds};
 use bpffuse::sys::map::{MapInfo, map_info};
-use bpffuse::sys::object;
-use spec_support::{BpfFs, have_bpf};
+use spec_support::have_bpf;
 use std::os::fd::{AsFd, OwnedFd};
-use std::process::Command;
 
 fn no_inner(inner: &Inner) -> Result<OwnedFd, CreateError> {
     Err(CreateError { errno: libc::ENOENT, reason: format!("{inner:?}") })

@@ -1,6 +1,6 @@
 //! `.watch`: a map's elements, then their changes, as a stream.
 //!
-//! A [`Hub`] compares snapshots of one map, however many watch it. What a watcher has not read yet
+//! A `Hub` compares snapshots of one map, however many watch it. What a watcher has not read yet
 //! is kept as the set of keys whose state it does not know, never as a queue of events: who reads
 //! slowly gets the latest state, and the memory is bounded by the map's size.
 

@@ -1,4 +1,11 @@
 //! What the tests of map definitions share: clang's BTF, comparing types, a bpffs of one's own.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking, in its helpers too"
+)]
 #![allow(dead_code)]
 
 use bpffuse::btf::{Btf, Kind};
@@ -8,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What a BPF program includes, as far as the texts here need it.
-pub const HEADER: &str = r#"
+pub(crate) const HEADER: &str = r#"
 typedef unsigned char __u8; typedef unsigned short __u16; typedef unsigned int __u32;
 typedef unsigned long long __u64; typedef signed char __s8; typedef short __s16;
 typedef int __s32; typedef long long __s64; typedef __u16 __be16; typedef __u32 __be32;
@@ -22,7 +29,7 @@ enum { BPF_MAP_TYPE_HASH = 1, BPF_MAP_TYPE_ARRAY = 2 };
 "#;
 
 /// Whether clang can be run; says so if not.
-pub fn have_clang() -> bool {
+pub(crate) fn have_clang() -> bool {
     let found = Command::new("clang").arg("--version").output().is_ok();
     if !found {
         eprintln!("SKIPPED: clang is not installed");
@@ -31,7 +38,7 @@ pub fn have_clang() -> bool {
 }
 
 /// Whether maps can be created; says so if not.
-pub fn have_bpf() -> bool {
+pub(crate) fn have_bpf() -> bool {
     let new = sys::map::NewMap {
         map_type: sys::map::kind::ARRAY,
         key_size: 4,
@@ -49,10 +56,10 @@ pub fn have_bpf() -> bool {
 }
 
 /// A directory that is gone when the test ends.
-pub struct Scratch(pub PathBuf);
+pub(crate) struct Scratch(pub PathBuf);
 
 impl Scratch {
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("bpffuse-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&path).expect("a scratch directory");
         Self(path)
@@ -66,7 +73,7 @@ impl Drop for Scratch {
 }
 
 /// The BTF that clang makes of a text.
-pub fn clang_btf(text: &str) -> Btf {
+pub(crate) fn clang_btf(text: &str) -> Btf {
     let name = std::thread::current().name().unwrap_or("main").replace("::", "-");
     let dir = Scratch::new(&name);
     let (source, object) = (dir.0.join("a.c"), dir.0.join("a.o"));
@@ -106,7 +113,7 @@ fn section<'a>(elf: &'a [u8], name: &str) -> Option<&'a [u8]> {
 }
 
 /// Whether the kernel loads this BTF; true where it cannot be asked.
-pub fn kernel_takes(blob: &[u8]) -> Result<(), String> {
+pub(crate) fn kernel_takes(blob: &[u8]) -> Result<(), String> {
     match sys::object::btf_load(blob) {
         Ok(_) => Ok(()),
         Err(error) if error.errno == libc::EPERM => Ok(()),
@@ -116,7 +123,7 @@ pub fn kernel_takes(blob: &[u8]) -> Result<(), String> {
 
 /// Whether two types have the same members at the same places, all the way down but for what
 /// pointers point to.
-pub fn same_type(a: &Btf, a_id: u32, b: &Btf, b_id: u32, path: &str) -> Result<(), String> {
+pub(crate) fn same_type(a: &Btf, a_id: u32, b: &Btf, b_id: u32, path: &str) -> Result<(), String> {
     let differ = |what: &str| Err(format!("{path}: {what}"));
     let (Some((_, ta)), Some((_, tb))) = (a.resolve(a_id), b.resolve(b_id)) else {
         return differ("no such type");
@@ -166,7 +173,7 @@ pub fn same_type(a: &Btf, a_id: u32, b: &Btf, b_id: u32, path: &str) -> Result<(
 }
 
 /// What the kernel would say of an array of such values.
-pub fn array_of(value_size: u32) -> MapInfo {
+pub(crate) fn array_of(value_size: u32) -> MapInfo {
     MapInfo {
         map_type: sys::map::kind::ARRAY,
         id: 1,
@@ -186,10 +193,10 @@ pub fn array_of(value_size: u32) -> MapInfo {
 }
 
 /// A bpffs of the test's own.
-pub struct BpfFs(pub PathBuf);
+pub(crate) struct BpfFs(pub PathBuf);
 
 impl BpfFs {
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let path =
             std::env::temp_dir().join(format!("bpffuse-bpffs-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&path).expect("a mount point");
@@ -197,7 +204,7 @@ impl BpfFs {
         Self(path)
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 }
