@@ -10,7 +10,7 @@ const BUILD_ID: u32 = 1 << 5;
 
 impl Map {
     /// Whether values print by their kind rather than by their type.
-    fn is_special(&self) -> bool {
+    pub fn is_special(&self) -> bool {
         self.kind.is_reference() || self.kind.content == Content::Stack
     }
 
