@@ -522,15 +522,15 @@ fn programs_in_arrays() {
     require!("root", "bpf", "fuse", "clang", "bpftool");
     let bed = Bed::new();
     let raw = map(&bed, "pa", k::PROG_ARRAY, 4, 4, 4);
-    let object = crate::common::object::compile("streams");
+    let object = crate::common::object::compile("links");
     bed.ok(&format!("bpftool prog loadall {} bpf/p", object.display()));
-    let info: serde_json::Value = serde_json::from_str(&bed.read("p/to_ring")).unwrap();
+    let info: serde_json::Value = serde_json::from_str(&bed.read("p/count_switches")).unwrap();
     let id = info["id"].as_u64().unwrap() as u32;
     for text in [
         id.to_string(),
-        "../p/to_ring".to_owned(),
-        bed.shown("bpf/p/to_ring"),
-        bed.shown("mnt/p/to_ring"),
+        "../p/count_switches".to_owned(),
+        bed.shown("bpf/p/count_switches"),
+        bed.shown("mnt/p/count_switches"),
     ] {
         write_with(bed.at("pa/1"), NOEXIST, text.as_bytes())
             .unwrap_or_else(|e| panic!("{text}: {e}"));
