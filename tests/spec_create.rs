@@ -75,6 +75,7 @@ fn every_kind_from_words_and_from_c() {
             let told = created.note.as_ref().is_some_and(|note| note.contains("without BTF"));
             assert_eq!(told, typed && !takes_btf, "{text}: {:?}", created.note);
         }
+        assert_eq!(kinds::refuses_btf(i as u32 + 1), !takes_btf, "{kind}");
     }
     assert_eq!(kinds::name(33), Some("arena"));
 }

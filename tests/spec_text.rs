@@ -61,6 +61,7 @@ fn words_take_c_types_with_and_without_quotes() {
         ("struct{u8 a;u8 b;}", 2),
         ("struct in6_addr", 16),
         ("enum { A, B }", 4),
+        ("struct { enum { A, B = 5, C } e; char c[C + A]; }", 12),
         ("void *", 8),
         ("struct { u8 a; } __attribute__((aligned(4)))", 4),
         ("struct {\n  // a comment\n  u8 a; /* another */\n}", 1),

@@ -2,7 +2,7 @@
 
 use crate::bpffs::{Bpffs, PinKind};
 use crate::map::Map;
-use crate::spec::flags;
+use crate::spec::{flags, kinds};
 use crate::sys::map::map_info;
 use crate::sys::object::ObjectKind;
 use serde_json::{Value, json};
@@ -34,8 +34,11 @@ pub fn render(map: &Map, bpffs: &Bpffs) -> Vec<u8> {
         "btf_value_type": map.codec.value_type(),
         "pins": pins(map, bpffs),
     });
-    if let (Some(reason), Some(object)) = (&map.btf_unused, object.as_object_mut()) {
-        object.insert("btf_unused".to_owned(), reason.as_str().into());
+    let refused = (info.btf_id == 0 && kinds::refuses_btf(info.map_type))
+        .then_some("the kernel takes no BTF for this kind of map");
+    let unused = map.btf_unused.as_deref().or(refused);
+    if let (Some(reason), Some(object)) = (unused, object.as_object_mut()) {
+        object.insert("btf_unused".to_owned(), reason.into());
     }
     let mut text = object.to_string().into_bytes();
     text.push(b'\n');

@@ -160,3 +160,51 @@ fn values<'a>(btf: &'a Btf, kind: &Kind<'a>, size: u32) -> Vec<(&'a str, u64)> {
     let mask = u64::MAX >> (64 - u64::from(size).clamp(1, 8) * 8);
     kind.values().map(|value| (btf.name(value.name_at), value.value & mask)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::Spec;
+
+    /// The value's type of a map in words.
+    fn value(ty: &str) -> (Btf, u32) {
+        let text = format!("hash key 4 value '{ty}' entries 1");
+        let own = Spec::parse(text.as_bytes()).expect("a map").btf().expect("its BTF");
+        (Btf::parse(&own.bytes, None).expect("BTF"), own.value)
+    }
+
+    #[test]
+    fn every_difference_is_found() {
+        let base = "struct { u8 a; u32 b : 3; struct { int c[2]; enum { E = 1 } e; } d; void *p; }";
+        let (a, a_id) = value(base);
+        assert_eq!(same(&a, a_id, &a, a_id), Ok(()));
+        for (from, to, why) in [
+            ("u8 a", "u8 x", "another place"),
+            ("u8 a", "s8 a", "another kind or size"),
+            ("u32 b : 3", "u32 b : 4", "another place"),
+            ("u32 b : 3", "u32 : 1; u32 b : 3", "another place"),
+            ("c[2]", "c[3]", "another kind or size"),
+            ("int c[2]", "float c[2]", "another kind or size"),
+            ("E = 1", "E = 2", "other constants"),
+            ("E = 1", "F = 1", "other constants"),
+            ("} d;", "} d __attribute__((aligned(32)));", "another kind or size"),
+            ("void *p;", "void *p; u8 q;", "another kind or size"),
+            ("u8 a; u32 b : 3;", "u8 a, z; u32 b : 3;", "members"),
+            ("void *p", "struct foo __kptr *p", "another tag"),
+        ] {
+            let (b, b_id) = value(&base.replace(from, to));
+            let error = same(&a, a_id, &b, b_id).expect_err(to);
+            assert!(error.contains(why), "{to}: {error}");
+        }
+    }
+
+    #[test]
+    fn pointers_to_kept_objects_are_told_apart_by_name() {
+        let (a, a_id) = value("struct { struct foo __kptr *p; }");
+        let (b, b_id) = value("struct { struct bar __kptr *p; }");
+        assert!(same(&a, a_id, &b, b_id).is_err());
+        let (c, c_id) = value("struct { struct foo *p; }");
+        let (d, d_id) = value("struct { struct bar *p; }");
+        assert_eq!(same(&c, c_id, &d, d_id), Ok(()));
+    }
+}

@@ -150,6 +150,12 @@ pub fn own_flags(kind: u32) -> u32 {
     if matches!(kind, 14 | 25) { flags::RDONLY_PROG } else { 0 }
 }
 
+/// Whether the kernel (6.18) creates this kind only without BTF: its BPF_MAP_CREATE answers 524
+/// or EINVAL to any.
+pub fn refuses_btf(kind: u32) -> bool {
+    matches!(kind, 3 | 4 | 7 | 8 | 12..=18 | 22 | 23 | 25 | 27 | 31 | 33)
+}
+
 /// Whether the kernel creates this kind only with BTF.
 pub(super) fn needs_btf(kind: u32) -> bool {
     matches!(kind, 24 | 26 | 28 | 29 | 32)

@@ -46,6 +46,7 @@ fn a_schema_makes_the_same_map_of_every_kind() {
         ("xskmap", "key 4 value 4 entries 2"),
         ("sockhash", "key 4 value 8 entries 2"),
         ("reuseport_sockarray", "key 4 value 8 entries 2"),
+        ("array_of_maps", "entries 2 inner_map { lpm_trie key 8 value u64 entries 7 }"),
         ("queue", "value u32 entries 4"),
         ("stack", "value u32 entries 4"),
         ("sk_storage", "key 4 value u64"),
@@ -91,6 +92,18 @@ echo DROP > mnt/stats/saddr=1,dport=80");
         bed.ok("bpftool -j map dump pinned bpf/stats | jq -c '.[].formatted'"),
         "{\"key\":{\"saddr\":1,\"dport\":80},\"value\":\"DROP\"}\n"
     );
+}
+
+/// Kinds that take no BTF are made without, whatever types are asked for, and `.info` says so.
+#[test]
+fn info_says_that_a_kind_takes_no_btf() {
+    require!("root", "bpf", "fuse", "jq");
+    let bed = Bed::new();
+    bed.ok(
+        "echo 'queue value u32 entries 4' > mnt/q; echo 'hash key u32 value u32 entries 4' > mnt/h",
+    );
+    let unused = bed.ok("jq -r .btf_unused mnt/q/.info mnt/h/.info");
+    assert_eq!(unused, "the kernel takes no BTF for this kind of map\nnull\n");
 }
 
 /// "an unknown word, type or flag is EINVAL and creates nothing", each with its line in `/.errors`.
