@@ -56,8 +56,7 @@ fn refused(blob: &Blob, id: u32, value_size: usize, why: &str) {
 fn taken(blob: &Blob, id: u32, value_size: usize) -> String {
     let codec = codec(blob, id, value_size);
     assert_eq!(codec.fallback(), None);
-    let text = exercise(&codec, value_size);
-    text
+    exercise(&codec, value_size)
 }
 
 fn with_int() -> (Blob, u32) {
