@@ -323,7 +323,7 @@ impl Filesystem for Fuse {
             Ok(file) => {
                 let notifier =
                     flags.contains(PollFlags::FUSE_POLL_SCHEDULE_NOTIFY).then_some(notifier);
-                reply.poll(wait::poll(&file, events, notifier));
+                reply.poll(wait::poll(&file, fh.0, events, notifier));
             }
             Err(error) => reply.error(self.refuse("poll", req, ino, None, &error)),
         }

@@ -8,7 +8,6 @@ use bpffuse::btf::Btf;
 use bpffuse::codec::{Codec, Shape};
 use codec_support::blob::{Blob, Member};
 use proptest::prelude::*;
-use std::time::{Duration, Instant};
 
 /// The codec of a map with values of type `id`.
 fn codec(blob: &Blob, id: u32, value_size: usize) -> Codec {
@@ -45,23 +44,19 @@ fn exercise(codec: &Codec, value_size: usize) -> String {
 /// Asserts that the type is refused for a reason with these words, fast, and that the map works.
 #[track_caller]
 fn refused(blob: &Blob, id: u32, value_size: usize, why: &str) {
-    let start = Instant::now();
     let codec = codec(blob, id, value_size);
     let reason = codec.fallback().expect("the type is not used");
     assert!(reason.starts_with("value: ") && reason.contains(why), "{reason}");
     assert_eq!(codec.value_type(), None);
     exercise(&codec, value_size);
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
 }
 
 /// Like `refused`, for a type that is used after all.
 #[track_caller]
 fn taken(blob: &Blob, id: u32, value_size: usize) -> String {
-    let start = Instant::now();
     let codec = codec(blob, id, value_size);
     assert_eq!(codec.fallback(), None);
     let text = exercise(&codec, value_size);
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     text
 }
 

@@ -15,7 +15,7 @@ const DEPTH: usize = 32;
 
 /// What one map's type may cost: members, enumerators and gaps. Anonymous structs folded into one
 /// another would have no end.
-const COST: usize = 1 << 20;
+const COST: usize = 1 << 18;
 
 /// Structs whose bytes belong to the kernel: left out on read, kept on write.
 const SPECIAL: [&str; 10] = [

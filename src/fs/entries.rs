@@ -12,9 +12,8 @@ use super::element::Access;
 use super::error::{Error, Result};
 use super::file::OpenFile;
 use super::maps::Maps;
-use crate::map::{Listing, Map};
+use crate::map::{Content, Keys, Listing, Map};
 use crate::node::MapRef;
-use crate::sys::map::kind;
 use load::Loader;
 use read::Reader;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -55,32 +54,18 @@ impl EntriesFile {
 /// # Errors
 /// EOPNOTSUPP.
 pub fn check_listing(map: &Map) -> Result<()> {
-    if matches!(map.kind.listing, Listing::Nothing | Listing::Head) {
-        let reason = format!("the elements of a {} cannot be listed", map.kind.name);
+    let kind = &map.kind;
+    if kind.keys != Keys::Bytes || kind.listing == Listing::Nothing || !map.is_readable() {
+        let reason = format!("the elements of a {} cannot be listed", kind.name);
         return Err(Error::new(libc::EOPNOTSUPP, reason));
     }
     Ok(())
 }
 
-/// Refuses to write elements whose value is no text: a map, program or socket, which user space
-/// gives as a descriptor.
+/// Refuses to write elements whose value is no data but a map, program or socket, which only
+/// the mount's owner may name, one by one.
 fn check_loading(map: &Map) -> Result<()> {
-    let refused = match map.info.map_type {
-        kind::PROG_ARRAY
-        | kind::PERF_EVENT_ARRAY
-        | kind::CGROUP_ARRAY
-        | kind::ARRAY_OF_MAPS
-        | kind::HASH_OF_MAPS
-        | kind::SOCKMAP
-        | kind::SOCKHASH
-        | kind::XSKMAP
-        | kind::REUSEPORT_SOCKARRAY
-        | kind::STRUCT_OPS => true,
-        // The bytes after the interface's or queue's are a program's descriptor.
-        kind::DEVMAP | kind::DEVMAP_HASH | kind::CPUMAP => map.info.value_size > 4,
-        _ => map.info.key_size == 0 || map.kind.listing == Listing::Nothing,
-    };
-    if refused {
+    if map.kind.keys != Keys::Bytes || map.kind.content != Content::Data {
         let reason = format!("the elements of a {} cannot be written as lines", map.kind.name);
         return Err(Error::new(libc::EOPNOTSUPP, reason));
     }

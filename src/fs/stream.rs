@@ -30,9 +30,15 @@ use std::time::{Duration, Instant};
 const PERF_RING: usize = 1 << 20;
 /// Text rendered ahead of a read at most, beyond the one event that goes over it.
 const AHEAD: usize = 1 << 17;
+/// Text kept for a reader that goes back: bash's `read` takes 4 KiB and seeks to the line's end.
+const BEHIND: usize = 1 << 14;
 /// How often a ring is looked at while a program is in the middle of a record, or may have been
 /// told not to wake readers up.
 const GLANCE: Duration = Duration::from_millis(2);
+
+/// How long an open waits for the last reader to be gone: the kernel tells of a close only after
+/// close(2) has returned, and so maybe after the next program's open(2).
+const HANDOVER: Duration = Duration::from_millis(100);
 
 /// Whether maps of a kind have events.
 pub fn is_stream(kind: &Kind) -> bool {
@@ -79,17 +85,18 @@ impl Fs {
             }
             (k::USER_RINGBUF, _) => {
                 let ring = self.streams.writer(&map)?;
-                Ok(Arc::new(Writer { ring, codec, written: Mutex::default() }))
+                // A byte takes three characters in hex, and no more than a few in JSON.
+                let longest = AHEAD.saturating_add(8 * map.info.max_entries as usize);
+                Ok(Arc::new(Writer { ring, codec, longest, written: Mutex::default() }))
             }
             (_, Access { write: true, .. }) => refuse("programs write this ring; it is read here"),
             _ => {
                 let claim = Claim::new(&self.streams, map.info.id)?;
                 let source = Source::open(&map)?;
-                let state = Mutex::new(State { source, text: Vec::new(), taken: 0 });
-                // The rings keep the map; our own shared descriptor is let go.
-                drop(map);
-                let fds = lock(&state).source.descriptors()?;
-                Ok(Arc::new(Reader { state, fds, codec, _claim: claim }))
+                let fds = source.descriptors()?;
+                let open = Some(Open { source, _claim: claim });
+                let state = Mutex::new(State { open, text: Vec::new(), start: 0, taken: 0 });
+                Ok(Arc::new(Reader { state, fds, codec }))
             }
         }
     }
@@ -104,7 +111,12 @@ struct Claim {
 
 impl Claim {
     fn new(streams: &Arc<Streams>, id: u32) -> Result<Self> {
-        if !lock(&streams.readers).insert(id) {
+        let deadline = Instant::now() + HANDOVER;
+        while !lock(&streams.readers).insert(id) {
+            if Instant::now() < deadline {
+                thread::sleep(GLANCE);
+                continue;
+            }
             return Err(Error::new(
                 libc::EBUSY,
                 "somebody reads this stream already, and each event goes to one reader alone",
@@ -216,6 +228,14 @@ impl Source {
         }
     }
 
+    /// Whether there is something to read; takes nothing.
+    fn is_ready(&self) -> bool {
+        match self {
+            Self::Ring(ring) => ring.is_ready(),
+            Self::Perf(perf) => perf.rings.iter().any(PerfRing::is_ready),
+        }
+    }
+
     /// Appends the next event's line. False if there is none yet.
     fn next_line(&mut self, codec: &EventCodec, text: &mut Vec<u8>) -> bool {
         let mut record = Vec::new();
@@ -241,34 +261,63 @@ struct Reader {
     state: Mutex<State>,
     fds: Vec<OwnedFd>,
     codec: EventCodec,
+}
+
+/// What the last close lets go at once, even if a read of a killed program still waits.
+#[derive(Debug)]
+struct Open {
+    source: Source,
     _claim: Claim,
 }
 
 #[derive(Debug)]
 struct State {
-    source: Source,
+    open: Option<Open>,
     /// Lines on their way to the reader.
     text: Vec<u8>,
+    /// Where in the stream `text` begins.
+    start: u64,
     /// How much of `text` it has.
     taken: usize,
 }
 
 impl State {
+    /// Goes to where a read wants to begin, if that is among the text that is kept.
+    fn seek(&mut self, offset: u64) {
+        if let Some(at) = offset.checked_sub(self.start)
+            && at <= self.text.len() as u64
+        {
+            self.taken = at as usize;
+        }
+    }
+
     /// Renders events until there are `wanted` bytes, or no more events.
     fn fill(&mut self, codec: &EventCodec, wanted: usize) {
-        if self.taken == self.text.len() {
-            self.text.clear();
-            self.taken = 0;
+        if self.text.len() - self.taken >= wanted {
+            return;
         }
-        while self.text.len() - self.taken < wanted && self.source.next_line(codec, &mut self.text)
-        {
+        if self.taken > 2 * BEHIND {
+            let gone = self.taken - BEHIND;
+            self.text.drain(..gone);
+            self.start += gone as u64;
+            self.taken = BEHIND;
         }
+        let Some(Open { source, .. }) = &mut self.open else { return };
+        while self.text.len() - self.taken < wanted && source.next_line(codec, &mut self.text) {}
+    }
+
+    /// Whether a read has something to give. Takes no event: one that was polled for and never
+    /// read is still there for the next reader.
+    fn is_ready(&self) -> bool {
+        self.taken < self.text.len()
+            || self.open.as_ref().is_some_and(|open| open.source.is_ready())
     }
 }
 
 impl OpenFile for Reader {
-    fn read(&self, _offset: u64, size: usize, reply: &mut dyn FnMut(&[u8])) -> Result<()> {
+    fn read(&self, offset: u64, size: usize, reply: &mut dyn FnMut(&[u8])) -> Result<()> {
         let mut state = lock(&self.state);
+        state.seek(offset);
         state.fill(&self.codec, size.min(AHEAD));
         let end = state.text.len().min(state.taken.saturating_add(size));
         if end == state.taken {
@@ -283,27 +332,26 @@ impl OpenFile for Reader {
         let deadline = Instant::now() + timeout;
         let fds: Vec<_> = self.fds.iter().map(AsFd::as_fd).collect();
         loop {
-            {
-                let mut state = lock(&self.state);
-                state.fill(&self.codec, 1);
-                if state.taken < state.text.len() {
-                    return true;
-                }
+            if lock(&self.state).is_ready() {
+                return true;
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return false;
             }
-            // Readable at once, and yet nothing read: a record is being written.
-            if os::wait_any_readable(&fds, left) {
-                let mut state = lock(&self.state);
-                state.fill(&self.codec, 1);
-                if state.taken == state.text.len() {
-                    drop(state);
-                    thread::sleep(GLANCE);
-                }
+            os::wait_any_readable(&fds, left);
+            if !lock(&self.state).is_ready() {
+                // A program is in the middle of a record, or a CPU went offline.
+                thread::sleep(GLANCE.min(left));
             }
         }
+    }
+
+    fn release(&self) -> Result<()> {
+        // Outside the lock: taking perf events down waits for the kernel.
+        let open = lock(&self.state).open.take();
+        drop(open);
+        Ok(())
     }
 }
 
@@ -312,6 +360,8 @@ impl OpenFile for Reader {
 struct Writer {
     ring: Arc<Mutex<RingWriter>>,
     codec: EventCodec,
+    /// Bytes of a line's text at most.
+    longest: usize,
     /// A line that has not ended yet.
     written: Mutex<Vec<u8>>,
 }
@@ -353,22 +403,25 @@ impl OpenFile for Writer {
 
     fn write(&self, _offset: u64, data: &[u8]) -> Result<usize> {
         let mut written = lock(&self.written);
-        written.extend_from_slice(data);
-        let mut outcome = Ok(());
-        while let Some(end) = written.iter().position(|&c| c == b'\n') {
-            let line: Vec<u8> = written.drain(..=end).collect();
-            outcome = self.push(&line);
-            if outcome.is_err() {
-                break;
+        let mut taken = 0;
+        while let Some(end) = data[taken..].iter().position(|&c| c == b'\n') {
+            let mut line = std::mem::take(&mut *written);
+            line.extend_from_slice(&data[taken..=taken + end]);
+            match self.push(&line) {
+                Ok(()) => taken += end + 1,
+                // What came before stands, and the writer learns how much that is; the error
+                // meets it when it goes on with this line.
+                Err(_) if taken > 0 => return Ok(taken),
+                Err(error) => return Err(error),
             }
         }
-        if outcome.is_ok() && written.len() > AHEAD {
-            outcome = Err(Error::new(libc::EFBIG, "the line is longer than any event"));
-        }
-        if outcome.is_err() {
+        let rest = &data[taken..];
+        if written.len() + rest.len() > self.longest {
             written.clear();
+            return Err(Error::new(libc::EFBIG, "the line is longer than any event"));
         }
-        outcome.map(|()| data.len())
+        written.extend_from_slice(rest);
+        Ok(data.len())
     }
 
     fn flush(&self, _caller: Caller) -> Result<()> {

@@ -6,7 +6,8 @@
 use crate::fs::Result;
 use crate::fs::file::OpenFile;
 use fuser::{Errno, PollEvents, PollNotifier, ReplyData};
-use std::sync::{Arc, Weak};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -44,9 +45,19 @@ pub(super) fn read_later(file: Arc<dyn OpenFile>, offset: u64, size: u32, reply:
     }
 }
 
+/// The handles that a thread waits for on behalf of poll(2): one each, however often a program
+/// polls in vain.
+static POLLED: Mutex<BTreeSet<u64>> = Mutex::new(BTreeSet::new());
+
+fn polled() -> MutexGuard<'static, BTreeSet<u64>> {
+    // A set of numbers is whole in any case.
+    POLLED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// What a file is ready for. With `notifier`, the kernel is told once there is more.
 pub(super) fn poll(
     file: &Arc<dyn OpenFile>,
+    handle: u64,
     events: PollEvents,
     notifier: Option<PollNotifier>,
 ) -> PollEvents {
@@ -57,23 +68,27 @@ pub(super) fn poll(
     };
     if ready.is_empty()
         && let Some(notifier) = notifier
+        && polled().insert(handle)
     {
         let file = Arc::downgrade(file);
-        let notify = move || notify_when_ready(&file, notifier);
+        let notify = move || notify_when_ready(&file, handle, notifier);
         if let Err(error) = thread::Builder::new().name("poll".into()).spawn(notify) {
+            polled().remove(&handle);
             log::error!("a poll cannot wait: {error}");
         }
     }
     (ready | PollEvents::POLLOUT | PollEvents::POLLWRNORM) & events
 }
 
-fn notify_when_ready(file: &Weak<dyn OpenFile>, notifier: PollNotifier) {
+fn notify_when_ready(file: &Weak<dyn OpenFile>, handle: u64, notifier: PollNotifier) {
     // Until it is closed: then nobody polls it any more.
     while let Some(open) = file.upgrade() {
         if open.wait(PATIENCE) {
             break;
         }
     }
+    // Before the kernel is told: a poll that comes later gets a thread of its own.
+    polled().remove(&handle);
     if let Err(error) = notifier.notify() {
         log::debug!("poll: {error}");
     }

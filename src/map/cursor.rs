@@ -16,6 +16,8 @@ const BATCH_BYTES: usize = 256 * 1024;
 const BATCH_MAX: usize = 4096;
 /// Elements in a batch at least; 64 never met a bucket that did not fit.
 const BATCH_MIN: usize = 64;
+/// Bytes that [`BATCH_MIN`] elements may take before it is fewer.
+const BATCH_LARGE: usize = 4 << 20;
 /// Trie keys remembered to go on from when the present one is deleted.
 const TRAIL: usize = 32;
 
@@ -113,7 +115,9 @@ fn batch_len(map: &Map) -> usize {
     let element = map.info.key_size as usize + map.value_len();
     let fits = BATCH_BYTES / element.max(1);
     let most = (map.info.max_entries as usize).max(1);
-    fits.clamp(BATCH_MIN, BATCH_MAX).min(most)
+    // Of large values fewer must do: a bucket that does not fit makes the batch grow.
+    let least = (BATCH_LARGE / element.max(1)).clamp(1, BATCH_MIN);
+    fits.clamp(least, BATCH_MAX).min(most)
 }
 
 fn count_indices(map: &Map, next: &mut u64, batch: &mut Batch) {

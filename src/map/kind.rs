@@ -195,9 +195,10 @@ impl Kind {
         !matches!(self.content, Content::Data | Content::None | Content::Stack | Content::StructOps)
     }
 
-    /// Whether the kernel takes no update flag but BPF_ANY.
+    /// Whether the kernel does only BPF_ANY right: it refuses other flags or, in arrays of devices
+    /// and CPUs, takes every slot for one that exists.
     pub fn updates_any_only(&self) -> bool {
-        matches!(self.number, k::PROG_ARRAY | k::ARRAY_OF_MAPS)
+        matches!(self.number, k::PROG_ARRAY | k::ARRAY_OF_MAPS | k::DEVMAP | k::CPUMAP)
     }
 
     /// Whether BPF_EXIST has no effect, here or on some older kernel.

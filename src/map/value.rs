@@ -10,7 +10,7 @@ const BUILD_ID: u32 = 1 << 5;
 
 impl Map {
     /// Whether values print by their kind rather than by their type.
-    fn is_special(&self) -> bool {
+    pub fn is_special(&self) -> bool {
         self.kind.is_reference() || self.kind.content == Content::Stack
     }
 
@@ -30,31 +30,31 @@ impl Map {
         match self.kind.content {
             Content::Stack => out.extend_from_slice(self.stack(value).to_string().as_bytes()),
             _ if self.kind.is_reference() => {
-                out.extend_from_slice(self.reference(value).to_string().as_bytes());
+                out.extend_from_slice(self.reference(value).as_bytes());
             }
             _ => self.codec.print_value(value, out),
         }
     }
 
-    fn reference(&self, value: &[u8]) -> Value {
+    fn reference(&self, value: &[u8]) -> String {
         let first = u32_at(value, 0);
-        let prog = u32_at(value, 4);
+        // Written out, because serde_json's own objects are in no order that one can rely on.
+        let prog = match (value.len(), u32_at(value, 4)) {
+            (8, 0) => ",\"prog_id\":null".to_owned(),
+            (8, id) => format!(",\"prog_id\":{id}"),
+            _ => String::new(),
+        };
         match self.kind.content {
             Content::Device => {
-                let mut object = json!({ "ifindex": first, "name": os::interface_name(first) });
-                if value.len() == 8 {
-                    object["prog_id"] = prog_id(prog);
-                }
-                object
+                let name = Value::from(os::interface_name(first));
+                format!("{{\"ifindex\":{first},\"name\":{name}{prog}}}")
             }
-            Content::Cpu if value.len() == 8 => {
-                json!({ "qsize": first, "prog_id": prog_id(prog) })
-            }
+            Content::Cpu if value.len() == 8 => format!("{{\"qsize\":{first}{prog}}}"),
             Content::Socket => match value.first_chunk() {
-                Some(cookie) => u64::from_ne_bytes(*cookie).into(),
-                None => Value::Null,
+                Some(cookie) => u64::from_ne_bytes(*cookie).to_string(),
+                None => "null".to_owned(),
             },
-            _ => first.into(),
+            _ => first.to_string(),
         }
     }
 
@@ -85,10 +85,6 @@ fn build_id_frame(frame: &[u8]) -> Option<Value> {
         2 => Some(format!("{offset:#x}").into()),
         _ => None,
     }
-}
-
-fn prog_id(id: u32) -> Value {
-    if id == 0 { Value::Null } else { id.into() }
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {

@@ -89,6 +89,12 @@ impl PerfRing {
         Ok(Self { fd, pages, size })
     }
 
+    /// Whether there are records; takes none.
+    pub fn is_ready(&self) -> bool {
+        let tail = self.pages.u64_at(TAIL).load(Ordering::Relaxed);
+        tail < self.pages.u64_at(HEAD).load(Ordering::Acquire)
+    }
+
     /// Appends the next output to `record`, or tells of lost ones; `None` if there is nothing.
     pub fn next(&mut self, record: &mut Vec<u8>) -> Option<Record> {
         loop {

@@ -48,6 +48,17 @@ impl RingReader {
         Ok(Self { fd, consumer, producer, size })
     }
 
+    /// Whether [`Self::next`] has a record to give; takes none.
+    pub fn is_ready(&self) -> bool {
+        let at = self.consumer.u64_at(0).load(Ordering::Acquire);
+        if at >= self.producer.u64_at(0).load(Ordering::Acquire) {
+            return false;
+        }
+        let offset = page_size() + (at as usize & (self.size - 1) & !7);
+        // One to be skipped counts too: who looks for a record then finds the ring empty.
+        self.producer.u32_at(offset).load(Ordering::Acquire) & BUSY == 0
+    }
+
     /// Appends the next record to `record` and gives its place back to the kernel.
     ///
     /// One reader at a time (`&mut`): there is one position.
@@ -61,7 +72,9 @@ impl RingReader {
             if at >= self.producer.u64_at(0).load(Ordering::Acquire) {
                 return Next::Empty;
             }
-            let offset = page + (at as usize & (self.size - 1));
+            // Another process may have the page as well and write anything there: records begin at
+            // multiples of 8, and what is read stays inside the mapping.
+            let offset = page + (at as usize & (self.size - 1) & !7);
             // Acquire: the record's bytes are visible when its length says that it is committed.
             let word = self.producer.u32_at(offset).load(Ordering::Acquire);
             if word & BUSY != 0 {
@@ -71,7 +84,7 @@ impl RingReader {
             if word & DISCARD == 0 {
                 self.producer.copy_out(offset + HEADER, len, record);
             }
-            let next = at + (len + HEADER).next_multiple_of(8) as u64;
+            let next = (at & !7).saturating_add((len + HEADER).next_multiple_of(8) as u64);
             // Release: the copy is done before the kernel may write there again.
             position.store(next, Ordering::Release);
             if word & DISCARD == 0 {
@@ -127,6 +140,10 @@ impl RingWriter {
         let consumed = self.consumer.u64_at(0).load(Ordering::Acquire);
         let position = self.producer.u64_at(0);
         let at = position.load(Ordering::Acquire);
+        // Another process has the page as well, and may have written anything there.
+        if !at.is_multiple_of(8) {
+            return Err(Error::new(CALL, libc::EIO));
+        }
         if at.wrapping_sub(consumed) as usize > self.size - total {
             return Err(Error::new(CALL, libc::ENOSPC));
         }
@@ -135,7 +152,7 @@ impl RingWriter {
         self.producer.u32_at(offset + 4).store(0, Ordering::Relaxed);
         self.producer.u32_at(offset).store(len, Ordering::Release);
         // Release: the record is whole when the kernel sees the position.
-        position.store(at + total as u64, Ordering::Release);
+        position.store(at.wrapping_add(total as u64), Ordering::Release);
         Ok(())
     }
 }

@@ -343,10 +343,12 @@ impl Bed {
     }
 
     /// The words that put a command into the bed's namespaces, if it has its own.
+    ///
+    /// With the root directory of its holder, since tests may themselves run in a chroot.
     fn enter(&self) -> Vec<String> {
         let Some(space) = &self.space else { return Vec::new() };
         let id = space.holder.id().to_string();
-        ["nsenter", "-t", &id, "-m", "-n", "--"].map(String::from).to_vec()
+        ["nsenter", "-t", &id, "--mount", "--net", "--root", "--"].map(String::from).to_vec()
     }
 
     /// What helps to see why a test failed.

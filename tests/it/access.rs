@@ -170,3 +170,24 @@ fn no_way_out() {
     bed.ok("mkdir -p bpf/d other; echo x > other/file; ls mnt/d; rmdir bpf/d; ln -s \"$PWD/other\" bpf/d");
     assert_eq!(bed.ok("stat -c %F mnt/d"), "symbolic link\n");
 }
+
+/// "The daemon holds no map open longer than a second past its last use, so it never keeps an
+/// unpinned map alive."
+#[test]
+fn an_unpinned_map_is_freed() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    for used in
+        ["cat mnt/h/1", "ls -l mnt/h", "echo 1 > mnt/h/2", "cat mnt/h/.info mnt/h/.raw/01000000"]
+    {
+        let map = bed.hash("h");
+        map.set(&key32(1), &[0; 8]);
+        let id = map.info.id;
+        drop(map);
+        bed.ok(used);
+        bed.ok("rm bpf/h");
+        std::thread::sleep(std::time::Duration::from_millis(1200));
+        let gone = bpffuse::sys::object::map_by_id(id).is_err_and(|e| e.errno == libc::ENOENT);
+        assert!(gone, "after {used:?}, map {id} is still alive");
+    }
+}

@@ -353,6 +353,38 @@ fn counts() {
     refused(fs::read(bed.at("rb/.entries")), "EOPNOTSUPP");
 }
 
+/// Kinds whose values are no data are read by their meaning, and not written as lines; kinds
+/// without keys have neither, nor a count that nobody can know.
+#[test]
+fn special_kinds() {
+    require!("root", "bpf", "fuse", "bpftool");
+    let bed = Bed::with(&["--watch-interval", "50ms"]);
+    bed.ok("bpftool map create bpf/inner type array key 4 value 8 entries 1 name inner
+            bpftool map create bpf/outer type hash_of_maps key 4 value 4 entries 4 name outer inner_map pinned bpf/inner
+            bpftool map update pinned bpf/outer key 7 0 0 0 value pinned bpf/inner
+            bpftool map create bpf/progs type prog_array key 4 value 4 entries 4 name progs
+            bpftool map create bpf/q type queue key 0 value 4 entries 4 name q
+            bpftool map push pinned bpf/q value 1 0 0 0; bpftool map push pinned bpf/q value 2 0 0 0");
+    let id = bed.open("inner").info.id;
+    assert_eq!(bed.read("outer/.entries"), format!("{{\"key\":7,\"value\":{id}}}\n"));
+    assert_eq!(bed.read("outer/.count"), "1\n");
+    let first = bed.ok("head -n 1 mnt/outer/.watch");
+    assert_eq!(first, format!("{{\"op\":\"set\",\"key\":7,\"value\":{id}}}\n"));
+    assert_eq!(
+        (bed.read("progs/.entries"), bed.read("progs/.count")),
+        (String::new(), "0\n".into())
+    );
+    for map in ["outer", "progs"] {
+        let line = b"{\"key\":1,\"value\":5}\n";
+        refused(write_with(bed.at(&format!("{map}/.entries")), 0, line), "EOPNOTSUPP");
+    }
+    for name in [".entries", ".count", ".watch"] {
+        refused(fs::read(bed.at(&format!("q/{name}"))), "EOPNOTSUPP");
+    }
+    bed.ok("echo 1 > mnt/outer/.clear");
+    assert_eq!(bed.read("outer/.count"), "0\n");
+}
+
 /// `.clear`: "`1` deletes every element"; arrays keep theirs.
 #[test]
 fn clears() {
@@ -470,6 +502,29 @@ fn a_million_entries_in_little_memory() {
     map.fill32(1_000_000, &[1; 8]);
     bed.start(&[]);
     assert_eq!(bed.ok("wc -l < mnt/h/.entries"), "1000000\n");
+    let status = fs::read_to_string(format!("/proc/{}/status", bed.pid())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(peak < 32 * 1024, "the daemon's peak is {peak} KiB");
+}
+
+/// Values of 1 MiB: no more of them at a time than need be.
+#[test]
+fn large_values() {
+    require!("root", "bpf", "fuse");
+    let mut bed = Bed::idle();
+    let map = bed.map("h", Kind::Hash, 4, 1 << 20, 64);
+    (0..8).for_each(|n| map.set(&key32(n), &vec![n as u8; 1 << 20]));
+    bed.start(&[]);
+    bed.ok("cat mnt/h/.entries > text");
+    let text = fs::read_to_string(bed.dir.join("text")).unwrap();
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines.len(), 8);
+    for (n, line) in lines.iter().enumerate() {
+        let bytes = format!("{n:02x}").repeat(1 << 20);
+        assert!(*line == format!("{{\"key\":{n},\"value\":\"0x{bytes}\"}}"), "value {n}");
+    }
     let status = fs::read_to_string(format!("/proc/{}/status", bed.pid())).unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();

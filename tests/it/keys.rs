@@ -122,6 +122,60 @@ fn creat_writes_whatever_happens_after_open() {
     }
 }
 
+/// The same whichever call opens the file, from a thread, and from another PID namespace: open(2) of
+/// a present file does not tell a FUSE file system of O_CREAT by itself.
+#[test]
+fn every_way_to_open_has_its_flag() {
+    require!("root", "bpf", "fuse", "python3", "unshare");
+    let (bed, map) = bed();
+    let script = r#"
+        import ctypes, struct, threading
+        libc = ctypes.CDLL(None, use_errno=True)
+        OPENAT, OPENAT2 = {"x86_64": (257, 437), "aarch64": (56, 437)}[os.uname().machine]
+        path = b"mnt/h/7"
+        def call(*args):
+            fd = libc.syscall(*args)
+            if fd < 0: raise OSError(ctypes.get_errno(), "open")
+            return fd
+        ways = {
+            "openat": lambda flags: call(OPENAT, -100, path, flags, 0o600),
+            "openat2": lambda flags: call(OPENAT2, -100, path,
+                struct.pack("QQQ", flags, 0o600 if flags & os.O_CREAT else 0, 0), 24),
+            "absolute": lambda flags: call(OPENAT, 1234, os.path.abspath(path), flags, 0o600),
+            "dirfd": lambda flags: os.open("7", flags, dir_fd=os.open("mnt/h", os.O_PATH)),
+        }
+        if os.uname().machine == "x86_64":
+            ways["open"] = lambda flags: call(2, path, flags, 0o600)
+            ways["creat"] = lambda flags: call(85, path, 0o600)
+        def one(name, way, flags):
+            open("mnt/h/7", "w").write("42\n")
+            fd = way(flags)
+            os.remove("mnt/h/7")
+            outcome = errno_of(os.write, fd, b"5\n")
+            os.close(fd)
+            creates = flags & os.O_CREAT or name == "creat"
+            if outcome != (None if creates else "ENOENT") or os.path.exists("mnt/h/7") != bool(creates):
+                print(name, oct(flags), outcome)
+        for name, way in ways.items():
+            for flags in (0, os.O_CREAT, os.O_TRUNC, os.O_CREAT | os.O_TRUNC, os.O_CREAT | os.O_APPEND):
+                for mode in (os.O_WRONLY, os.O_RDWR):
+                    one(name, way, flags | mode)
+                    thread = threading.Thread(target=one, args=(name + " in a thread", way, flags | mode)) \
+                        if name != "creat" else threading.Thread(target=one, args=(name, way, flags | mode))
+                    thread.start(); thread.join()
+    "#;
+    assert_eq!(bed.python(script), "", "left: the calls whose flag was not respected");
+    // PID namespace: other numbers for the same processes, and another /proc.
+    map.set(&key32(7), &42u64.to_ne_bytes());
+    let out = bed.ok(
+        r#"unshare --pid --fork --mount-proc bash -c '
+            exec 3<> mnt/h/7; rm mnt/h/7; echo 5 >&3 && cat mnt/h/7
+            python3 -c "import os; fd = os.open(\"mnt/h/7\", os.O_WRONLY); os.remove(\"mnt/h/7\"); os.write(fd, b\"6\")" 2>&1 | tail -n 1
+        '"#,
+    );
+    assert_eq!(out, "5\nFileNotFoundError: [Errno 2] No such file or directory\n");
+}
+
 /// The same with O_EXCL: BPF_NOEXIST; what came between is not overwritten.
 #[test]
 fn excl_does_not_overwrite_what_came_after_open() {

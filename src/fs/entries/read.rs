@@ -1,6 +1,6 @@
 //! Reading `.entries`: the text is made as it is read, a chunk at a time and one chunk ahead.
 
-use super::render;
+use super::render::Printer;
 use crate::fs::error::{Error, Result};
 use crate::fs::file::part;
 use crate::fs::maps::Maps;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 /// Bytes of text that a chunk grows to: some milliseconds of work for another thread.
-const CHUNK: usize = 512 * 1024;
+const CHUNK: usize = 256 * 1024;
 
 /// A position in the text.
 #[derive(Debug, Default)]
@@ -155,6 +155,7 @@ impl Walk {
     ) -> (Box<Self>, Vec<u8>, sys::Result<()>) {
         text.clear();
         text.append(&mut self.rest);
+        let printer = Printer::new(map);
         let (key_size, value_len) = (map.info.key_size as usize, map.value_len());
         while text.len() < size && !self.end {
             if self.next == self.batch.count {
@@ -169,7 +170,7 @@ impl Walk {
             while text.len() < size && self.next < self.batch.count {
                 let key = &self.batch.keys[self.next * key_size..][..key_size];
                 let value = &self.batch.values[self.next * value_len..][..value_len];
-                render::line(&map.codec, key, value, &mut text);
+                printer.line(key, value, &mut text);
                 self.next += 1;
             }
         }

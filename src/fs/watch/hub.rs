@@ -3,6 +3,7 @@
 use super::snapshot::Snapshot;
 use super::watcher::Watcher;
 use crate::codec::Codec;
+use crate::fs::entries::render::Printer;
 use crate::fs::error::{Error, Result};
 use crate::fs::maps::Maps;
 use crate::map::Map;
@@ -18,7 +19,11 @@ const PRESENCE: Duration = Duration::from_millis(500);
 /// A watched map.
 #[derive(Debug)]
 pub(super) struct Hub {
+    maps: Arc<Maps>,
+    at: MapRef,
     codec: Arc<Codec>,
+    /// Values are printed by the open map.
+    special: bool,
     state: Mutex<State>,
     /// For readers: there may be more to read.
     news: Condvar,
@@ -72,14 +77,17 @@ impl Hub {
         interval: Duration,
     ) -> Result<(Arc<Self>, u64)> {
         let hub = Arc::new(Self {
+            maps: Arc::clone(maps),
+            at: at.clone(),
             codec: Arc::clone(&map.codec),
+            special: map.is_special(),
             state: Mutex::default(),
             news: Condvar::new(),
             called: Condvar::new(),
         });
         let watcher = hub.lock().join();
-        let (maps, at, runs) = (Arc::clone(maps), at.clone(), Arc::clone(&hub));
-        let run = move || runs.run(&maps, &at, interval);
+        let runs = Arc::clone(&hub);
+        let run = move || runs.run(interval);
         thread::Builder::new().name("watch".into()).spawn(run)?;
         Ok((hub, watcher))
     }
@@ -121,11 +129,15 @@ impl Hub {
         size: usize,
         reply: &mut dyn FnMut(&[u8]),
     ) -> Result<()> {
+        // If it is gone, only its end is left to tell.
+        let map = if self.special { self.maps.open(&self.at).ok() } else { None };
+        let special = map.as_ref().map(|(map, _)| &**map);
+        let printer = Printer { codec: &self.codec, special };
         let mut guard = self.lock();
         let state = &mut *guard;
         let text = match state.watchers.get_mut(&watcher) {
-            Some(watcher) if watcher.waits_for <= state.taken => {
-                watcher.tell(&state.snapshot, &self.codec, size)
+            Some(watcher) if watcher.waits_for <= state.taken && self.special == map.is_some() => {
+                watcher.tell(&state.snapshot, printer, size)
             }
             _ => Vec::new(),
         };
@@ -149,8 +161,8 @@ impl Hub {
         state.is_ready(watcher)
     }
 
-    fn run(&self, maps: &Maps, at: &MapRef, interval: Duration) {
-        let outcome = self.watch(maps, at, interval);
+    fn run(&self, interval: Duration) {
+        let outcome = self.watch(interval);
         let mut state = self.lock();
         state.end.get_or_insert(match outcome {
             // Unpinned: what was to be told is told, then the stream ends.
@@ -164,7 +176,7 @@ impl Hub {
     }
 
     /// Compares until nobody watches any more, or the map is gone.
-    fn watch(&self, maps: &Maps, at: &MapRef, interval: Duration) -> Result<()> {
+    fn watch(&self, interval: Duration) -> Result<()> {
         loop {
             let began = Instant::now();
             let number = {
@@ -173,7 +185,7 @@ impl Hub {
                 state.begun
             };
             // Not kept open: who polls a map by its id must not keep it alive.
-            let new = Snapshot::take(&maps.open_once(at)?)?;
+            let new = Snapshot::take(&self.maps.open_once(&self.at)?)?;
             {
                 let mut guard = self.lock();
                 let state = &mut *guard;
@@ -199,7 +211,7 @@ impl Hub {
                 }
                 let now = state.waits() || left <= PRESENCE;
                 drop(state);
-                maps.stat(at)?;
+                self.maps.stat(&self.at)?;
                 if now {
                     break;
                 }

@@ -1,8 +1,7 @@
 //! What one watcher has been told.
 
 use super::snapshot::{Change, Snapshot};
-use crate::codec::Codec;
-use crate::fs::entries::render;
+use crate::fs::entries::render::Printer;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
@@ -71,23 +70,28 @@ impl Watcher {
     }
 
     /// Up to `size` bytes of what is to be told; none if there is nothing.
-    pub(super) fn tell(&mut self, snapshot: &Snapshot, codec: &Codec, size: usize) -> Vec<u8> {
+    pub(super) fn tell(
+        &mut self,
+        snapshot: &Snapshot,
+        printer: Printer<'_>,
+        size: usize,
+    ) -> Vec<u8> {
         let mut text = std::mem::take(&mut self.rest);
-        while text.len() < size && self.line(snapshot, codec, &mut text) {}
+        while text.len() < size && self.line(snapshot, printer, &mut text) {}
         if text.len() > size {
             self.rest = text.split_off(size);
         }
         text
     }
 
-    fn line(&mut self, snapshot: &Snapshot, codec: &Codec, text: &mut Vec<u8>) -> bool {
+    fn line(&mut self, snapshot: &Snapshot, printer: Printer<'_>, text: &mut Vec<u8>) -> bool {
         let next = match &self.walk {
             Walk::Start => snapshot.after(None),
             Walk::After(told) => snapshot.after(Some(told)),
             Walk::Done => None,
         };
         if let Some((key, value)) = next {
-            set(codec, key, value, text);
+            set(printer, key, value, text);
             self.walk = Walk::After(key.into());
             return true;
         }
@@ -100,10 +104,10 @@ impl Watcher {
         };
         self.unknown.remove(&key);
         match snapshot.get(&key) {
-            Some(value) => set(codec, &key, value, text),
+            Some(value) => set(printer, &key, value, text),
             None => {
                 text.extend_from_slice(b"{\"op\":\"delete\",\"key\":");
-                codec.print_key(&key, text);
+                printer.codec.print_key(&key, text);
                 text.extend_from_slice(b"}\n");
             }
         }
@@ -112,9 +116,9 @@ impl Watcher {
     }
 }
 
-fn set(codec: &Codec, key: &[u8], value: &[u8], text: &mut Vec<u8>) {
+fn set(printer: Printer<'_>, key: &[u8], value: &[u8], text: &mut Vec<u8>) {
     text.extend_from_slice(b"{\"op\":\"set\",");
-    render::members(codec, key, value, text);
+    printer.members(key, value, text);
     text.extend_from_slice(b"}\n");
 }
 
@@ -122,7 +126,7 @@ fn set(codec: &Codec, key: &[u8], value: &[u8], text: &mut Vec<u8>) {
 mod tests {
     use super::super::snapshot::tests::snapshot;
     use super::*;
-    use crate::codec::Shape;
+    use crate::codec::{Codec, Shape};
 
     fn codec() -> Codec {
         let shape = Shape {
@@ -156,7 +160,8 @@ mod tests {
 
         /// What a read gives, with `1=2` for a set and `-1` for a delete.
         fn read(&mut self, size: usize) -> String {
-            let text = self.watcher.tell(&self.now, &self.codec, size);
+            let text =
+                self.watcher.tell(&self.now, Printer { codec: &self.codec, special: None }, size);
             let text = String::from_utf8(text).unwrap();
             text.replace("{\"op\":\"set\",\"key\":", "")
                 .replace("{\"op\":\"delete\",\"key\":", "-")
@@ -215,7 +220,8 @@ mod tests {
             let mut scene = Scene::new(&[(1, 10), (2, 20), (3, 30)]);
             let mut text = Vec::new();
             loop {
-                let part = scene.watcher.tell(&scene.now, &scene.codec, size);
+                let printer = Printer { codec: &scene.codec, special: None };
+                let part = scene.watcher.tell(&scene.now, printer, size);
                 assert!(part.len() <= size);
                 if part.is_empty() {
                     break;
@@ -223,7 +229,11 @@ mod tests {
                 text.extend(part);
             }
             let mut again = Scene::new(&[(1, 10), (2, 20), (3, 30)]);
-            assert_eq!(text, again.watcher.tell(&again.now, &again.codec, 999), "{whole}");
+            assert_eq!(
+                text,
+                again.watcher.tell(&again.now, Printer { codec: &again.codec, special: None }, 999),
+                "{whole}"
+            );
         }
     }
 }

@@ -1,0 +1,422 @@
+//! `.stream` (interface.md section 6): events of ring buffers and perf event arrays as lines, and
+//! lines as events of user ring buffers.
+
+use crate::common::require::require;
+use crate::common::{Bed, eventually, object};
+use libbpf_rs::{MapCore, Object, ObjectBuilder, ProgramInput};
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read};
+use std::os::fd::AsFd;
+use std::process::{Child, Command};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The programs of `tests/bpf/streams.bpf.c`, with their maps pinned in the bed.
+struct Programs(Object);
+
+impl Programs {
+    fn load(bed: &Bed) -> Self {
+        let opened = ObjectBuilder::default().open_file(object::compile("streams")).unwrap();
+        let mut object = opened.load().expect("the kernel takes the programs");
+        for mut map in object.maps_mut() {
+            let name = map.name().to_string_lossy().into_owned();
+            if !name.contains('.') {
+                map.pin(bed.pin(&name)).unwrap();
+            }
+        }
+        Self(object)
+    }
+
+    /// Runs a program once, on `cpu` if that matters: `count` (at most 1,000) events from `first`.
+    fn run_on(&self, name: &str, first: u64, count: u64, cpu: Option<u32>) {
+        const ON_CPU: u32 = 1;
+        let prog = self.0.progs_mut().find(|prog| prog.name() == name).expect("a program");
+        let mut args = [first.to_ne_bytes(), count.to_ne_bytes()].concat();
+        let mut input = ProgramInput { context_in: Some(&mut args), ..Default::default() };
+        if let Some(cpu) = cpu {
+            (input.flags, input.cpu) = (ON_CPU, cpu);
+        }
+        prog.test_run(input).expect("the program runs");
+    }
+
+    fn run(&self, name: &str, first: u64, count: u64) {
+        self.run_on(name, first, count, None);
+    }
+}
+
+/// An event's line under `.stream/event`.
+fn line(seq: u64, twice: u64) -> String {
+    format!("{{\"seq\":{seq},\"twice\":{twice},\"who\":\"tester\"}}\n")
+}
+
+fn lines(range: std::ops::Range<u64>) -> String {
+    range.map(|seq| line(seq, 2 * seq)).collect()
+}
+
+/// An event's line without a type.
+fn hex(seq: u64) -> String {
+    let twice = (2 * seq as u32).to_ne_bytes();
+    let bytes = [&seq.to_ne_bytes()[..], &twice, b"tester\0\0\0\0\0\0"].concat();
+    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("\"0x{digits}\"\n")
+}
+
+/// Waits until the stream of `map` has a reader: a second one is refused.
+fn wait_for_reader(bed: &Bed, map: &str) {
+    let path = bed.at(map).join(".stream");
+    eventually("the reader has the stream open", || {
+        File::open(&path).is_err_and(|error| error.raw_os_error() == Some(libc::EBUSY))
+    });
+}
+
+fn output(child: Child) -> String {
+    let out = child.wait_with_output().unwrap();
+    String::from_utf8(out.stdout).unwrap()
+}
+
+/// "events as they come, a line each (hex, or typed by `.stream/TYPE` …)"
+#[test]
+fn a_ring_in_hex_and_typed() {
+    require!("root", "bpf", "fuse", "clang");
+    let bed = Bed::new();
+    let programs = Programs::load(&bed);
+    programs.run("to_ring", 1, 3);
+    assert_eq!(bed.ok("head -n 3 mnt/events/.stream"), hex(1) + &hex(2) + &hex(3));
+    programs.run("to_ring", 4, 3);
+    assert_eq!(bed.ok("head -n 3 mnt/events/.stream/event"), lines(4..7));
+    // A type of another size: nothing of the event is lost.
+    programs.run("to_ring", 7, 1);
+    assert_eq!(bed.ok("head -n 1 mnt/events/.stream/command"), hex(7));
+    bed.fails_with("cat mnt/events/.stream/no_such_type", "No such file");
+}
+
+/// Records that a program reserved and discarded are no events.
+#[test]
+fn discarded_records_are_skipped() {
+    require!("root", "bpf", "fuse", "clang");
+    let bed = Bed::new();
+    let programs = Programs::load(&bed);
+    programs.run("to_ring_with_gaps", 0, 8);
+    let expected: String = (0..8).step_by(2).map(|seq| line(seq, 2 * seq)).collect();
+    assert_eq!(bed.ok("head -n 4 mnt/events/.stream/event"), expected);
+}
+
+/// "no event lost at 10,000 events a second", in order, over more than the ring holds.
+fn ten_thousand_a_second(program: &str, map: &str) {
+    const SECONDS: u64 = 3;
+    const STEP: u64 = 100;
+    let total = SECONDS * 10_000;
+    let bed = Bed::new();
+    let programs = Programs::load(&bed);
+    let reader = bed.spawn(&format!("head -n {total} mnt/{map}/.stream/event"));
+    let gather = thread::spawn(move || output(reader));
+    wait_for_reader(&bed, map);
+    let start = Instant::now();
+    for first in (0..total).step_by(STEP as usize) {
+        // On one CPU: there is an order only among the events of a CPU.
+        programs.run_on(program, first, STEP, Some(0));
+        let due = start + Duration::from_micros(100) * (first + STEP) as u32;
+        thread::sleep(due.saturating_duration_since(Instant::now()));
+    }
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(SECONDS + 2), "too slow to show anything: {took:?}");
+    let text = gather.join().unwrap();
+    assert!(text == lines(0..total), "{} lines, or not the right ones", text.lines().count());
+}
+
+#[test]
+fn a_ring_loses_nothing() {
+    require!("root", "bpf", "fuse", "clang");
+    ten_thousand_a_second("to_ring", "events");
+}
+
+#[test]
+fn a_perf_array_loses_nothing() {
+    require!("root", "bpf", "fuse", "clang");
+    ten_thousand_a_second("to_perf", "perf");
+}
+
+/// Events of every CPU; and "lost events reported in the stream".
+#[test]
+fn a_perf_array_has_all_cpus_and_tells_of_losses() {
+    require!("root", "bpf", "fuse", "clang");
+    let bed = Bed::new();
+    let programs = Programs::load(&bed);
+    let stream = File::open(bed.at("perf/.stream/event")).unwrap();
+    let mut stream = BufReader::new(stream);
+    let cpus = thread::available_parallelism().unwrap().get() as u32;
+    for cpu in 0..cpus {
+        programs.run_on("to_perf", u64::from(cpu), 1, Some(cpu));
+    }
+    let mut text = read_lines(&mut stream, cpus as usize);
+    text.sort();
+    assert_eq!(text.concat(), lines(0..u64::from(cpus)));
+    // 50,000 records of about 40 bytes are more than a ring of 1 MiB holds.
+    for first in (0..50_000).step_by(1000) {
+        programs.run_on("to_perf", first, 1000, Some(0));
+    }
+    // Read some, so that there is room, and the kernel says how many it dropped with the next one.
+    let (mut events, mut lost) = (0, 0);
+    let mut sent = 50_000;
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while events + lost < sent {
+        assert!(Instant::now() < deadline, "{events} events, {lost} lost of {sent}");
+        for one in read_lines(&mut stream, 1) {
+            match one.strip_prefix("{\"lost\":") {
+                Some(count) => {
+                    lost += count.trim_end().trim_end_matches('}').parse::<u64>().unwrap()
+                }
+                None => events += 1,
+            }
+        }
+        if events == 1000 {
+            programs.run_on("to_perf", sent, 1, Some(0));
+            sent += 1;
+        }
+    }
+    assert_eq!(events + lost, sent);
+    assert!(lost > 0, "nothing was lost, so nothing was shown");
+}
+
+/// `count` lines of a stream, read as they come.
+fn read_lines(stream: &mut BufReader<File>, count: usize) -> Vec<String> {
+    let mut next = || {
+        let mut line = String::new();
+        stream.read_line(&mut line).unwrap();
+        line
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+/// "blocks, … ends on signal": by timeout(1), by Ctrl-C, and nothing is lost by it.
+#[test]
+fn a_signal_ends_it() {
+    require!("root", "bpf", "fuse", "clang");
+    let bed = Bed::new();
+    let programs = Programs::load(&bed);
+    for map in ["events", "perf"] {
+        for signal in ["TERM", "INT", "KILL"] {
+            let start = Instant::now();
+            let script = format!("timeout -s {signal} 0.5 cat mnt/{map}/.stream");
+            assert_eq!(bed.run(&script).stdout, "", "{map} {signal}");
+            let took = start.elapsed();
+            assert!(took > Duration::from_millis(450), "{map} {signal}: it did not wait: {took:?}");
+            assert!(took < Duration::from_millis(2500), "{map} {signal}: {took:?}");
+        }
+    }
+    // The next reader need not wait for the killed one, and gets everything.
+    programs.run("to_ring", 5, 2);
+    assert_eq!(bed.ok("head -n 2 mnt/events/.stream/event"), lines(5..7));
+}
+
+/// "answers poll": and what was polled for and not read is there for the next reader.
+#[test]
+fn poll_and_select_answer() {
+    require!("root", "bpf", "fuse", "clang", "python3");
+    let bed = Bed::new();
+    let programs = Programs::load(&bed);
+    for (map, program) in [("events", "to_ring"), ("perf", "to_perf")] {
+        let script = format!(
+            "
+            import select, time
+            fd = os.open('mnt/{map}/.stream/event', os.O_RDONLY)
+            poll = select.poll()
+            poll.register(fd, select.POLLIN)
+            assert poll.poll(0) == [], 'ready without an event'
+            assert select.select([fd], [], [], 0.1) == ([], [], [])
+            # Many polls in vain must not cost a thread each.
+            for _ in range(200): poll.poll(1)
+            open('waiting', 'w').close()
+            assert poll.poll(20000) == [(fd, select.POLLIN)], 'not told'
+            assert select.select([fd], [], [], 0)[0] == [fd]
+            print(os.read(fd, 1000).decode(), end='')
+            assert poll.poll(0) == []
+            os.remove('waiting')
+            "
+        );
+        thread::scope(|scope| {
+            let reader = scope.spawn(|| bed.python(&script));
+            let mark = bed.dir.join("waiting");
+            eventually("the reader polls", || mark.exists());
+            let threads = fs::read_dir(format!("/proc/{}/task", bed.pid())).unwrap().count();
+            assert!(threads < 50, "{threads} threads");
+            thread::sleep(Duration::from_millis(300));
+            programs.run(program, 1, 1);
+            assert_eq!(reader.join().unwrap(), lines(1..2), "{map}");
+        });
+    }
+    programs.run("to_ring", 2, 1);
+    bed.python(
+        "
+        import select
+        fd = os.open('mnt/events/.stream', os.O_RDONLY)
+        assert select.select([fd], [], [], 1)[0] == [fd]
+        ",
+    );
+    assert_eq!(bed.ok("head -n 1 mnt/events/.stream/event"), lines(2..3));
+}
+
+/// "two readers get a clear error", and the place is free as soon as the first has closed.
+#[test]
+fn one_reader_at_a_time() {
+    require!("root", "bpf", "fuse", "clang");
+    let bed = Bed::new();
+    let programs = Programs::load(&bed);
+    for map in ["events", "perf"] {
+        let first = File::open(bed.at(map).join(".stream")).unwrap();
+        bed.fails_with(&format!("cat mnt/{map}/.stream"), "resource busy");
+        assert!(bed.errors().iter().any(|line| line.contains("EBUSY: somebody reads")));
+        drop(first);
+        for _ in 0..20 {
+            File::open(bed.at(map).join(".stream")).expect("free again");
+        }
+    }
+    programs.run("to_ring", 0, 1);
+    assert_eq!(bed.ok("head -n 1 mnt/events/.stream/event"), lines(0..1));
+}
+
+/// "other requests on the mount go on meanwhile", however many readers wait.
+#[test]
+fn others_go_on_meanwhile() {
+    require!("root", "bpf", "fuse", "clang");
+    let bed = Bed::new();
+    let programs = Programs::load(&bed);
+    let reader = bed.spawn("head -n 1 mnt/events/.stream/event");
+    let other = bed.spawn("timeout 2 cat mnt/perf/.stream");
+    wait_for_reader(&bed, "events");
+    wait_for_reader(&bed, "perf");
+    let start = Instant::now();
+    for _ in 0..100 {
+        bed.list("");
+        bed.read("events/.info");
+    }
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    programs.run("to_ring", 9, 1);
+    assert_eq!(output(reader), lines(9..10));
+    output(other);
+}
+
+/// Reads of any size: bash's `read` asks for a block and seeks back to the line's end, dash's for
+/// one byte; and a long stream must not pile up.
+#[test]
+fn pieces_of_any_size() {
+    require!("root", "bpf", "fuse", "clang");
+    let bed = Bed::new();
+    let programs = Programs::load(&bed);
+    programs.run("to_ring", 1, 2);
+    let script = "exec 3< mnt/events/.stream/event; read -r a <&3; read -r b <&3; echo $b; echo $a";
+    assert_eq!(bed.ok(script), line(2, 4) + &line(1, 2));
+    programs.run("to_ring", 1, 2);
+    assert_eq!(bed.ok(&format!("dash -c '{script}'")), line(2, 4) + &line(1, 2));
+    let resident = || {
+        let status = fs::read_to_string(format!("/proc/{}/status", bed.pid())).unwrap();
+        let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        kib.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
+    };
+    let mut stream = File::open(bed.at("events/.stream")).unwrap();
+    let mut piece = [0; 1000];
+    let mut before = 0;
+    // 20 MB of text, in pieces that never end with a line.
+    for round in 0..400 {
+        programs.run("to_ring", 0, 1000);
+        let mut left = 1000 * hex(0).len();
+        if round > 0 {
+            left += 7;
+        }
+        while left > 7 {
+            let most = piece.len().min(left - 7);
+            left -= stream.read(&mut piece[..most]).unwrap();
+        }
+        if round == 20 {
+            before = resident();
+        }
+    }
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 4096, "the daemon grew by {grown} KiB");
+}
+
+/// "user ring buffer: a line is an event", in hex or typed.
+#[test]
+fn a_line_is_an_event() {
+    require!("root", "bpf", "fuse", "clang");
+    let bed = Bed::new();
+    let programs = Programs::load(&bed);
+    bed.ok("echo 0x0700000009000000 > mnt/commands/.stream");
+    bed.ok("echo '{\"id\":8,\"amount\":10}' > mnt/commands/.stream/command");
+    bed.ok("printf '01 00 00 00 02 00 00 00\\n03 00 00 00 04 00 00 00' > mnt/commands/.stream");
+    programs.run("drain", 0, 0);
+    let expected = line(7, 9) + &line(8, 10) + &line(1, 2) + &line(3, 4);
+    assert_eq!(bed.ok("head -n 4 mnt/events/.stream/event"), expected);
+    bed.fails_with("echo hello > mnt/commands/.stream", "Invalid argument");
+    bed.fails_with("cat mnt/commands/.stream", "not supported");
+    bed.fails_with("echo 0x00 > mnt/events/.stream", "not supported");
+}
+
+/// A full ring is ENOSPC; what was written before stands, and nothing is written twice.
+#[test]
+fn a_full_ring_is_enospc() {
+    require!("root", "bpf", "fuse", "clang");
+    let bed = Bed::new();
+    let programs = Programs::load(&bed);
+    // 4,096 bytes hold 256 records of 8 bytes and their headers.
+    bed.ok("for i in {0..299}; do printf '%02x %02x 00 00 00 00 00 00\\n' $((i % 256)) $((i / 256)); done > lines");
+    bed.fails_with("cat lines > mnt/commands/.stream", "No space left");
+    programs.run("drain", 0, 0);
+    let expected: String = (0..256).map(|seq| line(seq, 0)).collect();
+    assert_eq!(bed.ok("head -n 256 mnt/events/.stream/event"), expected);
+    // Round the ring's end.
+    for seq in 0..300 {
+        bed.write("commands/.stream/command", &format!("{{\"id\":{seq},\"amount\":1}}\n"));
+        programs.run("drain", 0, 0);
+    }
+    let expected: String = (0..300).map(|seq| line(seq, 1)).collect();
+    assert_eq!(bed.ok("head -n 300 mnt/events/.stream/event"), expected);
+}
+
+/// What another process does to the pages it shares with us is no reason to fall over.
+#[test]
+fn broken_positions_do_no_harm() {
+    require!("root", "bpf", "fuse", "clang", "python3");
+    let bed = Bed::new();
+    let programs = Programs::load(&bed);
+    programs.run("to_ring", 0, 10);
+    poke(&programs, "events", 0, 3);
+    poke(&programs, "commands", 4096, 5);
+    bed.run("timeout 1 head -n 1 mnt/events/.stream");
+    bed.fails_with("echo 0x00 > mnt/commands/.stream", "Input/output error");
+    assert!(!bed.log().contains("panicked"), "{}", bed.log());
+    bed.read("events/.info");
+}
+
+/// Sets a position in a ring's pages, as any program can that has the map open.
+fn poke(programs: &Programs, map: &str, page: u32, position: u64) {
+    let map = programs.0.maps().find(|one| one.name() == map).unwrap();
+    let script = format!(
+        "import mmap, struct
+m = mmap.mmap(0, 4096, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE, offset={page})
+m[0:8] = struct.pack('=Q', {position})"
+    );
+    let fd = map.as_fd().try_clone_to_owned().unwrap();
+    let done = Command::new("python3").args(["-c", &script]).stdin(fd).status().unwrap();
+    assert!(done.success(), "the position could not be set");
+}
+
+/// "The daemon holds no map open longer than a second past its last use."
+#[test]
+fn nothing_lingers() {
+    require!("root", "bpf", "fuse", "clang");
+    let bed = Bed::new();
+    let programs = Programs::load(&bed);
+    let maps = ["events", "perf", "commands"];
+    let ids: Vec<u32> = maps.iter().map(|name| bed.open(name).info.id).collect();
+    programs.run("to_ring", 0, 1);
+    bed.ok("head -n 1 mnt/events/.stream/event; timeout 0.2 cat mnt/perf/.stream; true");
+    bed.ok("echo 0x00 > mnt/commands/.stream; rm -r bpf/events bpf/perf bpf/commands");
+    drop(programs);
+    let gone = |id: &u32| bpffuse::sys::object::map_by_id(*id).is_err();
+    let start = Instant::now();
+    while !ids.iter().all(gone) {
+        assert!(start.elapsed() < Duration::from_millis(1500), "maps are still there");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
