@@ -113,6 +113,7 @@ impl Printer<'_> {
             let declared = self.member(id, i, member, indent + 1, depth + 1)?;
             let align = packing.aligned.get(i).map_or(String::new(), |n| aligned(*n));
             let _ = writeln!(text, "{}{declared}{align};", tabs(indent + 1));
+            self.made(&declared);
             self.step(depth)?;
         }
         pads(&mut text, &packing, members.len(), indent + 1);
@@ -186,6 +187,7 @@ impl Printer<'_> {
         text.push_str("{\n");
         for (name, value) in values {
             let _ = writeln!(text, "{}{name} = {value},", tabs(indent + 1));
+            self.made(&name);
             self.step(depth)?;
         }
         let _ = write!(text, "{}}}{packed}", tabs(indent));

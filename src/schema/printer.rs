@@ -40,6 +40,8 @@ pub(super) struct Printer<'a> {
     /// Structs to define after what is being defined.
     later: Vec<u32>,
     steps: u32,
+    /// Bytes of the members written so far, those inside others counted with each.
+    written: usize,
 }
 
 impl<'a> Printer<'a> {
@@ -63,6 +65,7 @@ impl<'a> Printer<'a> {
             tags,
             later: Vec::new(),
             steps: 0,
+            written: 0,
         }
     }
 
@@ -72,10 +75,15 @@ impl<'a> Printer<'a> {
         if depth > MAX_DEPTH {
             return Err("types are nested too deep".to_owned());
         }
-        if self.steps > MAX_STEPS || self.text.len() > MAX_TEXT {
+        if self.steps > MAX_STEPS || self.written > MAX_TEXT {
             return Err("the types fold out to too much text".to_owned());
         }
         Ok(())
+    }
+
+    /// Counts text that was made.
+    pub(super) fn made(&mut self, text: &str) {
+        self.written = self.written.saturating_add(text.len());
     }
 
     pub(super) fn kind(&self, id: u32) -> Result<Kind<'a>> {
