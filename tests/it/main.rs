@@ -33,5 +33,6 @@ mod streams;
 mod text;
 mod tools;
 mod tree;
+mod views;
 mod watch;
 mod xdp_filter;
