@@ -79,7 +79,7 @@ impl Bed {
     /// empty; `bpf` is a plain directory.
     pub(crate) fn private(setup: &str) -> Self {
         let script = format!(
-            "set -e; mount -t tmpfs tmpfs /run; mount -t tmpfs tmpfs /mnt; ip link set lo up
+            "set -e; cd /; mount -t tmpfs tmpfs /run; mount -t tmpfs tmpfs /mnt; ip link set lo up
              {setup}
              echo ready; exec sleep infinity"
         );
@@ -344,11 +344,14 @@ impl Bed {
 
     /// The words that put a command into the bed's namespaces, if it has its own.
     ///
-    /// With the root directory of its holder, since tests may themselves run in a chroot.
+    /// With the root and working directory of its holder: tests may themselves run in a chroot, and
+    /// a directory of the outer namespace has no path inside.
     fn enter(&self) -> Vec<String> {
         let Some(space) = &self.space else { return Vec::new() };
         let id = space.holder.id().to_string();
-        ["nsenter", "-t", &id, "--mount", "--net", "--root", "--"].map(String::from).to_vec()
+        ["nsenter", "-t", &id, "--mount", "--net", "--root", "--wd", "--"]
+            .map(String::from)
+            .to_vec()
     }
 
     /// What helps to see why a test failed.

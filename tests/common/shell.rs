@@ -88,8 +88,10 @@ pub(crate) fn command(script: &str, cwd: &Path, wrap: &[String], seconds: u64) -
     let bin = Path::new(BPFFUSE).parent().expect("a directory").display().to_string();
     // nsenter leaves the working directory, so the script enters it itself.
     let script = format!("cd {} || exit 99\n{script}", quote(&cwd.display().to_string()));
-    let mut command = Command::new("timeout");
+    // What runs tests in the background may have SIGINT and SIGHUP ignored, and that is inherited.
+    let mut command = Command::new("env");
     command
+        .args(["--default-signal=INT,QUIT,HUP", "timeout"])
         .args(["--signal=KILL", &seconds.to_string()])
         .args(wrap)
         .args(["bash", "-c", &script])
