@@ -7,14 +7,12 @@ use super::error::{Error, Result};
 use super::file::{OpenFile, Opened, part};
 use super::lookup::Found;
 use super::maps::Maps;
+use super::place::{self, Sought};
 use crate::bpffs::Pin;
-use crate::node::Node;
+use crate::node::{MapRef, Node};
 use crate::spec::{CreateError, Created, Inner, Spec, SpecError};
-use crate::sys::object::{self, ObjectKind};
 use std::ffi::{OsStr, OsString};
-use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 impl From<SpecError> for Error {
@@ -36,7 +34,7 @@ impl Fs {
     /// EPERM for others than the mount's owner, and for a name with a dot; EEXIST.
     pub fn mkdir(&self, parent: u64, name: &OsStr, caller: Caller) -> Result<Found> {
         let dir = self.check_new_pin(parent, name, caller)?;
-        make(&self.maps, &dir, name, &self.default_map)?;
+        make(&self.maps, &dir, name, &self.default_map, caller)?;
         self.refusals.created(caller.pid, &self.path(parent, Some(name)));
         self.lookup(parent, name, caller)
     }
@@ -78,13 +76,18 @@ impl Fs {
 }
 
 /// Creates a map and pins it.
-fn make(maps: &Maps, dir: &Pin, name: &OsStr, spec: &Spec) -> Result<()> {
-    let resolve = |inner: &Inner| match inner {
-        Inner::Id(id) => Ok(object::map_by_id(*id).map_err(|error| inner_error(inner, error))?),
-        Inner::Path(path) => open_map(path).map_err(|error| inner_error(inner, error)),
-        Inner::Definition(_) => {
-            Err(CreateError { errno: libc::EINVAL, reason: "no map to open".into() })
-        }
+fn make(maps: &Maps, dir: &Pin, name: &OsStr, spec: &Spec, caller: Caller) -> Result<()> {
+    let from = MapRef::Pin(dir.clone());
+    let resolve = |inner: &Inner| {
+        let found = match inner {
+            Inner::Id(id) => Sought::Map.by_id(*id),
+            Inner::Path(path) => place::at_path(maps, path, &from, Sought::Map, caller),
+            Inner::Definition(_) => Err(Error::new(libc::EINVAL, "no map to open")),
+        };
+        found.map_err(|error| CreateError {
+            errno: error.errno,
+            reason: format!("inner_map: {}", error.reason),
+        })
     };
     let Created { fd, note } = spec.create(&name.to_string_lossy(), &resolve)?;
     maps.bpffs.pin(dir, name, &fd)?;
@@ -92,19 +95,6 @@ fn make(maps: &Maps, dir: &Pin, name: &OsStr, spec: &Spec) -> Result<()> {
         log::info!("{}: {note}", dir.path.join(name).display());
     }
     Ok(())
-}
-
-/// Opens the map pinned at `path` in any bpffs.
-fn open_map(path: &Path) -> crate::sys::Result<OwnedFd> {
-    let fd = object::obj_get(path)?;
-    match object::object_kind(fd.as_fd()) {
-        ObjectKind::Map => Ok(fd),
-        _ => Err(crate::sys::Error::new("BPF_OBJ_GET", libc::EINVAL)),
-    }
-}
-
-fn inner_error(inner: &Inner, error: crate::sys::Error) -> CreateError {
-    CreateError { errno: error.errno, reason: format!("inner_map {inner:?}: {error}") }
 }
 
 /// A name that was created and becomes a map when a whole SPEC is written to it.
@@ -147,7 +137,7 @@ impl OpenFile for SpecFile {
         state.text.extend_from_slice(data);
         match Spec::parse(&state.text) {
             Ok(spec) => {
-                let outcome = make(&self.maps, &self.dir, &self.name, &spec);
+                let outcome = make(&self.maps, &self.dir, &self.name, &spec, self.opener);
                 state.made = outcome.is_ok();
                 state.refused = outcome.is_err();
                 outcome.map(|()| data.len())

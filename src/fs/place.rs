@@ -1,5 +1,5 @@
-//! From what a user names, a path or an id, to a BPF object: for links into maps of maps and for
-//! programs in maps.
+//! From what a user names, a path or an id, to a BPF object: for links into maps of maps, for
+//! programs in maps, and for the inner map of a SPEC.
 //!
 //! Nothing is opened through the mount itself, which would wait for us: a path in it is read as
 //! text, and one elsewhere is followed only if it is in a bpffs.
@@ -38,7 +38,11 @@ impl Sought {
         }
     }
 
-    fn by_id(self, id: u32) -> Result<OwnedFd> {
+    /// The object with an id.
+    ///
+    /// # Errors
+    /// ENOENT if there is none.
+    pub fn by_id(self, id: u32) -> Result<OwnedFd> {
         let opened = match self {
             Self::Map => object::map_by_id(id),
             Self::Prog => object::prog_by_id(id),
@@ -80,7 +84,7 @@ pub fn find(
     at_path(maps, Path::new(text), from, sought, caller)
 }
 
-/// The object at a path; a relative one starts in the directory of the map `from`, as a symlink
+/// The object at a path; a relative one starts in the directory `from`, as a symlink
 /// there does, or else at the mount point or in the caller's directory.
 ///
 /// # Errors

@@ -169,3 +169,29 @@ fn a_map_is_copied_by_two_files() {
             diff -r mnt/a mnt/b");
     assert_eq!(bed.ok("cat mnt/b/.count"), "3\n");
 }
+
+/// The inner map of a SPEC may be named by a path of this mount, which the daemon must not open as
+/// others do: with one thread, it would wait for itself.
+#[test]
+fn an_inner_map_by_its_path_in_the_mount() {
+    require!("root", "bpf", "fuse", "jq");
+    let bed = Bed::with(&["--threads", "1"]);
+    bed.ok("echo 'hash key 4 value 4 entries 8' > mnt/inner");
+    let id = bed.ok("jq .id mnt/inner/.info").trim().to_owned();
+    for (n, inner) in
+        [bed.shown("mnt/inner"), bed.shown("bpf/inner"), "inner".to_owned(), format!("id {id}")]
+            .iter()
+            .enumerate()
+    {
+        bed.ok(&format!(
+            "echo 'hash_of_maps key 4 value 4 entries 2 inner_map {inner}' > mnt/o{n}
+             ln -s ../inner mnt/o{n}/1; test $(cat mnt/o{n}/1/.count) = 0"
+        ));
+    }
+    for (n, inner) in ["absent", "/etc/passwd", "id 4294967295"].iter().enumerate() {
+        bed.fails(&format!(
+            "echo 'hash_of_maps key 4 value 4 entries 2 inner_map {inner}' > mnt/bad{n}"
+        ));
+        assert!(reason(&bed).contains("inner_map: "), "{}", reason(&bed));
+    }
+}
