@@ -13,6 +13,21 @@ use std::fmt;
 use std::sync::Arc;
 use types::{record_len, u32_at};
 
+/// Structs that the kernel finds in a value by their names, and whose bytes are its own
+/// (`btf_get_field_type` in `kernel/bpf/btf.c`): left out on read, kept on write.
+pub const KERNEL_STRUCTS: [&str; 10] = [
+    "bpf_spin_lock",
+    "bpf_res_spin_lock",
+    "bpf_timer",
+    "bpf_wq",
+    "bpf_task_work",
+    "bpf_list_head",
+    "bpf_list_node",
+    "bpf_rb_root",
+    "bpf_rb_node",
+    "bpf_refcount",
+];
+
 /// Types that follow each other (typedef, const, …) before a chain counts as a cycle.
 const CHAIN: usize = 64;
 

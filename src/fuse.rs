@@ -3,6 +3,7 @@
 mod wait;
 
 use crate::fs::change::Changes;
+use crate::fs::lookup::Found;
 use crate::fs::{Attr, Caller, Error, FileKind, Fs};
 use fuser::{
     BsdFileFlags, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation,
@@ -44,6 +45,38 @@ impl Fuse {
         let path = self.0.path(ino.0, name);
         self.0.refusals.record(operation, req.pid(), req.uid(), path, error);
         Errno::from_i32(error.errno)
+    }
+
+    /// Replies to what gives nothing but success.
+    fn done(
+        &self,
+        operation: &'static str,
+        req: &Request,
+        ino: INodeNo,
+        name: Option<&OsStr>,
+        outcome: Result<(), Error>,
+        reply: ReplyEmpty,
+    ) {
+        match outcome {
+            Ok(()) => reply.ok(),
+            Err(error) => reply.error(self.refuse(operation, req, ino, name, &error)),
+        }
+    }
+
+    /// Replies to what makes a directory entry.
+    fn made(
+        &self,
+        operation: &'static str,
+        req: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        outcome: Result<Found, Error>,
+        reply: ReplyEntry,
+    ) {
+        match outcome {
+            Ok(found) => reply.entry(&FRESH, &file_attr(&found.attr), Generation(0)),
+            Err(error) => reply.error(self.refuse(operation, req, parent, Some(name), &error)),
+        }
     }
 }
 
@@ -191,24 +224,16 @@ impl Filesystem for Fuse {
         _umask: u32,
         reply: ReplyEntry,
     ) {
-        match self.0.mkdir(parent.0, name, caller(req)) {
-            Ok(found) => reply.entry(&FRESH, &file_attr(&found.attr), Generation(0)),
-            Err(error) => reply.error(self.refuse("mkdir", req, parent, Some(name), &error)),
-        }
+        let outcome = self.0.mkdir(parent.0, name, caller(req));
+        self.made("mkdir", req, parent, name, outcome, reply);
     }
 
     fn unlink(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        match self.0.unlink(parent.0, name) {
-            Ok(()) => reply.ok(),
-            Err(error) => reply.error(self.refuse("unlink", req, parent, Some(name), &error)),
-        }
+        self.done("unlink", req, parent, Some(name), self.0.unlink(parent.0, name), reply);
     }
 
     fn rmdir(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        match self.0.rmdir(parent.0, name) {
-            Ok(()) => reply.ok(),
-            Err(error) => reply.error(self.refuse("rmdir", req, parent, Some(name), &error)),
-        }
+        self.done("rmdir", req, parent, Some(name), self.0.rmdir(parent.0, name), reply);
     }
 
     fn symlink(
@@ -219,10 +244,8 @@ impl Filesystem for Fuse {
         target: &Path,
         reply: ReplyEntry,
     ) {
-        match self.0.symlink(parent.0, name, target, caller(req)) {
-            Ok(found) => reply.entry(&FRESH, &file_attr(&found.attr), Generation(0)),
-            Err(error) => reply.error(self.refuse("symlink", req, parent, Some(name), &error)),
-        }
+        let outcome = self.0.symlink(parent.0, name, target, caller(req));
+        self.made("symlink", req, parent, name, outcome, reply);
     }
 
     fn rename(
@@ -235,10 +258,8 @@ impl Filesystem for Fuse {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        match self.0.rename((parent.0, name), (newparent.0, newname), flags.bits()) {
-            Ok(()) => reply.ok(),
-            Err(error) => reply.error(self.refuse("rename", req, parent, Some(name), &error)),
-        }
+        let outcome = self.0.rename((parent.0, name), (newparent.0, newname), flags.bits());
+        self.done("rename", req, parent, Some(name), outcome, reply);
     }
 
     fn link(
@@ -356,10 +377,7 @@ impl Filesystem for Fuse {
         _lock_owner: LockOwner,
         reply: ReplyEmpty,
     ) {
-        match self.0.flush(fh.0, caller(req)) {
-            Ok(()) => reply.ok(),
-            Err(error) => reply.error(self.refuse("close", req, ino, None, &error)),
-        }
+        self.done("close", req, ino, None, self.0.flush(fh.0, caller(req)), reply);
     }
 
     fn release(

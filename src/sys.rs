@@ -6,14 +6,19 @@
 pub mod info;
 pub mod iter;
 pub mod map;
+pub mod mounts;
 pub mod object;
 pub mod os;
 pub mod perf;
 pub mod ring;
 mod shared;
 
+use std::ffi::CString;
 use std::fmt;
 use std::io;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// A system call that failed: which one, and the kernel's errno.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,4 +74,25 @@ pub fn describe(error: &io::Error) -> String {
 /// Turns libbpf's convention (negative errno) into ours.
 fn check(call: &'static str, rc: i32) -> Result<i32> {
     if rc < 0 { Err(Error::new(call, rc)) } else { Ok(rc) }
+}
+
+/// Takes over the descriptor that a bpf command returned.
+fn own(call: &'static str, rc: i32) -> Result<OwnedFd> {
+    let fd = check(call, rc)?;
+    // SAFETY: a bpf command that returns a descriptor hands over its ownership.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Takes over the descriptor that a libc call or syscall(2) returned; -1 means errno.
+fn own_libc(call: &'static str, rc: impl Into<i64>) -> Result<OwnedFd> {
+    match i32::try_from(rc.into()) {
+        // SAFETY: the kernel just gave us this descriptor, and nothing else owns it.
+        Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+        _ => Err(Error::last(call)),
+    }
+}
+
+/// A path as system calls take it.
+fn c_path(call: &'static str, path: &Path) -> Result<CString> {
+    CString::new(path.as_os_str().as_bytes()).map_err(|_| Error::new(call, libc::EINVAL))
 }

@@ -64,7 +64,7 @@ fn kernel_btf() -> Option<Btf> {
 /// What a program includes, and what these headers may be too old to have.
 fn includes() -> String {
     let mut text = "#include <linux/bpf.h>\n#include <bpf/bpf_helpers.h>\n".to_owned();
-    for kind in kinds::all() {
+    for kind in kinds::names() {
         let number = kinds::by_name(kind).expect("a kind");
         let _ = writeln!(text, "#define BPF_MAP_TYPE_{} {number}", kind.to_uppercase());
     }

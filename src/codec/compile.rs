@@ -7,7 +7,7 @@ use super::name::is_identifier;
 use super::plan::{Enumerators, Gap, Node, NodeId, Num, Plan, Sort};
 use super::print::push_json_str;
 use super::record::Builder;
-use crate::btf::{Btf, Int, Kind, Type};
+use crate::btf::{Btf, Int, KERNEL_STRUCTS, Kind, Type};
 use std::collections::{HashMap, HashSet};
 
 /// Structs and arrays inside one another, before a type counts as a cycle (the kernel: 32).
@@ -16,20 +16,6 @@ const DEPTH: usize = 32;
 /// What one map's type may cost: members, enumerators and gaps. Anonymous structs folded into one
 /// another would have no end.
 const COST: usize = 1 << 18;
-
-/// Structs whose bytes belong to the kernel: left out on read, kept on write.
-const SPECIAL: [&str; 10] = [
-    "bpf_spin_lock",
-    "bpf_res_spin_lock",
-    "bpf_timer",
-    "bpf_wq",
-    "bpf_task_work",
-    "bpf_list_head",
-    "bpf_list_node",
-    "bpf_rb_root",
-    "bpf_rb_node",
-    "bpf_refcount",
-];
 
 /// Compiles type `id`, which must have `size` bytes; else says why not.
 pub(super) fn compile(btf: &Btf, id: u32, size: usize) -> Result<Plan, String> {
@@ -130,7 +116,7 @@ impl<'b> Compiler<'b> {
                     Err(_) => return false,
                 },
                 Kind::Struct { .. } => {
-                    return SPECIAL.contains(&self.btf.name(kind.name_at));
+                    return KERNEL_STRUCTS.contains(&self.btf.name(kind.name_at));
                 }
                 _ => return false,
             }

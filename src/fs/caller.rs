@@ -17,31 +17,42 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Whether the open(2) that the thread is in has O_CREAT; `None` if it cannot be known.
-    ///
-    /// For a file that exists, the kernel does not pass O_CREAT on, and yet it decides between
-    /// BPF_ANY and BPF_EXIST. The thread waits for us inside the call, so /proc shows its arguments.
-    pub fn opens_with_creat(&self) -> Option<bool> {
+    /// The system call that the thread waits in, as proc_pid_syscall(5) has it: its number, then its
+    /// arguments in hex. `None` if it cannot be known.
+    fn system_call(&self) -> Option<String> {
         if self.pid == 0 {
             return None;
         }
         let path = format!("/proc/{}/syscall", self.pid);
         for _ in 0..50 {
             let text = fs::read_to_string(&path).ok()?;
-            match open_flags(&text) {
-                Call::Flags(flags) => return Some(flags & libc::O_CREAT as u64 != 0),
-                Call::FlagsAt(address) => {
-                    let mut flags = [0; 8];
-                    let memory = File::open(format!("/proc/{}/mem", self.pid)).ok()?;
-                    memory.read_exact_at(&mut flags, address).ok()?;
-                    return Some(u64::from_ne_bytes(flags) & libc::O_CREAT as u64 != 0);
-                }
-                // Not yet asleep on its way into the kernel's queue.
-                Call::Running => thread::yield_now(),
-                Call::Other => return None,
+            if !text.starts_with("running") {
+                return Some(text);
             }
+            // Not yet asleep on its way into the kernel's queue.
+            thread::yield_now();
         }
         None
+    }
+
+    fn memory(&self) -> Option<File> {
+        File::open(format!("/proc/{}/mem", self.pid)).ok()
+    }
+
+    /// Whether the open(2) that the thread is in has O_CREAT; `None` if it cannot be known.
+    ///
+    /// For a file that exists, the kernel does not pass O_CREAT on, and yet it decides between
+    /// BPF_ANY and BPF_EXIST. The thread waits for us inside the call, so /proc shows its arguments.
+    pub fn opens_with_creat(&self) -> Option<bool> {
+        let flags = match open_flags(&self.system_call()?)? {
+            Flags::Are(flags) => flags,
+            Flags::At(address) => {
+                let mut flags = [0; 8];
+                self.memory()?.read_exact_at(&mut flags, address).ok()?;
+                u64::from_ne_bytes(flags)
+            }
+        };
+        Some(flags & libc::O_CREAT as u64 != 0)
     }
 
     /// Whether the path that the thread's system call names holds `part`, such as `.stream/`: false
@@ -50,26 +61,12 @@ impl Caller {
     /// A path walk asks for each name alike, whether it is the last or not. Where one name is both a
     /// file and a directory, only the caller's own words tell which is meant.
     pub fn walks_through(&self, part: &[u8]) -> bool {
-        if self.pid == 0 {
-            return false;
-        }
-        let path = format!("/proc/{}/syscall", self.pid);
-        for _ in 0..50 {
-            let Ok(text) = fs::read_to_string(&path) else { return false };
-            if text.starts_with("running") {
-                thread::yield_now();
-                continue;
-            }
-            let Ok(memory) = File::open(format!("/proc/{}/mem", self.pid)) else { return false };
-            // The path is the first argument, or the second behind a directory's descriptor.
-            let words = text.split_ascii_whitespace().skip(1).take(2);
-            let addresses =
-                words.filter_map(|word| u64::from_str_radix(word.strip_prefix("0x")?, 16).ok());
-            return addresses
-                .filter_map(|address| c_string(&memory, address))
-                .any(|path| path.windows(part.len()).any(|window| window == part));
-        }
-        false
+        let (Some(call), Some(memory)) = (self.system_call(), self.memory()) else { return false };
+        // The path is the first argument, or the second behind a directory's descriptor.
+        arguments(&call)
+            .take(2)
+            .filter_map(|address| c_string(&memory, address))
+            .any(|path| path.windows(part.len()).any(|window| window == part))
     }
 
     /// Whether the close(2) that this thread is in is, as far as can be seen, the last one of the
@@ -108,35 +105,32 @@ fn c_string(memory: &File, address: u64) -> Option<Vec<u8>> {
     None
 }
 
-/// What a thread's system call says of open flags.
+/// Where the flags of an open call are.
 #[derive(Debug, PartialEq, Eq)]
-enum Call {
-    Flags(u64),
-    FlagsAt(u64),
-    Running,
-    Other,
+enum Flags {
+    Are(u64),
+    At(u64),
 }
 
-/// Reads /proc/PID/syscall (proc_pid_syscall(5)): the call's number, then its arguments in hex.
-fn open_flags(text: &str) -> Call {
-    if text.starts_with("running") {
-        return Call::Running;
-    }
-    let mut words = text.split_ascii_whitespace();
-    let number = words.next().and_then(|word| word.parse::<libc::c_long>().ok());
-    let arguments: Vec<u64> =
-        words.map_while(|word| u64::from_str_radix(word.strip_prefix("0x")?, 16).ok()).collect();
-    let argument = |n: usize| arguments.get(n).copied();
-    let flags = match number {
-        Some(libc::SYS_openat) => argument(2),
-        Some(libc::SYS_openat2) => return argument(2).map_or(Call::Other, Call::FlagsAt),
+/// The arguments of a call in [`Caller::system_call`]'s form.
+fn arguments(call: &str) -> impl Iterator<Item = u64> {
+    let words = call.split_ascii_whitespace().skip(1);
+    words.map_while(|word| u64::from_str_radix(word.strip_prefix("0x")?, 16).ok())
+}
+
+/// The flags, if the call is one that opens.
+fn open_flags(call: &str) -> Option<Flags> {
+    let number: libc::c_long = call.split_ascii_whitespace().next()?.parse().ok()?;
+    let argument = |n| arguments(call).nth(n);
+    match number {
+        libc::SYS_openat => argument(2).map(Flags::Are),
+        libc::SYS_openat2 => argument(2).map(Flags::At),
         #[cfg(target_arch = "x86_64")]
-        Some(libc::SYS_open) => argument(1),
+        libc::SYS_open => argument(1).map(Flags::Are),
         #[cfg(target_arch = "x86_64")]
-        Some(libc::SYS_creat) => Some(libc::O_CREAT as u64),
+        libc::SYS_creat => Some(Flags::Are(libc::O_CREAT as u64)),
         _ => None,
-    };
-    flags.map_or(Call::Other, Call::Flags)
+    }
 }
 
 #[cfg(test)]
@@ -156,12 +150,12 @@ mod tests {
     fn flags_of_open_calls() {
         let openat =
             format!("{} 0xffffff9c 0x7f00 0x241 0x1b6 0x0 0x0 0x7ffc 0x7f11\n", libc::SYS_openat);
-        assert_eq!(open_flags(&openat), Call::Flags(0x241));
+        assert_eq!(open_flags(&openat), Some(Flags::Are(0x241)));
         let openat2 =
             format!("{} 0x3 0x7f00 0x7fab 0x18 0x0 0x0 0x7ffc 0x7f11\n", libc::SYS_openat2);
-        assert_eq!(open_flags(&openat2), Call::FlagsAt(0x7fab));
-        assert_eq!(open_flags("running\n"), Call::Running);
-        assert_eq!(open_flags("0 0x3 0x0\n"), Call::Other);
-        assert_eq!(open_flags("nonsense"), Call::Other);
+        assert_eq!(open_flags(&openat2), Some(Flags::At(0x7fab)));
+        assert_eq!(open_flags("running\n"), None);
+        assert_eq!(open_flags("0 0x3 0x0\n"), None);
+        assert_eq!(open_flags("nonsense"), None);
     }
 }

@@ -169,12 +169,13 @@ impl Fs {
             None if mode.or(uid).or(gid).is_some() => {
                 // cp -a and tar set every file's mode before its directory's. One that the key has,
                 // or that would let in more, does no harm left undone: the map's mode follows.
-                let stat = self.getattr(ino)?.stat;
+                let attr = self.getattr(ino)?;
+                let stat = attr.stat;
                 let keeps = mode.is_none_or(|mode| stat.mode & 0o777 & !mode == 0)
                     && uid.is_none_or(|uid| uid == stat.uid)
                     && gid.is_none_or(|gid| gid == stat.gid);
                 if keeps {
-                    return self.getattr(ino);
+                    return Ok(attr);
                 }
                 let reason = "a key has the mode and owner of its map: change the map's directory";
                 return Err(Error::new(libc::EPERM, reason));
@@ -206,7 +207,7 @@ impl Fs {
     }
 
     pub(super) fn pin_at(&self, dir: &Pin, name: &OsStr) -> Result<(Pin, PinKind)> {
-        self.maps.stat(&MapRef::Pin(dir.clone()))?;
+        self.maps.bpffs.stat(dir)?;
         let (pin, kind, _) = self.maps.bpffs.child(dir, name, |pin| self.known_kind(pin))?;
         Ok((pin, kind))
     }

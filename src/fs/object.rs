@@ -3,8 +3,9 @@
 use super::error::{Error, Result};
 use super::file::{OpenFile, Snapshot, part};
 use crate::bpffs::{Bpffs, Pin};
-use crate::sys::info::{Detail, LinkInfo, ProgInfo, iter_create, link_info, prog_info};
+use crate::sys::info::{Detail, LinkInfo, ProgInfo, link_info, prog_info};
 use crate::sys::object::ObjectKind;
+use crate::sys::{iter, os};
 use serde_json::{Map, Value, json};
 use std::fs::{self, File};
 use std::io::Read;
@@ -22,7 +23,7 @@ pub fn open(bpffs: &Bpffs, pin: &Pin, kind: ObjectKind) -> Result<Arc<dyn OpenFi
         ObjectKind::Link => {
             let info = link_info(fd.as_fd())?;
             if info.type_name == "iter" {
-                return Ok(Arc::new(IterFile::new(iter_create(fd.as_fd())?)));
+                return Ok(Arc::new(IterFile::new(iter::create(fd.as_fd())?)));
             }
             link(info)
         }
@@ -76,7 +77,7 @@ fn link(info: LinkInfo) -> Value {
     object.insert("prog_id".to_owned(), info.prog_id.into());
     for (name, detail) in info.details {
         if let ("ifindex", Detail::Number(index)) = (name, &detail)
-            && let Some(ifname) = interface(*index)
+            && let Some(ifname) = u32::try_from(*index).ok().and_then(os::interface_name)
         {
             object.insert("ifname".to_owned(), ifname.into());
         }
@@ -87,15 +88,6 @@ fn link(info: LinkInfo) -> Value {
         object.insert(name.to_owned(), value);
     }
     Value::Object(object)
-}
-
-/// The name of the interface with that index, in our network namespace.
-fn interface(index: i64) -> Option<String> {
-    let index = index.to_string();
-    fs::read_dir("/sys/class/net").ok()?.flatten().find_map(|entry| {
-        let own = fs::read_to_string(entry.path().join("ifindex")).ok()?;
-        (own.trim() == index).then(|| entry.file_name().to_string_lossy().into_owned())
-    })
 }
 
 /// An iterator's output, as it comes; the last part is kept for a reader that asks again.

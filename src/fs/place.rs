@@ -9,7 +9,7 @@ use super::error::{Error, Result};
 use super::maps::Maps;
 use crate::node::MapRef;
 use crate::sys::object::{self, ObjectKind};
-use crate::sys::os;
+use crate::sys::{mounts, os};
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
@@ -156,7 +156,7 @@ fn in_mount(maps: &Maps, path: &Path, sought: Sought) -> Result<OwnedFd> {
 
 /// The object pinned at an absolute path outside the mount.
 fn in_bpffs(path: &Path, sought: Sought) -> Result<OwnedFd> {
-    if os::file_system_at(path).is_none_or(|kind| kind != "bpf") {
+    if mounts::holding(path).is_none_or(|kind| kind != "bpf") {
         let reason = format!("{} is neither in this mount nor in a bpffs", path.display());
         return Err(Error::new(libc::EINVAL, reason));
     }

@@ -8,7 +8,7 @@ use super::place::{self, Sought};
 use super::{Fs, view};
 use crate::map::{Content, Keys, Kind, Map, NOEXIST, handle};
 use crate::node::{MapRef, View};
-use crate::sys::{self, os};
+use crate::sys::{self, mounts, os};
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -216,7 +216,7 @@ fn cgroup(text: &str) -> Result<OwnedFd> {
         return Err(invalid("a cgroup is its directory's absolute path, or its id"));
     }
     // By the mount table first: to open a path in our own mount would be to wait for ourselves.
-    if os::file_system_at(Path::new(text)).is_none_or(|kind| kind != "cgroup2") {
+    if mounts::holding(Path::new(text)).is_none_or(|kind| kind != "cgroup2") {
         return Err(invalid(format!("{text} is not in a cgroup2 hierarchy")));
     }
     Ok(os::open_dir(Path::new(text))?)

@@ -32,6 +32,22 @@ pub struct Batch {
     pub count: usize,
 }
 
+impl Batch {
+    /// Adds a key, with its value if there is a buffer to look it up into; one that is gone by now
+    /// is left out.
+    fn push(&mut self, map: &Map, key: &[u8], value: Option<&mut Vec<u8>>) -> sys::Result<()> {
+        if let Some(value) = value {
+            if !map.lookup(key, value)? {
+                return Ok(());
+            }
+            self.values.extend_from_slice(value);
+        }
+        self.keys.extend_from_slice(key);
+        self.count += 1;
+        Ok(())
+    }
+}
+
 /// A position in a walk over a map's elements.
 #[derive(Debug)]
 pub struct Cursor {
@@ -203,14 +219,7 @@ fn next_trie(
             trail.remove(0);
         }
         trail.push(next.clone());
-        if values {
-            if !map.lookup(&next, &mut value)? {
-                continue;
-            }
-            batch.values.extend_from_slice(&value);
-        }
-        batch.keys.extend_from_slice(&next);
-        batch.count += 1;
+        batch.push(map, &next, values.then_some(&mut value))?;
     }
     Ok(())
 }
@@ -293,14 +302,7 @@ fn next_unseen(
         if !seen.insert(next.clone().into_boxed_slice()) {
             continue;
         }
-        if values {
-            if !map.lookup(&next, &mut value)? {
-                continue;
-            }
-            batch.values.extend_from_slice(&value);
-        }
-        batch.keys.extend_from_slice(&next);
-        batch.count += 1;
+        batch.push(map, &next, values.then_some(&mut value))?;
     }
     Ok(())
 }

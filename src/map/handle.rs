@@ -4,8 +4,8 @@
 //! to open one. It is opened for each call and closed after it.
 
 use super::kind::Handle;
-use crate::sys;
 use crate::sys::os::{self, cgroup_by_id, pidfd, take_fd};
+use crate::sys::{self, mounts};
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -69,7 +69,7 @@ pub fn foreign(pid: u32, fd: u32) -> sys::Result<OwnedFd> {
 /// Opens a path that leads through no symlink and into no FUSE mount, which might be our own: then
 /// we would wait for ourselves.
 fn open_path(path: &Path) -> sys::Result<OwnedFd> {
-    if os::file_system_at(path).is_none_or(|kind| kind.starts_with("fuse")) {
+    if mounts::holding(path).is_none_or(|kind| kind.starts_with("fuse")) {
         return Err(sys::Error { call: "open a key's object", errno: libc::EXDEV });
     }
     Ok(os::open_beneath(path)?.into())

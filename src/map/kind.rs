@@ -99,10 +99,13 @@ pub struct Kind {
     pub content: Content,
 }
 
-const fn kind(number: u32, name: &'static str, listing: Listing, deletable: bool) -> Kind {
+const fn kind(number: u32, listing: Listing, deletable: bool) -> Kind {
     Kind {
         number,
-        name,
+        name: match k::name(number) {
+            Some(name) => name,
+            None => "unknown",
+        },
         listing,
         per_cpu: false,
         deletable,
@@ -140,48 +143,46 @@ impl Kind {
 
 /// Every type that this build knows.
 pub const KINDS: &[Kind] = &[
-    kind(k::HASH, "hash", Listing::Batch, true).take(),
-    kind(k::ARRAY, "array", Listing::Index, false),
-    kind(k::PROG_ARRAY, "prog_array", Listing::Sparse, true).content(Content::Prog),
-    kind(k::PERF_EVENT_ARRAY, "perf_event_array", Listing::Nothing, true)
-        .content(Content::PerfEvent),
-    kind(k::PERCPU_HASH, "percpu_hash", Listing::Batch, true).per_cpu().take(),
-    kind(k::PERCPU_ARRAY, "percpu_array", Listing::Index, false).per_cpu(),
-    kind(k::STACK_TRACE, "stack_trace", Listing::NextKey, true).take().content(Content::Stack),
-    kind(k::CGROUP_ARRAY, "cgroup_array", Listing::Nothing, true).content(Content::Cgroup),
-    kind(k::LRU_HASH, "lru_hash", Listing::Batch, true).take(),
-    kind(k::LRU_PERCPU_HASH, "lru_percpu_hash", Listing::Batch, true).per_cpu().take(),
-    kind(k::LPM_TRIE, "lpm_trie", Listing::Trie, true),
-    kind(k::ARRAY_OF_MAPS, "array_of_maps", Listing::Sparse, true).content(Content::Map),
-    kind(k::HASH_OF_MAPS, "hash_of_maps", Listing::Batch, true).content(Content::Map),
-    kind(k::DEVMAP, "devmap", Listing::Sparse, true).content(Content::Device),
-    kind(k::SOCKMAP, "sockmap", Listing::Sparse, true).content(Content::Socket),
-    kind(k::CPUMAP, "cpumap", Listing::Sparse, true).content(Content::Cpu),
-    kind(k::XSKMAP, "xskmap", Listing::Nothing, true).content(Content::Xsk),
-    kind(k::SOCKHASH, "sockhash", Listing::NextKey, true).content(Content::Socket),
-    kind(k::CGROUP_STORAGE, "cgroup_storage", Listing::NextKey, false),
-    kind(k::REUSEPORT_SOCKARRAY, "reuseport_sockarray", Listing::Sparse, true)
-        .content(Content::Socket),
-    kind(k::PERCPU_CGROUP_STORAGE, "percpu_cgroup_storage", Listing::NextKey, false).per_cpu(),
-    kind(k::QUEUE, "queue", Listing::Head, false).keys(Keys::Head),
-    kind(k::STACK, "stack", Listing::Head, false).keys(Keys::Head),
-    kind(k::SK_STORAGE, "sk_storage", Listing::Nothing, true).of_handle(Handle::Socket),
-    kind(k::DEVMAP_HASH, "devmap_hash", Listing::NextKey, true).content(Content::Device),
-    kind(k::STRUCT_OPS, "struct_ops", Listing::NextKey, true).content(Content::StructOps),
-    kind(k::RINGBUF, "ringbuf", Listing::Nothing, false).without_elements(),
-    kind(k::INODE_STORAGE, "inode_storage", Listing::Nothing, true).of_handle(Handle::Inode),
-    kind(k::TASK_STORAGE, "task_storage", Listing::Nothing, true).of_handle(Handle::Task),
-    kind(k::BLOOM_FILTER, "bloom_filter", Listing::Nothing, false).keys(Keys::Member),
-    kind(k::USER_RINGBUF, "user_ringbuf", Listing::Nothing, false).without_elements(),
-    kind(k::CGRP_STORAGE, "cgrp_storage", Listing::Nothing, true).of_handle(Handle::Cgroup),
-    kind(k::ARENA, "arena", Listing::Nothing, false).without_elements(),
+    kind(k::HASH, Listing::Batch, true).take(),
+    kind(k::ARRAY, Listing::Index, false),
+    kind(k::PROG_ARRAY, Listing::Sparse, true).content(Content::Prog),
+    kind(k::PERF_EVENT_ARRAY, Listing::Nothing, true).content(Content::PerfEvent),
+    kind(k::PERCPU_HASH, Listing::Batch, true).per_cpu().take(),
+    kind(k::PERCPU_ARRAY, Listing::Index, false).per_cpu(),
+    kind(k::STACK_TRACE, Listing::NextKey, true).take().content(Content::Stack),
+    kind(k::CGROUP_ARRAY, Listing::Nothing, true).content(Content::Cgroup),
+    kind(k::LRU_HASH, Listing::Batch, true).take(),
+    kind(k::LRU_PERCPU_HASH, Listing::Batch, true).per_cpu().take(),
+    kind(k::LPM_TRIE, Listing::Trie, true),
+    kind(k::ARRAY_OF_MAPS, Listing::Sparse, true).content(Content::Map),
+    kind(k::HASH_OF_MAPS, Listing::Batch, true).content(Content::Map),
+    kind(k::DEVMAP, Listing::Sparse, true).content(Content::Device),
+    kind(k::SOCKMAP, Listing::Sparse, true).content(Content::Socket),
+    kind(k::CPUMAP, Listing::Sparse, true).content(Content::Cpu),
+    kind(k::XSKMAP, Listing::Nothing, true).content(Content::Xsk),
+    kind(k::SOCKHASH, Listing::NextKey, true).content(Content::Socket),
+    kind(k::CGROUP_STORAGE, Listing::NextKey, false),
+    kind(k::REUSEPORT_SOCKARRAY, Listing::Sparse, true).content(Content::Socket),
+    kind(k::PERCPU_CGROUP_STORAGE, Listing::NextKey, false).per_cpu(),
+    kind(k::QUEUE, Listing::Head, false).keys(Keys::Head),
+    kind(k::STACK, Listing::Head, false).keys(Keys::Head),
+    kind(k::SK_STORAGE, Listing::Nothing, true).of_handle(Handle::Socket),
+    kind(k::DEVMAP_HASH, Listing::NextKey, true).content(Content::Device),
+    kind(k::STRUCT_OPS, Listing::NextKey, true).content(Content::StructOps),
+    kind(k::RINGBUF, Listing::Nothing, false).without_elements(),
+    kind(k::INODE_STORAGE, Listing::Nothing, true).of_handle(Handle::Inode),
+    kind(k::TASK_STORAGE, Listing::Nothing, true).of_handle(Handle::Task),
+    kind(k::BLOOM_FILTER, Listing::Nothing, false).keys(Keys::Member),
+    kind(k::USER_RINGBUF, Listing::Nothing, false).without_elements(),
+    kind(k::CGRP_STORAGE, Listing::Nothing, true).of_handle(Handle::Cgroup),
+    kind(k::ARENA, Listing::Nothing, false).without_elements(),
 ];
 
 impl Kind {
     /// The row of a type; one that this build does not know has no keys and allows nothing.
     pub fn of(number: u32) -> Self {
         let known = KINDS.iter().find(|kind| kind.number == number).copied();
-        known.unwrap_or(kind(number, "unknown", Listing::Nothing, false).without_elements())
+        known.unwrap_or(kind(number, Listing::Nothing, false).without_elements())
     }
 
     /// Whether keys are the numbers below max_entries.

@@ -1,7 +1,7 @@
 //! What must hold before mounting, each with its own sentence when it does not.
 
 use super::Error;
-use crate::sys::{describe, object, os};
+use crate::sys::{describe, mounts, object, os};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -44,27 +44,9 @@ pub(super) fn mountpoint_error(path: &Path, error: &io::Error) -> Error {
     }
 }
 
-/// The type of what is mounted at `path` itself, if anything is (proc_pid_mountinfo(5)).
+/// The type of what is mounted at `path` itself, if anything is.
 fn mounted(path: &Path) -> Option<String> {
-    let path = path.canonicalize().ok()?;
-    let table = fs::read_to_string("/proc/self/mountinfo").ok()?;
-    let mounts = table.lines().filter_map(|line| {
-        let (mount, fs_type) = line.split_once(" - ")?;
-        let point = unescape(mount.split(' ').nth(4)?);
-        Some((point, fs_type.split(' ').next()?))
-    });
-    // Later mounts cover earlier ones.
-    let on_path = mounts.filter(|(point, _)| Path::new(point) == path);
-    on_path.fold(None, |_, (_, fs_type)| Some(fs_type.to_owned()))
-}
-
-/// A path of mountinfo, in which white space and backslashes are octal.
-fn unescape(text: &str) -> String {
-    ["\\040", "\\011", "\\012"]
-        .iter()
-        .zip([" ", "\t", "\n"])
-        .fold(text.to_owned(), |text, (code, plain)| text.replace(code, plain))
-        .replace("\\134", "\\")
+    mounts::at(&path.canonicalize().ok()?)
 }
 
 /// Root, /dev/fuse, and the right to use bpf(2).
@@ -153,15 +135,5 @@ pub(super) fn session_error(mountpoint: &Path, error: &io::Error) -> Error {
             "{shown}: cannot mount: {}; --foreground -vv tells more",
             describe(error)
         )),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn mountinfo_escapes() {
-        assert_eq!(unescape(r"/a\040b\134040\012"), "/a b\\040\n");
     }
 }

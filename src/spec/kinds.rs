@@ -1,6 +1,8 @@
 //! The kinds of map, and what the kernel asks of each when it is created.
 
 use super::flags;
+use crate::sys::map::kind;
+pub use crate::sys::map::kind::{name, names};
 
 /// What the kernel wants for a key's or value's size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,8 +43,6 @@ pub(super) enum Entries {
 /// A kind of map.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Kind {
-    /// bpftool's name.
-    pub(super) name: &'static str,
     pub(super) key: Size,
     pub(super) value: Size,
     pub(super) entries: Entries,
@@ -50,8 +50,8 @@ pub(super) struct Kind {
     pub(super) flags: u32,
 }
 
-const fn kind(name: &'static str, key: Size, value: Size, entries: Entries, flags: u32) -> Kind {
-    Kind { name, key, value, entries, flags }
+const fn rule(key: Size, value: Size, entries: Entries, flags: u32) -> Kind {
+    Kind { key, value, entries, flags }
 }
 
 const INDEX: Size = Size::OneOf(&[4]);
@@ -63,40 +63,40 @@ const SOCKET: Size = Size::OneOf(&[8, 4]);
 
 /// By `enum bpf_map_type`.
 const KINDS: [Kind; 34] = [
-    kind("unspec", Size::AsGiven, Size::AsGiven, Entries::AsGiven, 0),
-    kind("hash", Size::Any, Size::Any, Entries::Any, 0),
-    kind("array", INDEX, Size::Any, Entries::Any, 0),
-    kind("prog_array", INDEX, FD, Entries::Any, 0),
-    kind("perf_event_array", INDEX, FD, Entries::PerCpu, 0),
-    kind("percpu_hash", Size::Any, Size::Any, Entries::Any, 0),
-    kind("percpu_array", INDEX, Size::Any, Entries::Any, 0),
-    kind("stack_trace", INDEX, Size::Addresses, Entries::Any, 0),
-    kind("cgroup_array", INDEX, FD, Entries::Any, 0),
-    kind("lru_hash", Size::Any, Size::Any, Entries::Any, 0),
-    kind("lru_percpu_hash", Size::Any, Size::Any, Entries::Any, 0),
-    kind("lpm_trie", Size::Prefix, Size::Any, Entries::Any, flags::NO_PREALLOC),
-    kind("array_of_maps", INDEX, FD, Entries::Any, 0),
-    kind("hash_of_maps", Size::Any, FD, Entries::Any, 0),
-    kind("devmap", INDEX, TARGET, Entries::Any, 0),
-    kind("sockmap", INDEX, SOCKET, Entries::Any, 0),
-    kind("cpumap", INDEX, TARGET, Entries::PerCpu, 0),
-    kind("xskmap", INDEX, FD, Entries::Any, 0),
-    kind("sockhash", Size::Any, SOCKET, Entries::Any, 0),
-    kind("cgroup_storage", Size::OneOf(&[16, 8]), Size::Any, Entries::Zero, 0),
-    kind("reuseport_sockarray", INDEX, SOCKET, Entries::Any, 0),
-    kind("percpu_cgroup_storage", Size::OneOf(&[16, 8]), Size::Any, Entries::Zero, 0),
-    kind("queue", Size::Zero, Size::Any, Entries::Any, 0),
-    kind("stack", Size::Zero, Size::Any, Entries::Any, 0),
-    kind("sk_storage", FD, Size::Any, Entries::Zero, flags::NO_PREALLOC),
-    kind("devmap_hash", INDEX, TARGET, Entries::Any, 0),
-    kind("struct_ops", INDEX, Size::Kernel, Entries::One, 0),
-    kind("ringbuf", Size::Zero, Size::Zero, Entries::Bytes, 0),
-    kind("inode_storage", FD, Size::Any, Entries::Zero, flags::NO_PREALLOC),
-    kind("task_storage", FD, Size::Any, Entries::Zero, flags::NO_PREALLOC),
-    kind("bloom_filter", Size::Zero, Size::Any, Entries::Any, 0),
-    kind("user_ringbuf", Size::Zero, Size::Zero, Entries::Bytes, 0),
-    kind("cgrp_storage", FD, Size::Any, Entries::Zero, flags::NO_PREALLOC),
-    kind("arena", Size::Zero, Size::Zero, Entries::Any, flags::MMAPABLE),
+    rule(Size::AsGiven, Size::AsGiven, Entries::AsGiven, 0), // unspec
+    rule(Size::Any, Size::Any, Entries::Any, 0),             // hash
+    rule(INDEX, Size::Any, Entries::Any, 0),                 // array
+    rule(INDEX, FD, Entries::Any, 0),                        // prog_array
+    rule(INDEX, FD, Entries::PerCpu, 0),                     // perf_event_array
+    rule(Size::Any, Size::Any, Entries::Any, 0),             // percpu_hash
+    rule(INDEX, Size::Any, Entries::Any, 0),                 // percpu_array
+    rule(INDEX, Size::Addresses, Entries::Any, 0),           // stack_trace
+    rule(INDEX, FD, Entries::Any, 0),                        // cgroup_array
+    rule(Size::Any, Size::Any, Entries::Any, 0),             // lru_hash
+    rule(Size::Any, Size::Any, Entries::Any, 0),             // lru_percpu_hash
+    rule(Size::Prefix, Size::Any, Entries::Any, flags::NO_PREALLOC), // lpm_trie
+    rule(INDEX, FD, Entries::Any, 0),                        // array_of_maps
+    rule(Size::Any, FD, Entries::Any, 0),                    // hash_of_maps
+    rule(INDEX, TARGET, Entries::Any, 0),                    // devmap
+    rule(INDEX, SOCKET, Entries::Any, 0),                    // sockmap
+    rule(INDEX, TARGET, Entries::PerCpu, 0),                 // cpumap
+    rule(INDEX, FD, Entries::Any, 0),                        // xskmap
+    rule(Size::Any, SOCKET, Entries::Any, 0),                // sockhash
+    rule(Size::OneOf(&[16, 8]), Size::Any, Entries::Zero, 0), // cgroup_storage
+    rule(INDEX, SOCKET, Entries::Any, 0),                    // reuseport_sockarray
+    rule(Size::OneOf(&[16, 8]), Size::Any, Entries::Zero, 0), // percpu_cgroup_storage
+    rule(Size::Zero, Size::Any, Entries::Any, 0),            // queue
+    rule(Size::Zero, Size::Any, Entries::Any, 0),            // stack
+    rule(FD, Size::Any, Entries::Zero, flags::NO_PREALLOC),  // sk_storage
+    rule(INDEX, TARGET, Entries::Any, 0),                    // devmap_hash
+    rule(INDEX, Size::Kernel, Entries::One, 0),              // struct_ops
+    rule(Size::Zero, Size::Zero, Entries::Bytes, 0),         // ringbuf
+    rule(FD, Size::Any, Entries::Zero, flags::NO_PREALLOC),  // inode_storage
+    rule(FD, Size::Any, Entries::Zero, flags::NO_PREALLOC),  // task_storage
+    rule(Size::Zero, Size::Any, Entries::Any, 0),            // bloom_filter
+    rule(Size::Zero, Size::Zero, Entries::Bytes, 0),         // user_ringbuf
+    rule(FD, Size::Any, Entries::Zero, flags::NO_PREALLOC),  // cgrp_storage
+    rule(Size::Zero, Size::Zero, Entries::Any, flags::MMAPABLE), // arena
 ];
 
 /// Names that the kernel's header has besides bpftool's.
@@ -120,18 +120,7 @@ pub fn by_name(name: &str) -> Option<u32> {
     if let Some((_, number)) = OTHER_NAMES.iter().find(|(other, _)| *other == name) {
         return Some(*number);
     }
-    let position = KINDS.iter().position(|kind| kind.name == name)?;
-    u32::try_from(position).ok()
-}
-
-/// bpftool's name of a kind, if this build knows it.
-pub fn name(kind: u32) -> Option<&'static str> {
-    KINDS.get(kind as usize).map(|kind| kind.name)
-}
-
-/// All names that a map can be created by.
-pub fn all() -> impl Iterator<Item = &'static str> {
-    KINDS.iter().skip(1).map(|kind| kind.name)
+    kind::by_name(name)
 }
 
 /// What the kernel asks of a kind.

@@ -4,21 +4,8 @@
 //! through pointers alone, so size and alignment never need a walk.
 
 use super::layout::{self, Field};
+use crate::btf::KERNEL_STRUCTS;
 use std::collections::HashSet;
-
-/// Structs that the kernel finds in a value by their names (`btf_get_field_type`).
-const KERNEL_FIELDS: [&str; 10] = [
-    "bpf_spin_lock",
-    "bpf_res_spin_lock",
-    "bpf_timer",
-    "bpf_wq",
-    "bpf_task_work",
-    "bpf_list_head",
-    "bpf_list_node",
-    "bpf_rb_root",
-    "bpf_rb_node",
-    "bpf_refcount",
-];
 
 /// The number of a type in its [`Types`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -297,7 +284,7 @@ impl Types {
             }
             match self.get(id) {
                 Type::Record(Record { name: Some(name), .. })
-                    if KERNEL_FIELDS.contains(&name.as_str()) =>
+                    if KERNEL_STRUCTS.contains(&name.as_str()) =>
                 {
                     return true;
                 }

@@ -195,10 +195,10 @@ fn kind(word: Word<'_>) -> Result<u32, SpecError> {
     if let Some(kind) = integer(word.text).and_then(|n| u32::try_from(n).ok()) {
         return Ok(kind);
     }
-    let hint = match suggest::closest(word.text, kinds::all().chain(WORDS)) {
+    let hint = match suggest::closest(word.text, kinds::names().chain(WORDS)) {
         Some(near) => format!("did you mean `{near}`?"),
         None => {
-            let kinds: Vec<&str> = kinds::all().collect();
+            let kinds: Vec<&str> = kinds::names().collect();
             format!("the kinds are {}", kinds.join(", "))
         }
     };

@@ -5,7 +5,7 @@ use libbpf_rs::ProgramAttachType;
 use libbpf_rs::libbpf_sys as bpf;
 use libbpf_rs::query::{IterType, LinkInfo as Query, LinkTypeInfo, PerfEventType};
 use std::ffi::{CStr, OsStr};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// A loaded program (`struct bpf_prog_info`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -251,17 +251,6 @@ fn with_attach_type<const N: usize>(
     target: [(&'static str, Detail); N],
 ) -> Vec<(&'static str, Detail)> {
     std::iter::once(("attach_type", attach_type_name(attach))).chain(target).collect()
-}
-
-/// BPF_ITER_CREATE: a file that gives an iterator link's output from the start.
-///
-/// # Errors
-/// EINVAL if the link is no iterator's.
-pub fn iter_create(link: BorrowedFd<'_>) -> Result<OwnedFd> {
-    // SAFETY: no pointer is passed.
-    let fd = check("BPF_ITER_CREATE", unsafe { bpf::bpf_iter_create(link.as_raw_fd()) })?;
-    // SAFETY: the kernel just gave us this descriptor.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// BPF_PROG_GET_NEXT_ID: the smallest program id above `id`; `None` at the end.

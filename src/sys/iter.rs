@@ -1,10 +1,11 @@
-//! Running a small BPF program over all maps, for what the kernel knows of them but does not tell.
+//! BPF iterators: a pinned one's output, and running a small program over all maps, for what the
+//! kernel knows of them but does not tell.
 
-use super::{Error, Result, check};
+use super::{Error, Result, own};
 use libbpf_rs::libbpf_sys as bpf;
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// Bytes that a run may write at most.
 const MAX_OUTPUT: u64 = 1 << 20;
@@ -39,8 +40,7 @@ pub fn run(insns: &[u64], attach: u32) -> Result<Vec<u8>> {
     let link =
         unsafe { bpf::bpf_link_create(prog.as_raw_fd(), 0, bpf::BPF_TRACE_ITER, std::ptr::null()) };
     let link = own("BPF_LINK_CREATE", link)?;
-    // SAFETY: no pointer is passed.
-    let iter = own("BPF_ITER_CREATE", unsafe { bpf::bpf_iter_create(link.as_raw_fd()) })?;
+    let iter = create(link.as_fd())?;
     let mut output = Vec::new();
     File::from(iter)
         .take(MAX_OUTPUT)
@@ -49,8 +49,11 @@ pub fn run(insns: &[u64], attach: u32) -> Result<Vec<u8>> {
     Ok(output)
 }
 
-fn own(call: &'static str, rc: i32) -> Result<OwnedFd> {
-    let fd = check(call, rc)?;
-    // SAFETY: a bpf command that returns a descriptor hands over its ownership.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+/// BPF_ITER_CREATE: a file that gives an iterator link's output from the start.
+///
+/// # Errors
+/// EINVAL if the link is no iterator's.
+pub fn create(link: BorrowedFd<'_>) -> Result<OwnedFd> {
+    // SAFETY: no pointer is passed.
+    own("BPF_ITER_CREATE", unsafe { bpf::bpf_iter_create(link.as_raw_fd()) })
 }

@@ -1,34 +1,12 @@
 //! The element commands of bpf(2) on an open map.
 
-use super::{Error, Result, check};
+pub mod kind;
+
+use super::{Error, Result, check, own};
 use libbpf_rs::libbpf_sys as bpf;
 use std::ffi::CString;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr;
-
-/// The numbers of the map types that this crate needs by name (`enum bpf_map_type`).
-pub mod kind {
-    pub use libbpf_rs::libbpf_sys::{
-        BPF_MAP_TYPE_ARENA as ARENA, BPF_MAP_TYPE_ARRAY as ARRAY,
-        BPF_MAP_TYPE_ARRAY_OF_MAPS as ARRAY_OF_MAPS, BPF_MAP_TYPE_BLOOM_FILTER as BLOOM_FILTER,
-        BPF_MAP_TYPE_CGROUP_ARRAY as CGROUP_ARRAY, BPF_MAP_TYPE_CGROUP_STORAGE as CGROUP_STORAGE,
-        BPF_MAP_TYPE_CGRP_STORAGE as CGRP_STORAGE, BPF_MAP_TYPE_CPUMAP as CPUMAP,
-        BPF_MAP_TYPE_DEVMAP as DEVMAP, BPF_MAP_TYPE_DEVMAP_HASH as DEVMAP_HASH,
-        BPF_MAP_TYPE_HASH as HASH, BPF_MAP_TYPE_HASH_OF_MAPS as HASH_OF_MAPS,
-        BPF_MAP_TYPE_INODE_STORAGE as INODE_STORAGE, BPF_MAP_TYPE_LPM_TRIE as LPM_TRIE,
-        BPF_MAP_TYPE_LRU_HASH as LRU_HASH, BPF_MAP_TYPE_LRU_PERCPU_HASH as LRU_PERCPU_HASH,
-        BPF_MAP_TYPE_PERCPU_ARRAY as PERCPU_ARRAY,
-        BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE as PERCPU_CGROUP_STORAGE,
-        BPF_MAP_TYPE_PERCPU_HASH as PERCPU_HASH, BPF_MAP_TYPE_PERF_EVENT_ARRAY as PERF_EVENT_ARRAY,
-        BPF_MAP_TYPE_PROG_ARRAY as PROG_ARRAY, BPF_MAP_TYPE_QUEUE as QUEUE,
-        BPF_MAP_TYPE_REUSEPORT_SOCKARRAY as REUSEPORT_SOCKARRAY, BPF_MAP_TYPE_RINGBUF as RINGBUF,
-        BPF_MAP_TYPE_SK_STORAGE as SK_STORAGE, BPF_MAP_TYPE_SOCKHASH as SOCKHASH,
-        BPF_MAP_TYPE_SOCKMAP as SOCKMAP, BPF_MAP_TYPE_STACK as STACK,
-        BPF_MAP_TYPE_STACK_TRACE as STACK_TRACE, BPF_MAP_TYPE_STRUCT_OPS as STRUCT_OPS,
-        BPF_MAP_TYPE_TASK_STORAGE as TASK_STORAGE, BPF_MAP_TYPE_UNSPEC as UNSPEC,
-        BPF_MAP_TYPE_USER_RINGBUF as USER_RINGBUF, BPF_MAP_TYPE_XSKMAP as XSKMAP,
-    };
-}
 
 /// BPF_ANY: create the element or replace it.
 pub const ANY: u64 = bpf::BPF_ANY as u64;
@@ -499,7 +477,5 @@ pub fn create(new: &NewMap<'_>) -> Result<OwnedFd> {
             &raw const opts,
         )
     };
-    let fd = check(CALL, rc)?;
-    // SAFETY: the kernel just gave us this descriptor, and nothing else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    own(CALL, rc)
 }

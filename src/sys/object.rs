@@ -1,11 +1,10 @@
 //! BPF objects as such: opening by pin or id, telling maps from programs, pinning, BTF blobs.
 
-use super::{Error, Result, check};
+use super::{Error, Result, c_path, check, own};
 use libbpf_rs::libbpf_sys as bpf;
-use std::ffi::{CString, OsStr};
+use std::ffi::OsStr;
 use std::fs;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 /// What a pin holds.
@@ -27,16 +26,6 @@ pub fn silence_libbpf() {
     unsafe {
         bpf::libbpf_set_print(None);
     }
-}
-
-fn c_path(call: &'static str, path: &Path) -> Result<CString> {
-    CString::new(path.as_os_str().as_bytes()).map_err(|_| Error::new(call, libc::EINVAL))
-}
-
-fn own(call: &'static str, rc: i32) -> Result<OwnedFd> {
-    let fd = check(call, rc)?;
-    // SAFETY: a bpf command that returns a descriptor hands over its ownership.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// BPF_OBJ_GET: opens what is pinned at `path`, which may be `/proc/self/fd/N`.

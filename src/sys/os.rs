@@ -1,16 +1,11 @@
 //! Mounts, paths that no symlink can divert, and going to the background.
 
-use super::{Error, Result};
+use super::{Error, Result, c_path, mounts, own_libc};
 use std::ffi::CString;
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::SystemTime;
-
-fn c_path(call: &'static str, path: &Path) -> Result<CString> {
-    CString::new(path.as_os_str().as_bytes()).map_err(|_| Error::new(call, libc::EINVAL))
-}
 
 fn check(call: &'static str, rc: libc::c_int) -> Result<()> {
     if rc == 0 { Ok(()) } else { Err(Error::last(call)) }
@@ -38,11 +33,7 @@ pub fn open_beneath(path: &Path) -> Result<File> {
             size_of::<libc::open_how>(),
         )
     };
-    if fd < 0 {
-        return Err(Error::last(CALL));
-    }
-    // SAFETY: the kernel just gave us this descriptor.
-    Ok(unsafe { File::from_raw_fd(fd as i32) })
+    own_libc(CALL, fd).map(File::from)
 }
 
 /// The file system's magic number at `path` (statfs(2)).
@@ -179,19 +170,6 @@ pub fn redirect_stdio(file: &File) -> Result<()> {
     Ok(())
 }
 
-/// The type of the file system that an absolute path without symlinks is in, by the mount table:
-/// asking the file system itself could mean to wait for it.
-pub fn file_system_at(path: &Path) -> Option<String> {
-    let mounts = std::fs::read_to_string("/proc/self/mounts").ok()?;
-    let holds = |line: &str| {
-        let mut words = line.split(' ');
-        let (point, kind) = (words.nth(1)?, words.next()?);
-        path.starts_with(point).then(|| (point.len(), kind.to_owned()))
-    };
-    // The last of the longest: later mounts cover earlier ones.
-    mounts.lines().filter_map(holds).max_by_key(|(len, _)| *len).map(|(_, kind)| kind)
-}
-
 /// Opens a directory for reading.
 ///
 /// # Errors
@@ -205,11 +183,7 @@ fn open_flags(path: &Path, flags: i32) -> Result<OwnedFd> {
     let c = c_path(CALL, path)?;
     // SAFETY: the path is NUL-terminated.
     let fd = unsafe { libc::open(c.as_ptr(), flags | libc::O_CLOEXEC) };
-    if fd < 0 {
-        return Err(Error::last(CALL));
-    }
-    // SAFETY: the kernel just gave us this descriptor.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    own_libc(CALL, fd)
 }
 
 /// A descriptor of a process, or of any of its threads if `thread` (PIDFD_THREAD, Linux 6.9; an
@@ -228,11 +202,7 @@ pub fn pidfd(pid: u32, thread: bool) -> Result<OwnedFd> {
     if fd < 0 && thread && Error::last(CALL).errno == libc::EINVAL {
         fd = open(0);
     }
-    if fd < 0 {
-        return Err(Error::last(CALL));
-    }
-    // SAFETY: the kernel just gave us this descriptor.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+    own_libc(CALL, fd)
 }
 
 /// A duplicate of descriptor `fd` of process `pid` (pidfd_getfd(2), Linux 5.6).
@@ -243,11 +213,7 @@ pub fn take_fd(pid: u32, fd: u32) -> Result<OwnedFd> {
     let process = pidfd(pid, false)?;
     // SAFETY: no pointer is passed; the process's descriptor is open.
     let rc = unsafe { libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), fd, 0) };
-    if rc < 0 {
-        return Err(Error::last("pidfd_getfd"));
-    }
-    // SAFETY: the kernel just gave us this descriptor.
-    Ok(unsafe { OwnedFd::from_raw_fd(rc as i32) })
+    own_libc("pidfd_getfd", rc)
 }
 
 /// Opens the cgroup with this id (its directory's inode number) in a mounted cgroup2 hierarchy.
@@ -265,14 +231,9 @@ pub fn cgroup_by_id(id: u64) -> Result<OwnedFd> {
         id: [u8; 8],
     }
     let mut handle = Handle { bytes: 8, kind: KERNFS, id: id.to_ne_bytes() };
-    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-    let cgroup2 = mounts.lines().find_map(|line| {
-        let mut words = line.split(' ');
-        let (point, kind) = (words.nth(1)?, words.next()?);
-        (kind == "cgroup2").then(|| Path::new(point).to_owned())
-    });
-    let Some(point) = cgroup2 else { return Err(Error::new(CALL, libc::ENODEV)) };
-    let mount = open_dir(&point)?;
+    let cgroup2 = mounts::all().into_iter().find(|mount| mount.kind == "cgroup2");
+    let Some(cgroup2) = cgroup2 else { return Err(Error::new(CALL, libc::ENODEV)) };
+    let mount = open_dir(&cgroup2.point)?;
     // SAFETY: `handle` has the layout of `struct file_handle` with 8 bytes behind it, and outlives
     // the call.
     let fd = unsafe {
@@ -283,11 +244,7 @@ pub fn cgroup_by_id(id: u64) -> Result<OwnedFd> {
             libc::O_RDONLY | libc::O_CLOEXEC,
         )
     };
-    if fd < 0 {
-        return Err(Error::last(CALL));
-    }
-    // SAFETY: the kernel just gave us this descriptor.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+    own_libc(CALL, fd)
 }
 
 /// The index of the network interface of that name, in our network namespace.

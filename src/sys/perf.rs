@@ -2,8 +2,8 @@
 //! (perf_event_open(2)).
 
 use super::shared::{Shared, page_size};
-use super::{Error, Result};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use super::{Error, Result, own_libc};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering;
 
 const RECORD_LOST: u32 = 2;
@@ -76,11 +76,7 @@ impl PerfRing {
         let fd = unsafe {
             libc::syscall(libc::SYS_perf_event_open, &raw const attr, -1, cpu, -1, FLAG_FD_CLOEXEC)
         };
-        if fd < 0 {
-            return Err(Error::last(CALL));
-        }
-        // SAFETY: the kernel just gave us this descriptor.
-        let fd = unsafe { OwnedFd::from_raw_fd(fd as i32) };
+        let fd = own_libc(CALL, fd)?;
         let pages = Shared::map(fd.as_fd(), 0, page + size, true)?;
         // SAFETY: this ioctl takes a number.
         if unsafe { libc::ioctl(fd.as_raw_fd(), IOC_ENABLE, 0) } < 0 {
