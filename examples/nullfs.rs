@@ -1,6 +1,6 @@
 //! A file system that does nothing, as fast as fuser can: what `scripts/bench` compares with.
 //!
-//! `nullfs MOUNTPOINT FILES [plus]` shows a directory of FILES files named 0, 1, …, each with a
+//! `nullfs MOUNTPOINT FILES [plus]` shows a directory `d` of FILES files named 0, 1, …, each with a
 //! line of text, under the same FUSE settings as bpffuse; with `plus`, listings bring attributes
 //! that the kernel may keep for a second (READDIRPLUS_AUTO).
 
@@ -16,6 +16,13 @@ use std::time::{Duration, SystemTime};
 
 const TEXT: &[u8] = b"12345678\n";
 
+const ROOT: u64 = 1;
+const DIR: u64 = 2;
+const FIRST_FILE: u64 = 3;
+
+/// As bpffuse has it: attributes hold for the path walk that asked for them.
+const THIS_WALK: Duration = Duration::from_nanos(1);
+
 struct Null {
     files: u64,
     plus: bool,
@@ -25,11 +32,15 @@ impl Null {
     fn ttl(&self) -> Duration {
         if self.plus { Duration::from_secs(1) } else { Duration::ZERO }
     }
+
+    fn entries(&self, dir: u64) -> u64 {
+        2 + if dir == ROOT { 1 } else { self.files }
+    }
 }
 
 fn attr(ino: u64) -> FileAttr {
     let (kind, perm, size) = match ino {
-        1 => (FileType::Directory, 0o700, 0),
+        ROOT | DIR => (FileType::Directory, 0o700, 0),
         _ => (FileType::RegularFile, 0o600, TEXT.len() as u64),
     };
     let time = SystemTime::UNIX_EPOCH;
@@ -52,18 +63,22 @@ fn attr(ino: u64) -> FileAttr {
     }
 }
 
-/// Entry `n` of the listing: `.`, `..`, then the files.
-fn entry(n: u64, name: &mut Vec<u8>) -> (u64, FileType) {
+/// Entry `n` of a directory: `.`, `..`, then `d` or the files.
+fn entry(dir: u64, n: u64, name: &mut Vec<u8>) -> (u64, FileType) {
     name.clear();
     match n {
         0 | 1 => {
             name.extend_from_slice(&b".."[..=n as usize]);
-            (1, FileType::Directory)
+            (if n == 0 { dir } else { ROOT }, FileType::Directory)
+        }
+        _ if dir == ROOT => {
+            name.push(b'd');
+            (DIR, FileType::Directory)
         }
         n => {
             // A vector takes all that is written to it.
             let _ = write!(name, "{}", n - 2);
-            (n, FileType::RegularFile)
+            (n - 2 + FIRST_FILE, FileType::RegularFile)
         }
     }
 }
@@ -90,11 +105,15 @@ impl Filesystem for Null {
         Ok(())
     }
 
-    fn lookup(&self, _req: &Request, _parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        match name.to_str().and_then(|name| name.parse::<u64>().ok()) {
-            Some(n) if n < self.files => reply.entry(&self.ttl(), &attr(n + 2), Generation(0)),
-            _ => reply.error(Errno::ENOENT),
-        }
+    fn lookup(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let number = name.to_str().and_then(|name| name.parse::<u64>().ok());
+        let ino = match number {
+            None if parent.0 == ROOT && name == "d" => DIR,
+            Some(n) if parent.0 == DIR && n < self.files => n + FIRST_FILE,
+            _ => return reply.error(Errno::ENOENT),
+        };
+        let ttl = if self.plus { self.ttl() } else { THIS_WALK };
+        reply.entry_with_ttls(&ttl, &self.ttl(), &attr(ino), Generation(0));
     }
 
     fn forget(&self, _req: &Request, _ino: INodeNo, _nlookup: u64) {}
@@ -177,14 +196,14 @@ impl Filesystem for Null {
     fn readdir(
         &self,
         _req: &Request,
-        _ino: INodeNo,
+        ino: INodeNo,
         _fh: FileHandle,
         offset: u64,
         mut reply: ReplyDirectory,
     ) {
         let mut name = Vec::new();
-        for n in offset..self.files + 2 {
-            let (ino, kind) = entry(n, &mut name);
+        for n in offset..self.entries(ino.0) {
+            let (ino, kind) = entry(ino.0, n, &mut name);
             if reply.add(INodeNo(ino), n + 1, kind, os_str(&name)) {
                 break;
             }
@@ -195,14 +214,14 @@ impl Filesystem for Null {
     fn readdirplus(
         &self,
         _req: &Request,
-        _ino: INodeNo,
+        ino: INodeNo,
         _fh: FileHandle,
         offset: u64,
         mut reply: ReplyDirectoryPlus,
     ) {
         let mut name = Vec::new();
-        for n in offset..self.files + 2 {
-            let (ino, _) = entry(n, &mut name);
+        for n in offset..self.entries(ino.0) {
+            let (ino, _) = entry(ino.0, n, &mut name);
             let ttl = self.ttl();
             if reply.add(INodeNo(ino), n + 1, os_str(&name), &ttl, &attr(ino), Generation(0)) {
                 break;

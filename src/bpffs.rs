@@ -1,12 +1,16 @@
 //! Walking bpffs: what a path holds, its attributes, renaming and unpinning.
 //!
-//! Nothing is remembered: a [`Pin`] names a path and the inode that was seen there, and each use
-//! checks that it is still the same, so that a pin that was removed or replaced is noticed.
+//! A [`Pin`] names a path and the inode that was seen there, and each use checks that it is still
+//! the same, so that a pin that was removed or replaced is noticed. What a path holds is remembered
+//! only as long as the kernel says that nothing has changed (`seen`).
+
+mod seen;
 
 use crate::sys::object::{self, ObjectKind};
 use crate::sys::{self, os};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata};
+use std::hash::{Hash, Hasher};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -16,12 +20,26 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 /// A path in bpffs and the inode found there.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Eq)]
 pub struct Pin {
     /// Absolute.
     pub path: Arc<Path>,
     /// The inode number, new for each pin; 0 stands for the root, which may be mounted anew.
     pub ino: u64,
+}
+
+impl PartialEq for Pin {
+    fn eq(&self, other: &Self) -> bool {
+        // As bytes: our paths are all absolute and plain, and need not be taken to pieces.
+        self.ino == other.ino && self.path.as_os_str() == other.path.as_os_str()
+    }
+}
+
+impl Hash for Pin {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.path.as_os_str().hash(hasher);
+        self.ino.hash(hasher);
+    }
 }
 
 /// What is at a path in bpffs.
@@ -122,13 +140,17 @@ impl Bpffs {
     /// # Errors
     /// ENOENT if it was removed or replaced; ENODEV if no bpffs is mounted any more.
     pub fn stat(&self, pin: &Pin) -> io::Result<Stat> {
-        let meta = fs::symlink_metadata(&pin.path)?;
-        if pin.ino == 0 {
-            self.check_mounted()?;
-        } else if meta.ino() != pin.ino {
+        let seen = seen::look(&self.root, &pin.path, || {
+            let meta = fs::symlink_metadata(&pin.path)?;
+            if pin.ino == 0 {
+                self.check_mounted()?;
+            }
+            Ok(meta)
+        })?;
+        if pin.ino != 0 && seen.ino != pin.ino {
             return Err(gone());
         }
-        Ok(Stat::of(&meta))
+        Ok(seen.stat)
     }
 
     fn check_mounted(&self) -> io::Result<()> {
@@ -151,23 +173,25 @@ impl Bpffs {
         known: impl FnOnce(&Pin) -> Option<ObjectKind>,
     ) -> io::Result<(Pin, PinKind, Stat)> {
         let path = dir.path.join(name);
-        let found = if dir.ino == 0 {
-            // Nothing of bpffs lies before the name that somebody could swap for a symlink.
-            fs::symlink_metadata(&path)
-        } else {
-            os::open_beneath(&path).map_err(Into::into).and_then(|file| file.metadata())
-        };
-        let meta = found.map_err(|error| match error.raw_os_error() {
+        let found = seen::look(&self.root, &path, || {
+            if dir.ino == 0 {
+                // Nothing of bpffs lies before the name that somebody could swap for a symlink.
+                fs::symlink_metadata(&path)
+            } else {
+                os::open_beneath(&path)?.metadata()
+            }
+        });
+        let seen = found.map_err(|error| match error.raw_os_error() {
             // What bpffs says of every name with a dot, here as to create one.
             Some(libc::EPERM) if name.as_bytes().contains(&b'.') => gone(),
             // Nothing has a name where nothing is mounted.
             Some(libc::ENOENT) if dir.ino == 0 => self.check_mounted().err().unwrap_or(error),
             _ => error,
         })?;
-        let pin = Pin { path: path.into(), ino: meta.ino() };
-        let kind = if meta.is_dir() {
+        let pin = Pin { path: path.into(), ino: seen.ino };
+        let kind = if seen.file_type.is_dir() {
             PinKind::Dir
-        } else if meta.is_symlink() {
+        } else if seen.file_type.is_symlink() {
             PinKind::Symlink
         } else {
             match known(&pin) {
@@ -175,7 +199,7 @@ impl Bpffs {
                 None => PinKind::Object(kind_of(&open_inode(&pin)?)),
             }
         };
-        Ok((pin, kind, Stat::of(&meta)))
+        Ok((pin, kind, seen.stat))
     }
 
     /// Opens the object that a pin holds.

@@ -1,5 +1,6 @@
 //! From the command line to an answering mount, and its clean end.
 
+mod attach;
 mod checks;
 
 use crate::bpffs::Bpffs;
@@ -10,13 +11,14 @@ use crate::spec::Spec;
 use crate::sys::describe;
 use crate::sys::object::silence_libbpf;
 use crate::sys::os::{self, Fork};
-use fuser::{MountOption, Session, SessionACL};
+use fuser::{Session, SessionACL};
 use log::LevelFilter;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
@@ -140,17 +142,27 @@ fn serve(
     // Before the mount, so that no signal can end the process and leave a dead mount behind.
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])
         .map_err(|error| Error(format!("cannot handle signals: {}", describe(&error))))?;
-    let session = Session::new(Fuse(fs), &mountpoint, &session_config(config))
+    let kernel = attach::attach(config, &mountpoint)
+        .map_err(|error| checks::session_error(&mountpoint, &error.into()))?;
+    let acl = if config.allow_other { SessionACL::All } else { SessionACL::Owner };
+    let mut settings = fuser::Config::default();
+    settings.n_threads = Some(config.threads);
+    let started = Session::from_fd(Fuse(fs), kernel, acl, settings)
         .and_then(Session::spawn)
-        .map_err(|error| checks::session_error(&mountpoint, &error))?;
-    if let Err(error) = fs::metadata(&mountpoint) {
-        return Err(Error(format!(
-            "{}: the mount does not answer: {}",
-            mountpoint.display(),
-            describe(&error)
-        )));
-    }
-    ready()?;
+        .map_err(|error| checks::session_error(&mountpoint, &error))
+        .and_then(|session| {
+            let root = fs::metadata(&mountpoint).map_err(|error| no_answer(&mountpoint, &error))?;
+            Ok((session, root.dev()))
+        })
+        .and_then(|started| ready().map(|()| started));
+    let (session, device) = match started {
+        Ok(started) => started,
+        Err(error) => {
+            // Why it did not start is what matters.
+            let _ = attach::unmount(&mountpoint);
+            return Err(error);
+        }
+    };
 
     let (sender, ends) = mpsc::channel();
     let from_signals = sender.clone();
@@ -168,52 +180,17 @@ fn serve(
     match ends.recv() {
         Ok(End::Signal(signal)) => {
             log::info!("signal {signal}: unmounting {}", mountpoint.display());
-            unmount(&mountpoint)
+            attach::detach(&mountpoint, device)
         }
         Ok(End::Session(Err(error))) => {
+            // Without us it could not be used any more.
+            let _ = attach::unmount(&mountpoint);
             Err(Error(format!("the mount ended: {}", describe(&error))))
         }
         Ok(End::Session(Ok(()))) | Err(_) => Ok(()),
     }
 }
 
-/// Unmounts; with files still open in it, the mount leaves the tree at once and ends with us.
-fn unmount(mountpoint: &Path) -> Result<(), Error> {
-    os::unmount(mountpoint, false)
-        .or_else(|_| os::unmount(mountpoint, true))
-        .map_err(|error| Error(format!("{}: {error}", mountpoint.display())))
-}
-
-fn session_config(config: &Config) -> fuser::Config {
-    let mut options = vec![
-        MountOption::FSName(config.bpffs.to_string_lossy().into_owned()),
-        // As a kernel option: fuser's own Subtype is for fusermount alone.
-        MountOption::CUSTOM("subtype=bpffuse".into()),
-        MountOption::DefaultPermissions,
-    ];
-    options.extend(config.flags.iter().filter_map(|flag| mount_flag(flag)));
-    let mut session = fuser::Config::default();
-    session.mount_options = options;
-    session.acl = if config.allow_other { SessionACL::All } else { SessionACL::Owner };
-    session.n_threads = Some(config.threads);
-    session
-}
-
-fn mount_flag(flag: &str) -> Option<MountOption> {
-    Some(match flag {
-        "ro" => MountOption::RO,
-        "rw" => MountOption::RW,
-        "dev" => MountOption::Dev,
-        "nodev" => MountOption::NoDev,
-        "suid" => MountOption::Suid,
-        "nosuid" => MountOption::NoSuid,
-        "exec" => MountOption::Exec,
-        "noexec" => MountOption::NoExec,
-        "atime" => MountOption::Atime,
-        "noatime" => MountOption::NoAtime,
-        "sync" => MountOption::Sync,
-        "async" => MountOption::Async,
-        "dirsync" => MountOption::DirSync,
-        _ => return None,
-    })
+fn no_answer(mountpoint: &Path, error: &io::Error) -> Error {
+    Error(format!("{}: the mount does not answer: {}", mountpoint.display(), describe(error)))
 }

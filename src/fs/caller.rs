@@ -1,5 +1,6 @@
 //! What is known of the program that asks.
 
+use std::cell::RefCell;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -23,9 +24,8 @@ impl Caller {
         if self.pid == 0 {
             return None;
         }
-        let path = format!("/proc/{}/syscall", self.pid);
         for _ in 0..50 {
-            let text = fs::read_to_string(&path).ok()?;
+            let text = ASKED.with_borrow_mut(|asked| asked.read(self.pid))?;
             if !text.starts_with("running") {
                 return Some(text);
             }
@@ -84,6 +84,40 @@ impl Caller {
             .filter_map(|fd| fs::read_to_string(fd.path()).ok())
             .any(|text| text.contains(&line))
     }
+}
+
+thread_local! {
+    /// Who was asked last by this thread: programs write many times, and opening costs the most.
+    static ASKED: RefCell<Asked> = RefCell::default();
+}
+
+/// An open `/proc/TID/syscall`. It means that thread for good: once the thread is gone, reading
+/// fails, even if another has got its number.
+#[derive(Default)]
+struct Asked(Option<(u32, File)>);
+
+impl Asked {
+    fn read(&mut self, tid: u32) -> Option<String> {
+        match &self.0 {
+            Some((asked, file)) if *asked == tid => match whole(file) {
+                Some(text) => return Some(text),
+                None => self.0 = None,
+            },
+            _ => {}
+        }
+        let file = File::open(format!("/proc/{tid}/syscall")).ok()?;
+        let text = whole(&file)?;
+        self.0 = Some((tid, file));
+        Some(text)
+    }
+}
+
+/// The file's line, which the kernel makes anew for a read from the start.
+fn whole(file: &File) -> Option<String> {
+    // A number, six arguments, stack and program counter: 9 words of up to 18 characters.
+    let mut line = [0; 256];
+    let len = file.read_at(&mut line, 0).ok()?;
+    String::from_utf8(line[..len].to_vec()).ok()
 }
 
 /// A path at an address of another process; `None` if there is none that ends.

@@ -71,13 +71,12 @@ impl ElementFile {
     ///
     /// # Errors
     /// ENOENT if it is gone; EPERM to write a frozen map.
-    pub fn open(element: Element, access: Access, creat: bool) -> Result<Self> {
-        let (map, _) = element.maps.open(&element.map)?;
+    pub fn open(element: Element, map: &Map, access: Access, creat: bool) -> Result<Self> {
         let mut text = None;
         if access.read {
             let (mut value, mut rendered) = (Vec::new(), Vec::new());
-            if view::lookup(&map, &element.view, &element.key, &mut value)? {
-                view::render(&map, &element.view, &value, &mut rendered);
+            if view::lookup(map, &element.view, &element.key, &mut value)? {
+                view::render(map, &element.view, &value, &mut rendered);
             } else if !creat {
                 return Err(Error::new(libc::ENOENT, "the key is gone"));
             }

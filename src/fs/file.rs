@@ -93,12 +93,13 @@ impl Fs {
                 queue::open_taken(&self.maps.open(map)?.0, key, access)?
             }
             Node::Element(map, view, key) => {
-                self.check_element(&self.maps.open(map)?.0, view, access, caller)?;
+                let (open, _) = self.maps.open(map)?;
+                self.check_element(&open, view, access, caller)?;
                 let creat = access.write.then(|| caller.opens_with_creat()).flatten();
                 // Unknown only to a caller that /proc does not show: most who truncate create.
                 let creat = creat.unwrap_or(flags & (libc::O_TRUNC | libc::O_APPEND) != 0);
                 let element = self.element_at(map, view, key, ino, caller);
-                Arc::new(ElementFile::open(element, access, creat)?)
+                Arc::new(ElementFile::open(element, &open, access, creat)?)
             }
             Node::Control(map, control) => self.open_control(map, *control, access)?,
             Node::TypedStream(map, name) => self.open_stream(map, Some(name), access)?,

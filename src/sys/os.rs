@@ -69,6 +69,33 @@ pub fn mount_bpffs(path: &Path) -> Result<()> {
     })
 }
 
+/// Opens the kernel's side of a new FUSE file system, and mounts that at `target`, as `source` in the
+/// mount table, for the user that this process acts as.
+///
+/// # Errors
+/// ENOENT if there is no `/dev/fuse`; EPERM without CAP_SYS_ADMIN.
+pub fn mount_fuse(
+    source: &Path,
+    target: &Path,
+    flags: libc::c_ulong,
+    options: &str,
+) -> Result<OwnedFd> {
+    const CALL: &str = "mount";
+    let device = open_flags(Path::new("/dev/fuse"), libc::O_RDWR)?;
+    let (source, target) = (c_path(CALL, source)?, c_path(CALL, target)?);
+    let fd = device.as_raw_fd();
+    // SAFETY: neither takes anything, nor can fail.
+    let (uid, gid) = unsafe { (libc::geteuid(), libc::getegid()) };
+    let data = format!("fd={fd},rootmode=40000,user_id={uid},group_id={gid},{options}");
+    let data = c_path(CALL, Path::new(&data))?;
+    // SAFETY: all strings are NUL-terminated and outlive the call.
+    check(CALL, unsafe {
+        let kind = c"fuse".as_ptr();
+        libc::mount(source.as_ptr(), target.as_ptr(), kind, flags, data.as_ptr().cast())
+    })?;
+    Ok(device)
+}
+
 /// umount2(2); `lazy` detaches a busy or dead mount.
 pub fn unmount(path: &Path, lazy: bool) -> Result<()> {
     const CALL: &str = "umount2";

@@ -1,0 +1,128 @@
+//! What this thread has seen in bpffs, as long as it is still so.
+//!
+//! Every operation looks whether its pin is still there, and a walk over its path costs more than
+//! most operations on the map. So a path that is asked for often is watched, and then one cheap
+//! question to the kernel, before each use, tells whether anything has changed ([`Changes`]). Each
+//! thread asks for itself: what one has drained, another has not missed.
+
+use super::Stat;
+use crate::sys::changes::Changes;
+use siphasher::sip::SipHasher13;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fs::{FileType, Metadata};
+use std::hash::{BuildHasher, BuildHasherDefault};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// Paths known at a time: beyond, all are forgotten.
+const KNOWN_MAX: usize = 256;
+/// Watches that one inotify instance gets before it is replaced.
+const WATCHES_MAX: usize = 4096;
+/// Paths remembered as asked for: one that comes again before another takes its place is watched.
+const ASKED: usize = 64;
+
+/// What is at a path.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen {
+    pub(super) ino: u64,
+    pub(super) file_type: FileType,
+    pub(super) stat: Stat,
+}
+
+impl Seen {
+    fn of(meta: &Metadata) -> Self {
+        Self { ino: meta.ino(), file_type: meta.file_type(), stat: Stat::of(meta) }
+    }
+}
+
+/// What is at `path`, which is `root` or below it: known, or as `ask` finds it.
+///
+/// # Errors
+/// Those of `ask`.
+pub(super) fn look(
+    root: &Path,
+    path: &Path,
+    ask: impl Fn() -> io::Result<Metadata>,
+) -> io::Result<Seen> {
+    SIGHT.with_borrow_mut(|sight| sight.look(root, path, ask))
+}
+
+thread_local! {
+    static SIGHT: RefCell<Sight> = RefCell::new(Sight::default());
+}
+
+type Fast = BuildHasherDefault<SipHasher13>;
+
+struct Sight {
+    asked: [u64; ASKED],
+    watched: Option<Watched>,
+}
+
+impl Default for Sight {
+    fn default() -> Self {
+        Self { asked: [0; ASKED], watched: None }
+    }
+}
+
+struct Watched {
+    changes: Changes,
+    watches: usize,
+    known: HashMap<Box<[u8]>, Seen, Fast>,
+}
+
+impl Sight {
+    fn look(
+        &mut self,
+        root: &Path,
+        path: &Path,
+        ask: impl Fn() -> io::Result<Metadata>,
+    ) -> io::Result<Seen> {
+        let bytes = path.as_os_str().as_bytes();
+        if let Some(watched) = &mut self.watched {
+            if watched.changes.any() {
+                watched.known.clear();
+            } else if let Some(seen) = watched.known.get(bytes) {
+                return Ok(*seen);
+            }
+        }
+        let hash = Fast::default().hash_one(bytes);
+        let slot = &mut self.asked[hash as usize % ASKED];
+        if std::mem::replace(slot, hash) == hash && self.watch(root, path).is_some() {
+            // Watched first, looked at then: what changes in between is an event.
+            let meta = ask()?;
+            let seen = Seen::of(&meta);
+            if let Some(watched) = &mut self.watched {
+                watched.known.insert(bytes.into(), seen);
+            }
+            return Ok(seen);
+        }
+        Ok(Seen::of(&ask()?))
+    }
+
+    /// Watches a path and the directories that lead to it from `root` on; `None` if that cannot be.
+    fn watch(&mut self, root: &Path, path: &Path) -> Option<()> {
+        if self.watched.as_ref().is_none_or(Watched::is_full) {
+            let changes = Changes::new().ok()?;
+            self.watched = Some(Watched { changes, watches: 0, known: HashMap::default() });
+        }
+        let watched = self.watched.as_mut()?;
+        for dir in path.ancestors() {
+            watched.changes.watch(dir).ok()?;
+            watched.watches += 1;
+            if dir == root {
+                return Some(());
+            }
+        }
+        // Not below the root: what leads there is not watched.
+        None
+    }
+}
+
+impl Watched {
+    fn is_full(&self) -> bool {
+        self.known.len() >= KNOWN_MAX || self.watches >= WATCHES_MAX
+    }
+}

@@ -1,0 +1,70 @@
+//! Mounting and unmounting, by mount(2) itself: fuser's own mount is unmounted a second time when
+//! its session ends (`is_mounted` in fuser 0.18), which hits whatever was mounted there meanwhile.
+
+use super::Error;
+use crate::cli::Config;
+use crate::sys::{self, os};
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// Mounts; gives the device through which the kernel asks.
+///
+/// # Errors
+/// EPERM without CAP_SYS_ADMIN; EINVAL for an option that the kernel does not take.
+pub(super) fn attach(config: &Config, mountpoint: &Path) -> sys::Result<OwnedFd> {
+    let mut flags = libc::MS_NODEV | libc::MS_NOSUID;
+    for flag in &config.flags {
+        match flag_bit(flag) {
+            (bit, true) => flags |= bit,
+            (bit, false) => flags &= !bit,
+        }
+    }
+    let options = if config.allow_other { ",allow_other" } else { "" };
+    os::mount_fuse(
+        &config.bpffs,
+        mountpoint,
+        flags,
+        &format!("subtype=bpffuse,default_permissions{options}"),
+    )
+}
+
+/// The bit of a flag that [`Config`] lets through, and whether it sets it.
+fn flag_bit(flag: &str) -> (libc::c_ulong, bool) {
+    match flag {
+        "ro" => (libc::MS_RDONLY, true),
+        "rw" => (libc::MS_RDONLY, false),
+        "nodev" => (libc::MS_NODEV, true),
+        "dev" => (libc::MS_NODEV, false),
+        "nosuid" => (libc::MS_NOSUID, true),
+        "suid" => (libc::MS_NOSUID, false),
+        "noexec" => (libc::MS_NOEXEC, true),
+        "exec" => (libc::MS_NOEXEC, false),
+        "noatime" => (libc::MS_NOATIME, true),
+        "atime" => (libc::MS_NOATIME, false),
+        "sync" => (libc::MS_SYNCHRONOUS, true),
+        "async" => (libc::MS_SYNCHRONOUS, false),
+        "dirsync" => (libc::MS_DIRSYNC, true),
+        _ => (0, true),
+    }
+}
+
+/// Unmounts what is at the mount point if that is still ours, the file system with the number
+/// `device`. With files open in it, the mount leaves the tree at once and ends with us.
+pub(super) fn detach(mountpoint: &Path, device: u64) -> Result<(), Error> {
+    match fs::metadata(mountpoint) {
+        Ok(meta) if meta.dev() == device => unmount(mountpoint),
+        _ => {
+            let reason = "something else is there by now; it stays, and what is under it is dead";
+            Err(Error(format!("{}: not unmounted: {reason}", mountpoint.display())))
+        }
+    }
+}
+
+/// Unmounts what is at the mount point.
+pub(super) fn unmount(mountpoint: &Path) -> Result<(), Error> {
+    os::unmount(mountpoint, false)
+        .or_else(|_| os::unmount(mountpoint, true))
+        .map_err(|error| Error(format!("{}: {error}", mountpoint.display())))
+}
