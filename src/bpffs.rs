@@ -2,9 +2,14 @@
 //!
 //! Nothing is remembered: a [`Pin`] names a path and the inode that was seen there, and each use
 //! checks that it is still the same, so that a pin that was removed or replaced is noticed.
+//!
+//! Anyone may own directories and symlinks in bpffs and swap them at any moment, and we act with more
+//! rights than they have. So what changes something, or reads what they could not, holds an inode
+//! that was reached without any symlink, and works on that (`/proc/self/fd/N`), never on a path that
+//! was merely looked at before.
 
 use crate::sys::object::{self, ObjectKind};
-use crate::sys::{self, os};
+use crate::sys::os;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata};
 use std::io;
@@ -13,6 +18,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirEntryExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 /// A path in bpffs and the inode found there.
@@ -91,6 +97,8 @@ pub struct DirEntry {
 #[derive(Debug)]
 pub struct Bpffs {
     root: Arc<Path>,
+    /// The device number of the bpffs that was last seen at the root.
+    device: AtomicU64,
 }
 
 impl Bpffs {
@@ -99,7 +107,7 @@ impl Bpffs {
     /// # Errors
     /// ENOENT and the like if there is no such directory.
     pub fn new(root: &Path) -> io::Result<Self> {
-        Ok(Self { root: root.canonicalize()?.into() })
+        Ok(Self { root: root.canonicalize()?.into(), device: AtomicU64::default() })
     }
 
     /// Where it is mounted.
@@ -124,19 +132,15 @@ impl Bpffs {
     pub fn stat(&self, pin: &Pin) -> io::Result<Stat> {
         let meta = fs::symlink_metadata(&pin.path)?;
         if pin.ino == 0 {
-            self.check_mounted()?;
+            check_bpffs(&self.root)?;
+            self.device.store(meta.dev(), Ordering::Relaxed);
         } else if meta.ino() != pin.ino {
             return Err(gone());
+        } else if meta.dev() != self.device.load(Ordering::Relaxed) {
+            // Another bpffs than the last, or a symlink on the way that led out of it.
+            return Ok(Stat::of(&open_inode(pin)?.metadata()?));
         }
         Ok(Stat::of(&meta))
-    }
-
-    fn check_mounted(&self) -> io::Result<()> {
-        if os::fs_magic(&self.root)? == os::BPF_FS_MAGIC {
-            Ok(())
-        } else {
-            Err(io::Error::from_raw_os_error(libc::ENODEV))
-        }
     }
 
     /// What `name` in `dir` is. `known` may say that a pin's kind is known already, which spares
@@ -161,7 +165,7 @@ impl Bpffs {
             // What bpffs says of every name with a dot, here as to create one.
             Some(libc::EPERM) if name.as_bytes().contains(&b'.') => gone(),
             // Nothing has a name where nothing is mounted.
-            Some(libc::ENOENT) if dir.ino == 0 => self.check_mounted().err().unwrap_or(error),
+            Some(libc::ENOENT) if dir.ino == 0 => check_bpffs(&self.root).err().unwrap_or(error),
             _ => error,
         })?;
         let pin = Pin { path: path.into(), ino: meta.ino() };
@@ -195,11 +199,11 @@ impl Bpffs {
         dir: &Pin,
         known: impl Fn(&Pin) -> Option<ObjectKind>,
     ) -> io::Result<Vec<DirEntry>> {
-        self.stat(dir)?;
+        let held = open_inode(dir)?;
         let mut entries = Vec::new();
-        for entry in fs::read_dir(&dir.path)? {
+        for entry in fs::read_dir(proc_path(&held))? {
             let entry = entry?;
-            let pin = Pin { path: entry.path().into(), ino: entry.ino() };
+            let pin = Pin { path: dir.path.join(entry.file_name()).into(), ino: entry.ino() };
             let file_type = entry.file_type()?;
             let kind = if file_type.is_dir() {
                 PinKind::Dir
@@ -224,8 +228,8 @@ impl Bpffs {
     /// # Errors
     /// ENOENT if it is gone.
     pub fn readlink(&self, pin: &Pin) -> io::Result<PathBuf> {
-        self.stat(pin)?;
-        fs::read_link(&pin.path)
+        let place = Place::of(pin)?;
+        fs::read_link(place.path())
     }
 
     /// Makes a symlink in bpffs.
@@ -233,8 +237,7 @@ impl Bpffs {
     /// # Errors
     /// EEXIST; EPERM for a name with a dot.
     pub fn symlink(&self, dir: &Pin, name: &OsStr, target: &Path) -> io::Result<()> {
-        self.stat(dir)?;
-        std::os::unix::fs::symlink(target, dir.path.join(name))
+        std::os::unix::fs::symlink(target, Place::new(dir, name)?.path())
     }
 
     /// Pins an object.
@@ -242,8 +245,7 @@ impl Bpffs {
     /// # Errors
     /// EEXIST if the name is taken; EPERM for a name with a dot.
     pub fn pin(&self, dir: &Pin, name: &OsStr, object: &impl AsFd) -> io::Result<()> {
-        self.stat(dir)?;
-        Ok(object::obj_pin(object.as_fd(), &dir.path.join(name))?)
+        Ok(object::obj_pin(object.as_fd(), &Place::new(dir, name)?.path())?)
     }
 
     /// Removes a pin or symlink.
@@ -251,8 +253,8 @@ impl Bpffs {
     /// # Errors
     /// ENOENT if it is gone.
     pub fn unlink(&self, pin: &Pin) -> io::Result<()> {
-        self.stat(pin)?;
-        fs::remove_file(&pin.path)
+        let place = Place::of(pin)?;
+        fs::remove_file(place.path())
     }
 
     /// Removes a directory.
@@ -260,16 +262,17 @@ impl Bpffs {
     /// # Errors
     /// ENOTEMPTY, ENOENT.
     pub fn rmdir(&self, pin: &Pin) -> io::Result<()> {
-        self.stat(pin)?;
-        fs::remove_dir(&pin.path)
+        let place = Place::of(pin)?;
+        fs::remove_dir(place.path())
     }
 
     /// Renames a pin or directory, with the flags of renameat2(2).
     ///
     /// # Errors
     /// Those of rename(2); EPERM for a name with a dot.
-    pub fn rename(&self, from: (&Pin, &OsStr), to: (&Pin, &OsStr), flags: u32) -> sys::Result<()> {
-        os::rename(&from.0.path.join(from.1), &to.0.path.join(to.1), flags)
+    pub fn rename(&self, from: (&Pin, &OsStr), to: (&Pin, &OsStr), flags: u32) -> io::Result<()> {
+        let (from, to) = (Place::new(from.0, from.1)?, Place::new(to.0, to.1)?);
+        Ok(os::rename(&from.path(), &to.path(), flags)?)
     }
 
     /// Sets the permission bits.
@@ -277,8 +280,8 @@ impl Bpffs {
     /// # Errors
     /// ENOENT if the pin is gone.
     pub fn chmod(&self, pin: &Pin, mode: u32) -> io::Result<()> {
-        self.stat(pin)?;
-        fs::set_permissions(&pin.path, fs::Permissions::from_mode(mode & 0o7777))
+        let held = open_inode(pin)?;
+        fs::set_permissions(proc_path(&held), fs::Permissions::from_mode(mode & 0o7777))
     }
 
     /// Sets owner and group; `None` leaves one as it is.
@@ -286,8 +289,9 @@ impl Bpffs {
     /// # Errors
     /// ENOENT if the pin is gone.
     pub fn chown(&self, pin: &Pin, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
-        self.stat(pin)?;
-        std::os::unix::fs::lchown(&pin.path, uid, gid)
+        let held = open_inode(pin)?;
+        // Through the descriptor this is the inode itself, be it a symlink's.
+        std::os::unix::fs::chown(proc_path(&held), uid, gid)
     }
 
     /// Sets access and modification time; `None` leaves one as it is.
@@ -300,22 +304,63 @@ impl Bpffs {
         atime: Option<SystemTime>,
         mtime: Option<SystemTime>,
     ) -> io::Result<()> {
-        self.stat(pin)?;
-        Ok(os::set_times(&pin.path, atime, mtime)?)
+        let held = open_inode(pin)?;
+        Ok(os::set_times(&proc_path(&held), atime, mtime)?)
+    }
+}
+
+/// ENODEV unless there is a bpffs at `path`.
+fn check_bpffs(path: &Path) -> io::Result<()> {
+    if os::fs_magic(path)? == os::BPF_FS_MAGIC {
+        Ok(())
+    } else {
+        Err(io::Error::from_raw_os_error(libc::ENODEV))
     }
 }
 
 /// Opens a pin's inode itself, with O_PATH.
 fn open_inode(pin: &Pin) -> io::Result<File> {
     let file = os::open_beneath(&pin.path)?;
-    if file.metadata()?.ino() == pin.ino { Ok(file) } else { Err(gone()) }
+    if pin.ino == 0 {
+        check_bpffs(&proc_path(&file))?;
+    } else if file.metadata()?.ino() != pin.ino {
+        return Err(gone());
+    }
+    Ok(file)
+}
+
+/// A name in a directory that is held open, so that nobody can put another in its place.
+#[derive(Debug)]
+struct Place {
+    dir: File,
+    name: OsString,
+}
+
+impl Place {
+    fn new(dir: &Pin, name: &OsStr) -> io::Result<Self> {
+        Ok(Self { dir: open_inode(dir)?, name: name.to_owned() })
+    }
+
+    /// Where a pin is that is still there.
+    fn of(pin: &Pin) -> io::Result<Self> {
+        let (Some(dir), Some(name)) = (pin.path.parent(), pin.path.file_name()) else {
+            return Err(gone());
+        };
+        let place = Self { dir: os::open_beneath(dir)?, name: name.to_owned() };
+        if fs::symlink_metadata(place.path())?.ino() == pin.ino { Ok(place) } else { Err(gone()) }
+    }
+
+    /// A path for calls that follow no symlink at its end.
+    fn path(&self) -> PathBuf {
+        proc_path(&self.dir).join(&self.name)
+    }
 }
 
 fn gone() -> io::Error {
     io::Error::from_raw_os_error(libc::ENOENT)
 }
 
-/// The path by which bpf(2) opens exactly the inode that an O_PATH descriptor holds.
+/// The path that leads to exactly the inode that an O_PATH descriptor holds.
 fn proc_path(file: &File) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }

@@ -88,15 +88,14 @@ pub fn rename(from: &Path, to: &Path, flags: u32) -> Result<()> {
     })
 }
 
-/// Sets access and modification time; `None` leaves one as it is (utimensat(2)).
+/// Sets access and modification time; `None` leaves one as it is (utimensat(2)). Follows symlinks:
+/// meant for `/proc/self/fd/N`.
 pub fn set_times(path: &Path, atime: Option<SystemTime>, mtime: Option<SystemTime>) -> Result<()> {
     const CALL: &str = "utimensat";
     let c = c_path(CALL, path)?;
     let times = [timespec(atime), timespec(mtime)];
     // SAFETY: the path is NUL-terminated, and two times are given.
-    check(CALL, unsafe {
-        libc::utimensat(libc::AT_FDCWD, c.as_ptr(), times.as_ptr(), libc::AT_SYMLINK_NOFOLLOW)
-    })
+    check(CALL, unsafe { libc::utimensat(libc::AT_FDCWD, c.as_ptr(), times.as_ptr(), 0) })
 }
 
 fn timespec(time: Option<SystemTime>) -> libc::timespec {
