@@ -14,6 +14,8 @@
 mod common;
 
 mod access;
+mod access_matrix;
+mod access_paths;
 mod agreement;
 mod backup;
 mod bed;
