@@ -145,7 +145,7 @@ fn hostile_names() {
     bed.hash("plain");
     let out = bed.python(
         r#"
-        names = [b'a\nb', b'forged\n2026-11-23T00:00:00.000Z pid=1 uid=0 open x EPERM: x', 'äß€'.encode(),
+        names = [b'a\nb', b'forged\n2026-11-23T00:00:00Z pid=1 uid=0 open x EPERM: x', 'äß€'.encode(),
                  b'\xff\xfe', b'x' * 255, b'100%', b'%s%n', b'%2F', b'-rf', b' ', b'a\tb\r', b'\x1b[31mred',
                  b'*', b'$(reboot)', b'~', b'\\', b'"', b'#', b'\x7f', b'\xc3\x28']
         import subprocess
@@ -184,7 +184,7 @@ fn hostile_names() {
     );
     let forged = log
         .lines()
-        .filter(|line| line.starts_with("2026-11-23T00:00:00.000Z") || line.starts_with("b:"));
+        .filter(|line| line.starts_with("2026-11-23T00:00:00Z") || line.starts_with("b:"));
     assert_eq!(forged.count(), 0, "a name made a line of the log:\n{log}");
     assert!(!log.contains('\x1b'), "a name reached the terminal raw:\n{log}");
 }
