@@ -9,7 +9,7 @@
 //! was merely looked at before.
 
 use crate::sys::object::{self, ObjectKind};
-use crate::sys::os;
+use crate::sys::{self, os};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata};
 use std::io;
@@ -176,7 +176,7 @@ impl Bpffs {
         } else {
             match known(&pin) {
                 Some(kind) => PinKind::Object(kind),
-                None => PinKind::Object(kind_of(&open_inode(&pin)?)),
+                None => PinKind::Object(kind_of(&open_inode(&pin)?)?),
             }
         };
         Ok((pin, kind, Stat::of(&meta)))
@@ -213,7 +213,8 @@ impl Bpffs {
                 PinKind::Object(kind)
             } else {
                 match os::open_beneath(&pin.path) {
-                    Ok(file) => PinKind::Object(kind_of(&file)),
+                    Ok(file) => PinKind::Object(kind_of(&file)?),
+                    Err(error) if sys::is_shortage(error.errno) => return Err(error.into()),
                     // Removed since the directory was read.
                     Err(_) => continue,
                 }
@@ -365,10 +366,11 @@ fn proc_path(file: &File) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
-fn kind_of(file: &File) -> ObjectKind {
+fn kind_of(file: &File) -> io::Result<ObjectKind> {
     match object::obj_get(&proc_path(file)) {
-        Ok(object) => object::object_kind(object.as_fd()),
+        Ok(object) => Ok(object::object_kind(object.as_fd())),
+        Err(error) if sys::is_shortage(error.errno) => Err(error.into()),
         // `maps.debug` and the like: listed, though the kernel may not open them.
-        Err(_) => ObjectKind::Other,
+        Err(_) => Ok(ObjectKind::Other),
     }
 }

@@ -120,6 +120,21 @@ fn timespec(time: Option<SystemTime>) -> libc::timespec {
     }
 }
 
+/// Raises the limit of open files as far as it may be raised: a walk over thousands of maps has many
+/// open for a moment.
+///
+/// # Errors
+/// Those of getrlimit(2) and setrlimit(2).
+pub fn raise_open_files() -> Result<()> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is writable and outlives both calls.
+    unsafe {
+        check("getrlimit", libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit))?;
+        limit.rlim_cur = limit.rlim_max;
+        check("setrlimit", libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit))
+    }
+}
+
 /// The user that this process acts as.
 pub fn effective_uid() -> u32 {
     // SAFETY: cannot fail and takes nothing.
