@@ -135,6 +135,16 @@ pub fn raise_open_files() -> Result<()> {
     }
 }
 
+/// Gives large buffers back to the system as soon as they are freed: by default glibc keeps more and
+/// more of them after the first (`M_MMAP_THRESHOLD` in mallopt(3)).
+pub fn return_freed_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: sets a number; no other thread runs yet, or it takes malloc's lock.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 1 << 20);
+    }
+}
+
 /// The user that this process acts as.
 pub fn effective_uid() -> u32 {
     // SAFETY: cannot fail and takes nothing.

@@ -23,6 +23,7 @@ mod controls;
 mod create;
 mod entries;
 mod errors;
+mod faults;
 mod iteration;
 mod keys;
 mod kinds;

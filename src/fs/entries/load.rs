@@ -3,8 +3,8 @@
 use super::line::{self, Line};
 use crate::codec::TextError;
 use crate::fs::error::{Error, Result};
-use crate::map::{Map, room};
 use crate::map::load::Load;
+use crate::map::{Map, room};
 
 /// What was written so far.
 #[derive(Debug, Default)]

@@ -1,7 +1,7 @@
 //! All elements of a map at one moment, sorted by key, and how two moments differ.
 
-use crate::map::{Map, room};
 use crate::map::cursor::{Batch, Cursor};
+use crate::map::{Map, room};
 use crate::sys;
 use std::cmp::Ordering;
 
