@@ -3,6 +3,11 @@
 //! A [`Pin`] names a path and the inode that was seen there, and each use checks that it is still
 //! the same, so that a pin that was removed or replaced is noticed. What a path holds is remembered
 //! only as long as the kernel says that nothing has changed (`seen`).
+//!
+//! Anyone may own directories and symlinks in bpffs and swap them at any moment, and we act with more
+//! rights than they have. So what changes something, or reads what they could not, holds an inode
+//! that was reached without any symlink, and works on that (`/proc/self/fd/N`), never on a path that
+//! was merely looked at before.
 
 mod seen;
 
@@ -140,25 +145,11 @@ impl Bpffs {
     /// # Errors
     /// ENOENT if it was removed or replaced; ENODEV if no bpffs is mounted any more.
     pub fn stat(&self, pin: &Pin) -> io::Result<Stat> {
-        let seen = seen::look(&self.root, &pin.path, || {
-            let meta = fs::symlink_metadata(&pin.path)?;
-            if pin.ino == 0 {
-                self.check_mounted()?;
-            }
-            Ok(meta)
-        })?;
+        let seen = seen::look(&self.root, &pin.path, || open_inode(pin)?.metadata())?;
         if pin.ino != 0 && seen.ino != pin.ino {
             return Err(gone());
         }
         Ok(seen.stat)
-    }
-
-    fn check_mounted(&self) -> io::Result<()> {
-        if os::fs_magic(&self.root)? == os::BPF_FS_MAGIC {
-            Ok(())
-        } else {
-            Err(io::Error::from_raw_os_error(libc::ENODEV))
-        }
     }
 
     /// What `name` in `dir` is. `known` may say that a pin's kind is known already, which spares
@@ -185,7 +176,7 @@ impl Bpffs {
             // What bpffs says of every name with a dot, here as to create one.
             Some(libc::EPERM) if name.as_bytes().contains(&b'.') => gone(),
             // Nothing has a name where nothing is mounted.
-            Some(libc::ENOENT) if dir.ino == 0 => self.check_mounted().err().unwrap_or(error),
+            Some(libc::ENOENT) if dir.ino == 0 => check_bpffs(&self.root).err().unwrap_or(error),
             _ => error,
         })?;
         let pin = Pin { path: path.into(), ino: seen.ino };
@@ -196,7 +187,7 @@ impl Bpffs {
         } else {
             match known(&pin) {
                 Some(kind) => PinKind::Object(kind),
-                None => PinKind::Object(kind_of(&open_inode(&pin)?)),
+                None => PinKind::Object(kind_of(&open_inode(&pin)?)?),
             }
         };
         Ok((pin, kind, seen.stat))
@@ -219,11 +210,11 @@ impl Bpffs {
         dir: &Pin,
         known: impl Fn(&Pin) -> Option<ObjectKind>,
     ) -> io::Result<Vec<DirEntry>> {
-        self.stat(dir)?;
+        let held = open_inode(dir)?;
         let mut entries = Vec::new();
-        for entry in fs::read_dir(&dir.path)? {
+        for entry in fs::read_dir(proc_path(&held))? {
             let entry = entry?;
-            let pin = Pin { path: entry.path().into(), ino: entry.ino() };
+            let pin = Pin { path: dir.path.join(entry.file_name()).into(), ino: entry.ino() };
             let file_type = entry.file_type()?;
             let kind = if file_type.is_dir() {
                 PinKind::Dir
@@ -233,7 +224,8 @@ impl Bpffs {
                 PinKind::Object(kind)
             } else {
                 match os::open_beneath(&pin.path) {
-                    Ok(file) => PinKind::Object(kind_of(&file)),
+                    Ok(file) => PinKind::Object(kind_of(&file)?),
+                    Err(error) if sys::is_shortage(error.errno) => return Err(error.into()),
                     // Removed since the directory was read.
                     Err(_) => continue,
                 }
@@ -248,8 +240,8 @@ impl Bpffs {
     /// # Errors
     /// ENOENT if it is gone.
     pub fn readlink(&self, pin: &Pin) -> io::Result<PathBuf> {
-        self.stat(pin)?;
-        fs::read_link(&pin.path)
+        let place = Place::of(pin)?;
+        fs::read_link(place.path())
     }
 
     /// Makes a symlink in bpffs.
@@ -257,8 +249,7 @@ impl Bpffs {
     /// # Errors
     /// EEXIST; EPERM for a name with a dot.
     pub fn symlink(&self, dir: &Pin, name: &OsStr, target: &Path) -> io::Result<()> {
-        self.stat(dir)?;
-        std::os::unix::fs::symlink(target, dir.path.join(name))
+        std::os::unix::fs::symlink(target, Place::new(dir, name)?.path())
     }
 
     /// Pins an object.
@@ -266,8 +257,7 @@ impl Bpffs {
     /// # Errors
     /// EEXIST if the name is taken; EPERM for a name with a dot.
     pub fn pin(&self, dir: &Pin, name: &OsStr, object: &impl AsFd) -> io::Result<()> {
-        self.stat(dir)?;
-        Ok(object::obj_pin(object.as_fd(), &dir.path.join(name))?)
+        Ok(object::obj_pin(object.as_fd(), &Place::new(dir, name)?.path())?)
     }
 
     /// Removes a pin or symlink.
@@ -275,8 +265,8 @@ impl Bpffs {
     /// # Errors
     /// ENOENT if it is gone.
     pub fn unlink(&self, pin: &Pin) -> io::Result<()> {
-        self.stat(pin)?;
-        fs::remove_file(&pin.path)
+        let place = Place::of(pin)?;
+        fs::remove_file(place.path())
     }
 
     /// Removes a directory.
@@ -284,16 +274,17 @@ impl Bpffs {
     /// # Errors
     /// ENOTEMPTY, ENOENT.
     pub fn rmdir(&self, pin: &Pin) -> io::Result<()> {
-        self.stat(pin)?;
-        fs::remove_dir(&pin.path)
+        let place = Place::of(pin)?;
+        fs::remove_dir(place.path())
     }
 
     /// Renames a pin or directory, with the flags of renameat2(2).
     ///
     /// # Errors
     /// Those of rename(2); EPERM for a name with a dot.
-    pub fn rename(&self, from: (&Pin, &OsStr), to: (&Pin, &OsStr), flags: u32) -> sys::Result<()> {
-        os::rename(&from.0.path.join(from.1), &to.0.path.join(to.1), flags)
+    pub fn rename(&self, from: (&Pin, &OsStr), to: (&Pin, &OsStr), flags: u32) -> io::Result<()> {
+        let (from, to) = (Place::new(from.0, from.1)?, Place::new(to.0, to.1)?);
+        Ok(os::rename(&from.path(), &to.path(), flags)?)
     }
 
     /// Sets the permission bits.
@@ -301,8 +292,8 @@ impl Bpffs {
     /// # Errors
     /// ENOENT if the pin is gone.
     pub fn chmod(&self, pin: &Pin, mode: u32) -> io::Result<()> {
-        self.stat(pin)?;
-        fs::set_permissions(&pin.path, fs::Permissions::from_mode(mode & 0o7777))
+        let held = open_inode(pin)?;
+        fs::set_permissions(proc_path(&held), fs::Permissions::from_mode(mode & 0o7777))
     }
 
     /// Sets owner and group; `None` leaves one as it is.
@@ -310,8 +301,9 @@ impl Bpffs {
     /// # Errors
     /// ENOENT if the pin is gone.
     pub fn chown(&self, pin: &Pin, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
-        self.stat(pin)?;
-        std::os::unix::fs::lchown(&pin.path, uid, gid)
+        let held = open_inode(pin)?;
+        // Through the descriptor this is the inode itself, be it a symlink's.
+        std::os::unix::fs::chown(proc_path(&held), uid, gid)
     }
 
     /// Sets access and modification time; `None` leaves one as it is.
@@ -324,30 +316,72 @@ impl Bpffs {
         atime: Option<SystemTime>,
         mtime: Option<SystemTime>,
     ) -> io::Result<()> {
-        self.stat(pin)?;
-        Ok(os::set_times(&pin.path, atime, mtime)?)
+        let held = open_inode(pin)?;
+        Ok(os::set_times(&proc_path(&held), atime, mtime)?)
+    }
+}
+
+/// ENODEV unless there is a bpffs at `path`.
+fn check_bpffs(path: &Path) -> io::Result<()> {
+    if os::fs_magic(path)? == os::BPF_FS_MAGIC {
+        Ok(())
+    } else {
+        Err(io::Error::from_raw_os_error(libc::ENODEV))
     }
 }
 
 /// Opens a pin's inode itself, with O_PATH.
 fn open_inode(pin: &Pin) -> io::Result<File> {
     let file = os::open_beneath(&pin.path)?;
-    if file.metadata()?.ino() == pin.ino { Ok(file) } else { Err(gone()) }
+    if pin.ino == 0 {
+        check_bpffs(&proc_path(&file))?;
+    } else if file.metadata()?.ino() != pin.ino {
+        return Err(gone());
+    }
+    Ok(file)
+}
+
+/// A name in a directory that is held open, so that nobody can put another in its place.
+#[derive(Debug)]
+struct Place {
+    dir: File,
+    name: OsString,
+}
+
+impl Place {
+    fn new(dir: &Pin, name: &OsStr) -> io::Result<Self> {
+        Ok(Self { dir: open_inode(dir)?, name: name.to_owned() })
+    }
+
+    /// Where a pin is that is still there.
+    fn of(pin: &Pin) -> io::Result<Self> {
+        let (Some(dir), Some(name)) = (pin.path.parent(), pin.path.file_name()) else {
+            return Err(gone());
+        };
+        let place = Self { dir: os::open_beneath(dir)?, name: name.to_owned() };
+        if fs::symlink_metadata(place.path())?.ino() == pin.ino { Ok(place) } else { Err(gone()) }
+    }
+
+    /// A path for calls that follow no symlink at its end.
+    fn path(&self) -> PathBuf {
+        proc_path(&self.dir).join(&self.name)
+    }
 }
 
 fn gone() -> io::Error {
     io::Error::from_raw_os_error(libc::ENOENT)
 }
 
-/// The path by which bpf(2) opens exactly the inode that an O_PATH descriptor holds.
+/// The path that leads to exactly the inode that an O_PATH descriptor holds.
 fn proc_path(file: &File) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
-fn kind_of(file: &File) -> ObjectKind {
+fn kind_of(file: &File) -> io::Result<ObjectKind> {
     match object::obj_get(&proc_path(file)) {
-        Ok(object) => object::object_kind(object.as_fd()),
+        Ok(object) => Ok(object::object_kind(object.as_fd())),
+        Err(error) if sys::is_shortage(error.errno) => Err(error.into()),
         // `maps.debug` and the like: listed, though the kernel may not open them.
-        Err(_) => ObjectKind::Other,
+        Err(_) => Ok(ObjectKind::Other),
     }
 }

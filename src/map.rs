@@ -4,6 +4,7 @@ pub mod cursor;
 pub mod handle;
 pub mod kind;
 pub mod load;
+pub mod room;
 mod symbols;
 mod trie;
 pub mod value;
@@ -111,10 +112,10 @@ impl Map {
     /// only the entry of exactly this prefix; in a bloom filter `key` is the value that is asked for.
     ///
     /// # Errors
-    /// Those of BPF_MAP_LOOKUP_ELEM but ENOENT; EOPNOTSUPP if the map cannot be read.
+    /// Those of BPF_MAP_LOOKUP_ELEM but ENOENT; EOPNOTSUPP if the map cannot be read; ENOMEM if there
+    /// is no room for the value or its text.
     pub fn lookup(&self, key: &[u8], value: &mut Vec<u8>) -> sys::Result<bool> {
-        value.clear();
-        value.resize(self.value_len(), 0);
+        room::zeros(value, self.value_len())?;
         let found = match self.kind.keys {
             _ if !self.is_readable() => Err(unreadable()),
             Keys::Member => {
@@ -138,8 +139,7 @@ impl Map {
         if self.kind.listing != Listing::Trie {
             return self.lookup(key, value);
         }
-        value.clear();
-        value.resize(self.value_len(), 0);
+        room::zeros(value, self.value_len())?;
         present(self.fd.lookup(key, value, self.lock()))
     }
 
@@ -203,8 +203,7 @@ impl Map {
     /// # Errors
     /// Those of BPF_MAP_LOOKUP_AND_DELETE_ELEM but ENOENT.
     pub fn take(&self, key: &[u8], value: &mut Vec<u8>) -> sys::Result<bool> {
-        value.clear();
-        value.resize(self.value_len(), 0);
+        room::zeros(value, self.value_len())?;
         present(self.fd.take(key, value, self.lock()))
     }
 

@@ -139,6 +139,10 @@ fn serve(
     let fs = Fs::new(bpffs, os::effective_uid(), default_map, config.watch_interval)
         .map_err(|error| Error(format!("cannot start: {}", describe(&error))))?;
     fs.serve_at(&mountpoint);
+    os::return_freed_memory();
+    if let Err(error) = os::raise_open_files() {
+        log::info!("the limit of open files stays: {error}");
+    }
     // Before the mount, so that no signal can end the process and leave a dead mount behind.
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])
         .map_err(|error| Error(format!("cannot handle signals: {}", describe(&error))))?;

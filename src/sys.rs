@@ -52,6 +52,12 @@ impl Error {
     }
 }
 
+/// Whether an errno says that this process or the system has run out of descriptors or memory, and so
+/// nothing of what was asked for.
+pub fn is_shortage(errno: i32) -> bool {
+    matches!(errno, libc::EMFILE | libc::ENFILE | libc::ENOMEM)
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.call, describe(&io::Error::from_raw_os_error(self.errno)))

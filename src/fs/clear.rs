@@ -2,7 +2,7 @@
 
 use super::error::{Error, Result};
 use crate::map::cursor::{Batch, Cursor};
-use crate::map::{Listing, Map};
+use crate::map::{Listing, Map, room};
 use crate::sys;
 use crate::sys::map::kind;
 
@@ -87,7 +87,8 @@ fn delete_indices(map: &Map) -> Result<()> {
 
 /// Takes elements until none is left, but no more than there is room for.
 fn take_all(map: &Map) -> Result<()> {
-    let mut value = vec![0; map.value_len()];
+    let mut value = Vec::new();
+    room::zeros(&mut value, map.value_len())?;
     for _ in 0..map.info.max_entries {
         match map.raw().take(&[], &mut value, 0) {
             Ok(()) => {}

@@ -1,6 +1,7 @@
 //! The files of a map that are no elements: their names, who may open them, and opening.
 
 use super::attr::{both_mode, file_mode, read_mode};
+use super::caller::Caller;
 use super::element::Access;
 use super::entries::EntriesFile;
 use super::error::{Error, Result};
@@ -87,6 +88,7 @@ impl Fs {
         at: &MapRef,
         control: Control,
         access: Access,
+        caller: Caller,
     ) -> Result<Arc<dyn OpenFile>> {
         let allowed = control.row().map_or(READ, |(_, _, access)| *access);
         if access.write && !allowed.write {
@@ -103,7 +105,7 @@ impl Fs {
             Control::Schema => Ok(Arc::new(Snapshot(definition::render(&map)?))),
             Control::Push => Ok(Arc::new(Push::new(at, &self.maps))),
             Control::Pop => queue::open_taken(&map, &[], access),
-            Control::Stream => self.open_stream(at, None, access),
+            Control::Stream => self.open_stream(at, None, access, caller),
             Control::Info => Ok(Arc::new(Snapshot(info::render(&map, &self.maps.bpffs)))),
             Control::Entries => Ok(Arc::new(EntriesFile::open(&self.maps, at, &map, access)?)),
             Control::Count => Ok(Arc::new(Snapshot(count::render(&map)?))),

@@ -5,7 +5,7 @@ use super::error::{Error, Result};
 use super::file::{OpenFile, part};
 use super::maps::Maps;
 use super::{refs, view};
-use crate::map::{ANY, EXIST, Map, NOEXIST};
+use crate::map::{ANY, EXIST, Map, NOEXIST, room};
 use crate::node::{MapRef, View};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -120,7 +120,9 @@ impl ElementFile {
         if let Some(refusal) = refs::no_zeros(&map) {
             return Err(refusal);
         }
-        match map.update(&self.element.key, &vec![0; map.value_len()], NOEXIST) {
+        let mut zeros = Vec::new();
+        room::zeros(&mut zeros, map.value_len())?;
+        match map.update(&self.element.key, &zeros, NOEXIST) {
             Ok(()) => {}
             Err(error) if error.errno == libc::EEXIST => {}
             Err(error) => return Err(error.into()),
@@ -140,8 +142,7 @@ impl ElementFile {
         if view::writes_whole(map, &self.element.view)
             || !map.lookup(&self.element.key, &mut value)?
         {
-            value.clear();
-            value.resize(map.value_len(), 0);
+            room::zeros(&mut value, map.value_len())?;
         }
         if !view::parse(map, &self.element.view, &state.written, &mut value)? {
             return Ok(false);
@@ -157,7 +158,7 @@ impl State {
     }
 
     /// Adds what a write brings: to the text that it continues, or as the start of a new one.
-    fn stage(&mut self, view: &View, offset: u64, data: &[u8]) {
+    fn stage(&mut self, view: &View, offset: u64, data: &[u8]) -> Result<()> {
         let end = self.start + self.written.len() as u64;
         let ended = self.applied
             && match view {
@@ -169,8 +170,9 @@ impl State {
             self.written.clear();
             self.start = offset;
         }
-        self.written.extend_from_slice(data);
+        room::append(&mut self.written, data)?;
         self.applied = false;
+        Ok(())
     }
 }
 
@@ -205,7 +207,7 @@ impl OpenFile for ElementFile {
         if lines && offset == state.start + state.written.len() as u64 {
             state.applied = false;
         }
-        state.stage(&self.element.view, offset, data);
+        state.stage(&self.element.view, offset, data)?;
         // Zeros are for who writes nothing at all.
         state.promise = false;
         let outcome = if state.written.len() > text_limit(map.value_len()) {
@@ -258,14 +260,14 @@ mod tests {
     #[test]
     fn writes_continue_or_begin() {
         let mut state = State::new(None, ANY, false);
-        state.stage(&View::Text, 0, b"1");
+        state.stage(&View::Text, 0, b"1").unwrap();
         state.applied = true;
-        state.stage(&View::Text, 1, b"2\n");
+        state.stage(&View::Text, 1, b"2\n").unwrap();
         assert_eq!(state.written, b"12\n", "a number cut by the writer goes on");
         state.applied = true;
-        state.stage(&View::Text, 3, b"7\n");
+        state.stage(&View::Text, 3, b"7\n").unwrap();
         assert_eq!(state.written, b"7\n", "a line after a whole line is a new value");
-        state.stage(&View::Text, 99, b"8");
+        state.stage(&View::Text, 99, b"8").unwrap();
         assert_eq!(state.written, b"8", "another offset is a new value");
     }
 }

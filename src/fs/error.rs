@@ -41,7 +41,10 @@ impl From<sys::Error> for Error {
             ("BPF_MAP_UPDATE_ELEM" | "BPF_MAP_DELETE_ELEM", libc::EPERM) => {
                 "the map is frozen, or its elements cannot be deleted".into()
             }
-            _ => error.to_string().into(),
+            _ => match shortage(error.errno) {
+                Some(reason) => reason.into(),
+                None => error.to_string().into(),
+            },
         };
         Self { errno: error.errno, reason }
     }
@@ -50,8 +53,21 @@ impl From<sys::Error> for Error {
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
         let errno = error.raw_os_error().unwrap_or(libc::EIO);
-        Self::new(errno, sys::describe(&error))
+        match shortage(errno) {
+            Some(reason) => Self::new(errno, reason),
+            None => Self::new(errno, sys::describe(&error)),
+        }
     }
+}
+
+/// Whose shortage it is: the errno alone reads as if it were the caller's.
+fn shortage(errno: i32) -> Option<&'static str> {
+    Some(match errno {
+        libc::EMFILE => "bpffuse itself has too many files open; try again when some are closed",
+        libc::ENFILE => "the system has too many files open",
+        libc::ENOMEM => "bpffuse has no memory for it",
+        _ => return None,
+    })
 }
 
 impl From<TextError> for Error {

@@ -4,7 +4,7 @@ use super::error::{Error, Result};
 use super::stream::hex_text;
 use crate::btf::{Btf, Kind};
 use crate::codec::{Codec, Shape};
-use crate::map::{Map, load_btf};
+use crate::map::{Map, load_btf, room};
 use crate::sys::{info, object};
 use std::collections::HashSet;
 use std::os::fd::AsFd;
@@ -88,7 +88,8 @@ impl EventCodec {
     pub fn parse(&self, line: &[u8]) -> Result<Vec<u8>> {
         match &self.typed {
             Some((codec, size)) => {
-                let mut event = vec![0; *size];
+                let mut event = Vec::new();
+                room::zeros(&mut event, *size)?;
                 codec.parse_value(line, &mut event)?;
                 Ok(event)
             }

@@ -101,8 +101,8 @@ impl Fs {
                 let element = self.element_at(map, view, key, ino, caller);
                 Arc::new(ElementFile::open(element, &open, access, creat)?)
             }
-            Node::Control(map, control) => self.open_control(map, *control, access)?,
-            Node::TypedStream(map, name) => self.open_stream(map, Some(name), access)?,
+            Node::Control(map, control) => self.open_control(map, *control, access, caller)?,
+            Node::TypedStream(map, name) => self.open_stream(map, Some(name), access, caller)?,
             Node::New(..) => return Err(Error::new(libc::ENOENT, "not a map yet")),
             _ if access.write => {
                 return Err(Error::new(libc::EACCES, "this file cannot be written"));

@@ -7,7 +7,7 @@ use super::error::{Error, Result};
 use super::file::{OpenFile, Snapshot};
 use super::maps::Maps;
 use crate::codec::TextErrorKind;
-use crate::map::Map;
+use crate::map::{Map, room};
 use crate::node::MapRef;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -61,7 +61,8 @@ fn push_all(map: &Map, written: &mut Vec<u8>) -> Result<()> {
         let mut pushed = None;
         let mut refused = None;
         for end in ends.chain([written.len()]) {
-            let mut value = vec![0; map.value_len()];
+            let mut value = Vec::new();
+            room::zeros(&mut value, map.value_len())?;
             match map.codec.parse_value(&written[..end], &mut value) {
                 Ok(()) => {
                     map.push(&value)?;
@@ -93,7 +94,7 @@ impl OpenFile for Push {
     fn write(&self, _offset: u64, data: &[u8]) -> Result<usize> {
         let (map, _) = self.maps.open(&self.at)?;
         let mut written = self.lock();
-        written.extend_from_slice(data);
+        room::append(&mut written, data)?;
         let outcome = if written.len() > map.value_len().saturating_mul(256) + TEXT_MAX {
             Err(Error::new(libc::EFBIG, "the text is longer than any value of this map"))
         } else {

@@ -33,7 +33,7 @@ pub struct Refusals(Mutex<VecDeque<Refusal>>);
 impl Refusals {
     /// Remembers a refusal.
     pub fn record(&self, operation: &'static str, pid: u32, uid: u32, path: String, error: &Error) {
-        log::debug!("{operation} {path}: {}: {}", errno_name(error.errno), error.reason);
+        log::debug!("{operation} {} {}", one_word(&path), in_words(error));
         let new =
             Refusal { time: SystemTime::now(), pid, uid, operation, path, error: error.clone() };
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -66,18 +66,23 @@ impl Refusals {
             // Writing to a String cannot fail.
             let _ = writeln!(
                 text,
-                "{} pid={} uid={} {} {} {}: {}",
+                "{} pid={} uid={} {} {} {}",
                 utc(old.time),
                 old.pid,
                 old.uid,
                 old.operation,
                 one_word(&old.path),
-                errno_name(old.error.errno),
-                old.error.reason.replace(|c: char| c.is_control(), " "),
+                in_words(&old.error),
             );
         }
         text.into_bytes()
     }
+}
+
+/// The errno's name and the reason, on one line.
+fn in_words(error: &Error) -> String {
+    let reason = error.reason.replace(|c: char| c.is_control(), " ");
+    format!("{}: {reason}", errno_name(error.errno))
 }
 
 /// A path as one word of one line: white space and control characters as `\xNN`.

@@ -66,12 +66,14 @@ impl Fs {
     /// Opens `.stream` or `.stream/TYPE`.
     ///
     /// # Errors
-    /// EBUSY if there is a reader already; EOPNOTSUPP to write what is read, or the reverse.
+    /// EBUSY if there is a reader already; EOPNOTSUPP to write what is read, or the reverse; EPERM for
+    /// others than the mount's owner where the kernel asks for CAP_PERFMON.
     pub(super) fn open_stream(
         &self,
         at: &MapRef,
         type_name: Option<&str>,
         access: Access,
+        caller: Caller,
     ) -> Result<Arc<dyn OpenFile>> {
         let (map, _) = self.maps.open(at)?;
         let codec = match type_name {
@@ -90,7 +92,10 @@ impl Fs {
                 Ok(Arc::new(Writer { ring, codec, longest, written: Mutex::default() }))
             }
             (_, Access { write: true, .. }) => refuse("programs write this ring; it is read here"),
-            _ => {
+            (number, _) => {
+                if number == k::PERF_EVENT_ARRAY {
+                    self.owner_only(caller, "opening perf events")?;
+                }
                 let claim = Claim::new(&self.streams, map.info.id)?;
                 let source = Source::open(&map)?;
                 let fds = source.descriptors()?;

@@ -5,7 +5,7 @@
 //! order, indices by counting. Only the few kinds that have nothing but BPF_MAP_GET_NEXT_KEY in no
 //! order remember the keys that they gave.
 
-use super::{Listing, Map};
+use super::{Listing, Map, room};
 use crate::sys;
 use std::cmp::Ordering;
 use std::collections::HashSet;
@@ -40,7 +40,7 @@ impl Batch {
             if !map.lookup(key, value)? {
                 return Ok(());
             }
-            self.values.extend_from_slice(value);
+            room::append(&mut self.values, value)?;
         }
         self.keys.extend_from_slice(key);
         self.count += 1;
@@ -148,14 +148,15 @@ fn count_indices(map: &Map, next: &mut u64, batch: &mut Batch) {
 /// Indices with their values, those that are not set left out.
 fn look_up_indices(map: &Map, next: &mut u64, values: bool, batch: &mut Batch) -> sys::Result<()> {
     let most = batch_len(map);
-    let mut value = vec![0; map.value_len()];
+    let mut value = Vec::new();
+    room::zeros(&mut value, map.value_len())?;
     while batch.count < most && *next < u64::from(map.info.max_entries) {
         let key = (*next as u32).to_ne_bytes();
         match map.raw().lookup(&key, &mut value, 0) {
             Ok(()) => {
                 batch.keys.extend_from_slice(&key);
                 if values {
-                    batch.values.extend_from_slice(&value);
+                    room::append(&mut batch.values, &value)?;
                 }
                 batch.count += 1;
             }
@@ -180,7 +181,7 @@ fn next_buckets(
     let flags = map.lock();
     loop {
         batch.keys.resize(*count * key_size, 0);
-        batch.values.resize(*count * value_len, 0);
+        room::resize(&mut batch.values, *count * value_len)?;
         let raw = map.raw();
         match raw.lookup_batch(token, *first, &mut batch.keys, &mut batch.values, *count, flags) {
             Ok(done) => {

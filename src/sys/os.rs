@@ -115,15 +115,14 @@ pub fn rename(from: &Path, to: &Path, flags: u32) -> Result<()> {
     })
 }
 
-/// Sets access and modification time; `None` leaves one as it is (utimensat(2)).
+/// Sets access and modification time; `None` leaves one as it is (utimensat(2)). Follows symlinks:
+/// meant for `/proc/self/fd/N`.
 pub fn set_times(path: &Path, atime: Option<SystemTime>, mtime: Option<SystemTime>) -> Result<()> {
     const CALL: &str = "utimensat";
     let c = c_path(CALL, path)?;
     let times = [timespec(atime), timespec(mtime)];
     // SAFETY: the path is NUL-terminated, and two times are given.
-    check(CALL, unsafe {
-        libc::utimensat(libc::AT_FDCWD, c.as_ptr(), times.as_ptr(), libc::AT_SYMLINK_NOFOLLOW)
-    })
+    check(CALL, unsafe { libc::utimensat(libc::AT_FDCWD, c.as_ptr(), times.as_ptr(), 0) })
 }
 
 fn timespec(time: Option<SystemTime>) -> libc::timespec {
@@ -145,6 +144,31 @@ fn timespec(time: Option<SystemTime>) -> libc::timespec {
                 tv_nsec: nanos.into(),
             }
         }
+    }
+}
+
+/// Raises the limit of open files as far as it may be raised: a walk over thousands of maps has many
+/// open for a moment.
+///
+/// # Errors
+/// Those of getrlimit(2) and setrlimit(2).
+pub fn raise_open_files() -> Result<()> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is writable and outlives both calls.
+    unsafe {
+        check("getrlimit", libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit))?;
+        limit.rlim_cur = limit.rlim_max;
+        check("setrlimit", libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit))
+    }
+}
+
+/// Gives large buffers back to the system as soon as they are freed: by default glibc keeps more and
+/// more of them after the first (`M_MMAP_THRESHOLD` in mallopt(3)).
+pub fn return_freed_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: sets a number; no other thread runs yet, or it takes malloc's lock.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 1 << 20);
     }
 }
 

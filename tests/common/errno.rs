@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-const NAMES: [(i32, &str); 22] = [
+const NAMES: [(i32, &str); 25] = [
     (libc::EPERM, "EPERM"),
     (libc::ENOENT, "ENOENT"),
     (libc::EIO, "EIO"),
@@ -29,6 +29,9 @@ const NAMES: [(i32, &str); 22] = [
     (libc::ENOTCONN, "ENOTCONN"),
     (libc::EOPNOTSUPP, "EOPNOTSUPP"),
     (libc::ESTALE, "ESTALE"),
+    (libc::EMFILE, "EMFILE"),
+    (libc::ENOMEM, "ENOMEM"),
+    (libc::ENODEV, "ENODEV"),
 ];
 
 /// The name of an errno.

@@ -14,6 +14,8 @@
 mod common;
 
 mod access;
+mod access_matrix;
+mod access_paths;
 mod agreement;
 mod backup;
 mod bed;
@@ -21,6 +23,7 @@ mod controls;
 mod create;
 mod entries;
 mod errors;
+mod faults;
 mod fresh;
 mod iteration;
 mod keys;

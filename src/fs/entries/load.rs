@@ -3,8 +3,8 @@
 use super::line::{self, Line};
 use crate::codec::TextError;
 use crate::fs::error::{Error, Result};
-use crate::map::Map;
 use crate::map::load::Load;
+use crate::map::{Map, room};
 
 /// What was written so far.
 #[derive(Debug, Default)]
@@ -55,12 +55,12 @@ impl Loader {
                     let reason = "the line is longer than any element of this map";
                     return Err(self.refuse(map, &Error::new(libc::EFBIG, reason)));
                 }
-                self.partial.extend_from_slice(piece);
+                room::append(&mut self.partial, piece)?;
             } else if self.partial.is_empty() {
                 self.line(map, piece)?;
             } else {
                 let mut line = std::mem::take(&mut self.partial);
-                line.extend_from_slice(piece);
+                room::append(&mut line, piece)?;
                 self.line(map, &line)?;
             }
         }
@@ -125,16 +125,15 @@ impl Loader {
             let reason = format!("index {index} is past the last one, {last}");
             return Err(Error::new(libc::EINVAL, reason));
         }
-        self.value.clear();
-        self.value.resize(map.value_len(), 0);
+        room::zeros(&mut self.value, map.value_len())?;
         parse_value(map, &line, &mut self.value)?;
         if map.codec.whole_writes() {
             return Ok(());
         }
         // Members that the line leaves out keep their present value. It leaves none out if it
         // makes the same of ones as of zeros; then no look-up is needed.
-        self.probe.clear();
-        self.probe.resize(map.value_len(), 0xff);
+        room::zeros(&mut self.probe, map.value_len())?;
+        self.probe.fill(0xff);
         let whole = parse_value(map, &line, &mut self.probe).is_ok() && self.probe == self.value;
         if whole {
             return Ok(());

@@ -1,7 +1,7 @@
 //! All elements of a map at one moment, sorted by key, and how two moments differ.
 
-use crate::map::Map;
 use crate::map::cursor::{Batch, Cursor};
+use crate::map::{Map, room};
 use crate::sys;
 use std::cmp::Ordering;
 
@@ -29,7 +29,7 @@ impl Snapshot {
     /// Reads all elements.
     ///
     /// # Errors
-    /// The kernel's.
+    /// The kernel's; ENOMEM.
     pub(super) fn take(map: &Map) -> sys::Result<Self> {
         let (key_size, value_len) = (map.info.key_size as usize, map.value_len());
         let mut cursor = Cursor::new(map, true);
@@ -41,8 +41,8 @@ impl Snapshot {
                 break;
             }
             for n in 0..batch.count {
-                records.extend_from_slice(&batch.keys[n * key_size..][..key_size]);
-                records.extend_from_slice(&batch.values[n * value_len..][..value_len]);
+                room::append(&mut records, &batch.keys[n * key_size..][..key_size])?;
+                room::append(&mut records, &batch.values[n * value_len..][..value_len])?;
             }
         }
         Ok(Self::sorted(&records, key_size, key_size + value_len))
