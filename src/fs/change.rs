@@ -6,8 +6,7 @@ use super::error::{Error, Result};
 use super::lookup::Found;
 use super::{Fs, view};
 use crate::bpffs::{Pin, PinKind};
-use crate::map::cursor::{Batch, Cursor};
-use crate::map::{Keys, Map};
+use crate::map::Keys;
 use crate::node::{MapRef, Node, View};
 use crate::sys::object::ObjectKind;
 use std::ffi::OsStr;
@@ -80,7 +79,7 @@ impl Fs {
             PinKind::Object(ObjectKind::Map) => {
                 let at = MapRef::Pin(pin.clone());
                 let (map, _) = self.maps.open(&at)?;
-                if has_deletable(&map)? {
+                if map.has_deletable()? {
                     let reason = "the map has entries: rm -r deletes them, then the pin";
                     return Err(Error::new(libc::ENOTEMPTY, reason));
                 }
@@ -109,7 +108,7 @@ impl Fs {
             match self.pin_at(to_dir, to.1) {
                 Ok((pin, PinKind::Object(ObjectKind::Map))) => {
                     let (map, _) = self.maps.open(&MapRef::Pin(pin))?;
-                    if has_deletable(&map)? {
+                    if map.has_deletable()? {
                         return Err(Error::new(libc::ENOTEMPTY, "the target map has entries"));
                     }
                 }
@@ -211,14 +210,4 @@ impl Fs {
         let (pin, kind, _) = self.maps.bpffs.child(dir, name, |pin| self.known_kind(pin))?;
         Ok((pin, kind))
     }
-}
-
-/// Whether a map has an element that `rm` could delete.
-fn has_deletable(map: &Map) -> Result<bool> {
-    if !map.kind.deletable {
-        return Ok(false);
-    }
-    let mut batch = Batch::default();
-    Cursor::new(map, false).next(map, &mut batch)?;
-    Ok(batch.count > 0)
 }
