@@ -178,6 +178,11 @@ fn update(map: &Map, key: &[u8], value: &[u8], flag: u64) -> Result<()> {
             Some(reason) => Error::new(libc::EINVAL, reason),
             None => error.into(),
         },
+        (Content::Cpu, libc::ENOMEM) => {
+            let reason = "no memory for the queue, or the program is not one for CPU maps \
+                          (SEC(\"xdp/cpumap\"))";
+            Error::new(libc::ENOMEM, reason)
+        }
         (Content::Cpu, libc::ENODEV) => Error::new(libc::ENODEV, "there is no such CPU"),
         _ => error.into(),
     })
@@ -208,7 +213,7 @@ fn invalid(reason: impl Into<String>) -> Error {
 fn cgroup(text: &str) -> Result<OwnedFd> {
     if let Ok(id) = text.parse() {
         return Ok(os::cgroup_by_id(id).map_err(|error| match error.errno {
-            libc::ESTALE => sys::Error { errno: libc::ENOENT, ..error },
+            libc::ESTALE | libc::ENOTDIR => sys::Error { errno: libc::ENOENT, ..error },
             _ => error,
         })?);
     }
