@@ -183,6 +183,8 @@ fn update(map: &Map, key: &[u8], value: &[u8], flag: u64) -> Result<()> {
                           (SEC(\"xdp/cpumap\"))";
             Error::new(libc::ENOMEM, reason)
         }
+        // Passed on, it would say that the writer's own descriptor is closed.
+        (Content::PerfEvent, libc::EBADF) => invalid("the descriptor is no perf event"),
         (Content::Cpu, libc::ENODEV) => Error::new(libc::ENODEV, "there is no such CPU"),
         _ => error.into(),
     })

@@ -28,6 +28,8 @@ mod kinds_common;
 mod kinds_every;
 mod kinds_programs;
 mod kinds_sockets;
+mod kinds_streams;
+mod kinds_traces;
 mod layers;
 mod lifecycle;
 mod objects;
