@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 /// Bytes of each CPU's ring: more than half a second of 10,000 events of 100 bytes.
 const RING: usize = 1 << 20;
 
+/// Events of one CPU in a row at most, while other CPUs have some.
+const ROW: u32 = 256;
+
 /// How often it is looked whether a CPU came or went.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -25,9 +28,10 @@ pub(super) struct PerfSource {
     map: Map,
     /// The CPU whose ring to look at first, so that none waits for the others.
     turn: u32,
-    /// What the kernel said of the CPUs when that was last asked, and when.
-    online: String,
-    asked: Instant,
+    /// How many events in a row it has given.
+    row: u32,
+    /// When it was last looked whether CPUs came or went.
+    looked: Instant,
 }
 
 impl PerfSource {
@@ -36,8 +40,8 @@ impl PerfSource {
             rings: BTreeMap::new(),
             map: Map::open(own_descriptor(map)?)?,
             turn: 0,
-            online: online(),
-            asked: Instant::now(),
+            row: 0,
+            looked: Instant::now(),
         };
         source.add_missing()?;
         Ok(source)
@@ -64,28 +68,20 @@ impl PerfSource {
     }
 
     /// Looks now and then whether CPUs came or went. One that went took its event with it, and has
-    /// no more events when it is back: it needs a new ring. True if the rings are others now.
+    /// no more records when it is back: it needs a new ring. True if the rings are others now.
     pub(super) fn follow_cpus(&mut self) -> bool {
-        if self.asked.elapsed() < LOOK {
+        if self.looked.elapsed() < LOOK {
             return false;
         }
-        self.asked = Instant::now();
-        let now = online();
-        if now == self.online {
-            return false;
-        }
-        // Those that stayed keep theirs, and what is still to be read is read first.
-        let (before, after) = (cpu_list(&self.online), cpu_list(&now));
-        let stays = |cpu: &u32| before.contains(cpu) && after.contains(cpu);
-        if self.rings.iter().any(|(cpu, ring)| !stays(cpu) && ring.is_ready()) {
-            return false;
-        }
-        self.online = now;
-        self.rings.retain(|cpu, _| stays(cpu));
+        self.looked = Instant::now();
+        let before = self.rings.len();
+        // What is still to be read is read first.
+        self.rings.retain(|_, ring| !ring.has_stopped() || ring.is_ready());
+        let left = self.rings.len();
         if let Err(error) = self.add_missing() {
             log::warn!("the events of a CPU that came online are not read: {}", error.reason);
         }
-        true
+        left < before || self.rings.len() > left
     }
 
     /// Duplicates to wait on.
@@ -98,15 +94,16 @@ impl PerfSource {
     }
 
     pub(super) fn next(&mut self, record: &mut Vec<u8>) -> Option<Record> {
-        let turn = self.turn;
-        let (first, second): (Vec<_>, Vec<_>) =
-            self.rings.iter_mut().partition(|(cpu, _)| **cpu >= turn);
-        for (cpu, ring) in first.into_iter().chain(second) {
-            // On to the next CPU only when this one has no more: events of a CPU stay in order.
-            let found = ring.next(record);
-            if found.is_some() {
-                self.turn = *cpu;
-                return found;
+        for cpus in [self.turn..u32::MAX, 0..self.turn] {
+            for (cpu, ring) in self.rings.range_mut(cpus) {
+                let found = ring.next(record);
+                if found.is_some() {
+                    // Events of a CPU stay in order; the others get their turn even if it always
+                    // has more.
+                    self.row = if *cpu == self.turn { self.row + 1 } else { 1 };
+                    self.turn = if self.row < ROW { *cpu } else { cpu + 1 };
+                    return found;
+                }
             }
         }
         None
@@ -122,30 +119,5 @@ impl Drop for PerfSource {
                 let _ = self.map.delete(&cpu.to_ne_bytes());
             }
         }
-    }
-}
-
-/// The kernel's list of the CPUs that are online, such as `0-3,5`.
-fn online() -> String {
-    std::fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default()
-}
-
-fn cpu_list(text: &str) -> Vec<u32> {
-    let ranges = text.trim().split(',').filter_map(|range| {
-        let (from, to) = range.split_once('-').unwrap_or((range, range));
-        Some(from.parse::<u32>().ok()?..=to.parse::<u32>().ok()?)
-    });
-    ranges.flatten().collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lists_of_cpus() {
-        assert_eq!(cpu_list("0-3,5\n"), [0, 1, 2, 3, 5]);
-        assert_eq!(cpu_list("0\n"), [0]);
-        assert_eq!(cpu_list(""), []);
     }
 }
