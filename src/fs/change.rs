@@ -39,6 +39,7 @@ impl Fs {
                 _,
                 View::Sum | View::Cpu(_) | View::Cpus | View::Field(_) | View::Pop | View::Stream,
             ) => Err(Error::new(libc::EPERM, "this shows a part of an element: delete the whole")),
+            Node::Map(at, View::Text) if self.links.take(at, name).is_some() => Ok(()),
             Node::Map(at, view) => {
                 let (map, _) = self.maps.open(at)?;
                 let key = view::parse_name(&map, view, name)
@@ -91,12 +92,25 @@ impl Fs {
         }
     }
 
-    /// Renames a pin or a bpffs directory, with the flags of renameat2(2).
+    /// Renames a pin or a bpffs directory, or a link into a map of maps to a key, with the flags of
+    /// renameat2(2).
     ///
     /// # Errors
     /// EXDEV for keys, so that mv(1) copies and deletes; ENOTEMPTY over a map that has entries.
-    pub fn rename(&self, from: (u64, &OsStr), to: (u64, &OsStr), flags: u32) -> Result<()> {
+    pub fn rename(
+        &self,
+        from: (u64, &OsStr),
+        to: (u64, &OsStr),
+        flags: u32,
+        caller: Caller,
+    ) -> Result<()> {
         let (from_dir, to_dir) = (self.node(from.0)?, self.node(to.0)?);
+        if let Node::Map(at, View::Text) = &*from_dir
+            && from_dir == to_dir
+            && let Some(outcome) = self.rename_link(at, from.1, to.1, flags, caller)
+        {
+            return outcome;
+        }
         let (Node::Dir(from_dir), Node::Dir(to_dir)) = (&*from_dir, &*to_dir) else {
             return Err(Error::new(
                 libc::EXDEV,

@@ -26,6 +26,7 @@ mod keys;
 mod kinds;
 mod kinds_common;
 mod kinds_every;
+mod kinds_links;
 mod kinds_programs;
 mod kinds_sockets;
 mod kinds_streams;
