@@ -54,6 +54,7 @@ const MAP: &[Row] = &[
     row_if(is_data, "KEY", "only if it is there (BPF_EXIST)", "echo V | dd conv=nocreat of=KEY"),
     row_if(refs::is_map, "KEY", "a symlink to the inner map", "ls KEY/"),
     row_if(refs::is_map, "KEY", "set it: a map here, a pin's path or .id/N", "ln -s ../MAP KEY"),
+    row_if(refs::is_map, "KEY", "replace it at one stroke", "ln -sfn ../MAP KEY"),
     row_if(is_prog, "KEY", "set it: a program's id or path", "echo /sys/fs/bpf/PROG > KEY"),
     row_if(is_device, "KEY", "set it: an interface's name or index", "echo eth0 > KEY"),
     row_if(is_descriptor, "KEY", "set it to a process's descriptor, PID:FD", "echo 4711:3 > KEY"),
@@ -67,6 +68,12 @@ const MAP: &[Row] = &[
     row_if(|kind| kind.take, ".pop/KEY", "take an element out as it is read", "cat .pop/KEY"),
     row_if(is_read_ring, ".stream", "events as they come, a line each", "head -n 3 .stream"),
     row_if(is_read_ring, ".stream/T", "the same, typed by the struct T", "cat .stream/event"),
+    row_if(
+        is_stream,
+        ".stream/T",
+        "(in the path itself: not by a symlink or io_uring)",
+        "ls .stream/T",
+    ),
     row_if(is_written_ring, ".stream", "a line, in hex, is an event", "echo 0x0a0b > .stream"),
     row_if(is_perf, ".stream", "(takes the place of another program's reader)", "cat .stream"),
     row(".info", "id, type, sizes, flags, types, pins", "jq .max_entries .info"),
@@ -212,5 +219,11 @@ mod tests {
         use crate::sys::map::kind::{HASH, PERCPU_HASH};
         assert!(!help(HASH).contains(".sum/"));
         assert!(help(PERCPU_HASH).contains(".sum/"));
+        // A type of a later kernel has what every map has.
+        let unknown = help(u32::MAX);
+        assert!(unknown.contains(".info") && unknown.contains(".freeze"));
+        for name in ["KEY", ".entries", ".count", ".watch", ".clear", ".push", ".pop", ".stream"] {
+            assert!(!unknown.contains(name), "{name}:\n{unknown}");
+        }
     }
 }

@@ -100,8 +100,13 @@ impl PerfSource {
                 if found.is_some() {
                     // Events of a CPU stay in order; the others get their turn even if it always
                     // has more.
-                    self.row = if *cpu == self.turn { self.row + 1 } else { 1 };
-                    self.turn = if self.row < ROW { *cpu } else { cpu + 1 };
+                    if *cpu != self.turn {
+                        (self.turn, self.row) = (*cpu, 0);
+                    }
+                    self.row += 1;
+                    if self.row == ROW {
+                        (self.turn, self.row) = (*cpu + 1, 0);
+                    }
                     return found;
                 }
             }
