@@ -344,6 +344,11 @@ fn struct_ops() {
         for name in [".stream", ".push", ".pop/0"] {
             refused(fs::read(bed.at(&format!("{map}/{name}"))), "EOPNOTSUPP");
         }
+        assert_eq!(bed.read(&format!("{map}/.field/0/data/name")), format!("\"{name}\"\n"));
+        let member = bed.at(&format!("{map}/.field/0/data/name"));
+        refused(write_with(member, 0, b"\"other\""), "EOPNOTSUPP");
+        let raw = fs::write(bed.at(&format!("{map}/.raw/00000000")), [0; 8]);
+        refused(raw, "EOPNOTSUPP");
         let line = format!("{{\"key\":0,\"value\":{}}}\n", text.trim_end());
         assert_eq!(bed.read(&format!("{map}/.entries")), line);
         refused(write_with(bed.at(&format!("{map}/.entries")), 0, line.as_bytes()), "EOPNOTSUPP");

@@ -31,6 +31,7 @@ mod kinds_programs;
 mod kinds_sockets;
 mod kinds_streams;
 mod kinds_traces;
+mod kinds_views;
 mod layers;
 mod lifecycle;
 mod objects;
