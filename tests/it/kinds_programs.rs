@@ -182,7 +182,9 @@ fn cgroup_storages() {
     let fd = std::os::fd::AsRawFd::as_raw_fd(&directory);
     let absent = format!("cgroup_inode_id={},attach_type=1", cgroup.id());
     for map in ["storage", "percpu_storage"] {
+        // Elements come with an attachment, so that none can be made here.
         refused(write_with(bed.at(map).join(&absent), ANY, b"{}"), "ENOENT");
+        refused(fs::read(bed.at(map).join(&absent)), "ENOENT");
         assert!(bed.list(map).is_empty());
     }
     let link = prog("count_packets").attach_cgroup(fd).expect("attached");
