@@ -17,6 +17,7 @@ pub mod freeze;
 pub mod help;
 pub mod ids;
 pub mod info;
+pub mod links;
 pub mod lookup;
 pub mod make;
 pub mod maps;
@@ -57,6 +58,8 @@ pub struct Fs {
     nodes: NodeTable,
     /// Whose events are being read or written.
     streams: Arc<stream::Streams>,
+    /// Symlinks into maps of maps, on their way to a key.
+    links: links::Links,
     files: Handles<dyn OpenFile>,
     dirs: Handles<dir::OpenDir>,
     /// Elements that an open(O_CREAT) promised and no write has made yet, by inode number.
@@ -88,6 +91,7 @@ impl Fs {
             maps,
             nodes: NodeTable::new(root),
             streams: Arc::default(),
+            links: links::Links::default(),
             files: Handles::default(),
             dirs: Handles::default(),
             promised: Mutex::default(),
@@ -149,6 +153,9 @@ impl Fs {
             }
             Node::TypedStream(map, name) => {
                 format!("{}/{name}", self.view_path(map, &View::Stream))
+            }
+            Node::Link(map, name) => {
+                format!("{}/{}", self.view_path(map, &View::Text), name.to_string_lossy())
             }
             Node::Ids => "/.id".to_owned(),
             Node::Errors => "/.errors".to_owned(),

@@ -258,7 +258,8 @@ impl Filesystem for Fuse {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        let outcome = self.0.rename((parent.0, name), (newparent.0, newname), flags.bits());
+        let (from, to) = ((parent.0, name), (newparent.0, newname));
+        let outcome = self.0.rename(from, to, flags.bits(), caller(req));
         self.done("rename", req, parent, Some(name), outcome, reply);
     }
 

@@ -93,7 +93,7 @@ impl Map {
         match self.kind.keys {
             Keys::Handle(handle) => {
                 let object = handle::open(handle, key)?;
-                then(&handle::key(&object))
+                then(&handle::key(&object)).map_err(handle::missing)
             }
             _ => then(key),
         }
@@ -189,12 +189,37 @@ impl Map {
     pub fn delete(&self, key: &[u8]) -> sys::Result<()> {
         self.with_key(key, |key| self.fd.delete(key)).map_err(|error| match error.errno {
             libc::EINVAL if !self.kind.deletable => sys::Error { errno: libc::EPERM, ..error },
-            // What a sockmap says of an index that is not set.
+            // What a sockmap says of an index that is not set, and a struct_ops of one that was
+            // unregistered before.
             libc::EINVAL if self.kind.content == Content::Socket => {
+                sys::Error { errno: libc::ENOENT, ..error }
+            }
+            libc::EINPROGRESS if self.kind.content == Content::StructOps => {
                 sys::Error { errno: libc::ENOENT, ..error }
             }
             _ => error,
         })
+    }
+
+    /// Whether there is an element that [`Self::delete`] could delete, as far as keys can be listed.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn has_deletable(&self) -> sys::Result<bool> {
+        if !self.kind.deletable {
+            return Ok(false);
+        }
+        if self.kind.content == Content::StructOps {
+            // The element stays for good. To delete it is to unregister it, which is possible while
+            // `common.state`, behind a reference count, is BPF_STRUCT_OPS_STATE_INUSE: a link's
+            // never is.
+            let mut value = Vec::new();
+            self.lookup(&[0; 4], &mut value)?;
+            return Ok(value.get(4..8) == Some(&1_u32.to_ne_bytes()));
+        }
+        let mut batch = cursor::Batch::default();
+        cursor::Cursor::new(self, false).next(self, &mut batch)?;
+        Ok(batch.count > 0)
     }
 
     /// Takes an element out: its bytes into `value`, which is resized; false if there is none. With

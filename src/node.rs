@@ -90,6 +90,8 @@ pub enum Node {
     Control(MapRef, Control),
     /// `MAP/.stream/TYPE`
     TypedStream(MapRef, Arc<str>),
+    /// A symlink in a map of maps under a name that is no key, to be renamed over one.
+    Link(MapRef, Arc<OsStr>),
     /// `/.id`: the loaded maps by their ids.
     Ids,
     /// `/.errors`

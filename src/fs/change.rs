@@ -6,8 +6,7 @@ use super::error::{Error, Result};
 use super::lookup::Found;
 use super::{Fs, view};
 use crate::bpffs::{Pin, PinKind};
-use crate::map::cursor::{Batch, Cursor};
-use crate::map::{Keys, Map};
+use crate::map::Keys;
 use crate::node::{MapRef, Node, View};
 use crate::sys::object::ObjectKind;
 use std::ffi::OsStr;
@@ -40,6 +39,7 @@ impl Fs {
                 _,
                 View::Sum | View::Cpu(_) | View::Cpus | View::Field(_) | View::Pop | View::Stream,
             ) => Err(Error::new(libc::EPERM, "this shows a part of an element: delete the whole")),
+            Node::Map(at, View::Text) if self.links.take(at, name).is_some() => Ok(()),
             Node::Map(at, view) => {
                 let (map, _) = self.maps.open(at)?;
                 let key = view::parse_name(&map, view, name)
@@ -80,7 +80,7 @@ impl Fs {
             PinKind::Object(ObjectKind::Map) => {
                 let at = MapRef::Pin(pin.clone());
                 let (map, _) = self.maps.open(&at)?;
-                if has_deletable(&map)? {
+                if map.has_deletable()? {
                     let reason = "the map has entries: rm -r deletes them, then the pin";
                     return Err(Error::new(libc::ENOTEMPTY, reason));
                 }
@@ -92,12 +92,25 @@ impl Fs {
         }
     }
 
-    /// Renames a pin or a bpffs directory, with the flags of renameat2(2).
+    /// Renames a pin or a bpffs directory, or a link into a map of maps to a key, with the flags of
+    /// renameat2(2).
     ///
     /// # Errors
     /// EXDEV for keys, so that mv(1) copies and deletes; ENOTEMPTY over a map that has entries.
-    pub fn rename(&self, from: (u64, &OsStr), to: (u64, &OsStr), flags: u32) -> Result<()> {
+    pub fn rename(
+        &self,
+        from: (u64, &OsStr),
+        to: (u64, &OsStr),
+        flags: u32,
+        caller: Caller,
+    ) -> Result<()> {
         let (from_dir, to_dir) = (self.node(from.0)?, self.node(to.0)?);
+        if let Node::Map(at, View::Text) = &*from_dir
+            && from_dir == to_dir
+            && let Some(outcome) = self.rename_link(at, from.1, to.1, flags, caller)
+        {
+            return outcome;
+        }
         let (Node::Dir(from_dir), Node::Dir(to_dir)) = (&*from_dir, &*to_dir) else {
             return Err(Error::new(
                 libc::EXDEV,
@@ -109,7 +122,7 @@ impl Fs {
             match self.pin_at(to_dir, to.1) {
                 Ok((pin, PinKind::Object(ObjectKind::Map))) => {
                     let (map, _) = self.maps.open(&MapRef::Pin(pin))?;
-                    if has_deletable(&map)? {
+                    if map.has_deletable()? {
                         return Err(Error::new(libc::ENOTEMPTY, "the target map has entries"));
                     }
                 }
@@ -211,14 +224,4 @@ impl Fs {
         let (pin, kind, _) = self.maps.bpffs.child(dir, name, |pin| self.known_kind(pin))?;
         Ok((pin, kind))
     }
-}
-
-/// Whether a map has an element that `rm` could delete.
-fn has_deletable(map: &Map) -> Result<bool> {
-    if !map.kind.deletable {
-        return Ok(false);
-    }
-    let mut batch = Batch::default();
-    Cursor::new(map, false).next(map, &mut batch)?;
-    Ok(batch.count > 0)
 }

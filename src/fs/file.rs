@@ -110,7 +110,7 @@ impl Fs {
             Node::Errors => Arc::new(Snapshot(self.refusals.render())),
             Node::Help(dir) => Arc::new(Snapshot(self.help(dir)?)),
             Node::Object(pin, kind) => object::open(&self.maps.bpffs, pin, *kind)?,
-            Node::Dir(_) | Node::Symlink(_) | Node::Map(..) | Node::Ids => {
+            Node::Dir(_) | Node::Symlink(_) | Node::Link(..) | Node::Map(..) | Node::Ids => {
                 return Err(Error::new(libc::EISDIR, "not a file"));
             }
         };

@@ -54,9 +54,10 @@ const MAP: &[Row] = &[
     row_if(is_data, "KEY", "only if it is there (BPF_EXIST)", "echo V | dd conv=nocreat of=KEY"),
     row_if(refs::is_map, "KEY", "a symlink to the inner map", "ls KEY/"),
     row_if(refs::is_map, "KEY", "set it: a map here, a pin's path or .id/N", "ln -s ../MAP KEY"),
+    row_if(refs::is_map, "KEY", "replace it at one stroke", "ln -sfn ../MAP KEY"),
     row_if(is_prog, "KEY", "set it: a program's id or path", "echo /sys/fs/bpf/PROG > KEY"),
     row_if(is_device, "KEY", "set it: an interface's name or index", "echo eth0 > KEY"),
-    row_if(is_socket, "KEY", "set it to a process's descriptor, PID:FD", "echo 4711:3 > KEY"),
+    row_if(is_descriptor, "KEY", "set it to a process's descriptor, PID:FD", "echo 4711:3 > KEY"),
     row_if(is_cgroup, "KEY", "set it: a cgroup's path or id; it cannot be read", "echo /PATH > 0"),
     row_if(is_handle, "KEY", "a thread's id, PID:FD, or a path with %2F for /", "cat KEY"),
     row_if(is_kept, "KEY", "delete it", "rm KEY"),
@@ -67,14 +68,20 @@ const MAP: &[Row] = &[
     row_if(|kind| kind.take, ".pop/KEY", "take an element out as it is read", "cat .pop/KEY"),
     row_if(is_read_ring, ".stream", "events as they come, a line each", "head -n 3 .stream"),
     row_if(is_read_ring, ".stream/T", "the same, typed by the struct T", "cat .stream/event"),
+    row_if(
+        is_stream,
+        ".stream/T",
+        "(in the path itself: not by a symlink or io_uring)",
+        "ls .stream/T",
+    ),
     row_if(is_written_ring, ".stream", "a line, in hex, is an event", "echo 0x0a0b > .stream"),
     row_if(is_perf, ".stream", "(takes the place of another program's reader)", "cat .stream"),
     row(".info", "id, type, sizes, flags, types, pins", "jq .max_entries .info"),
     row(".schema", "the C definition that makes such a map", "cat .schema > ../NEW"),
     row_if(listed, ".entries", "every element, a line of JSON each", "cat .entries > FILE"),
-    row_if(listed, ".entries", "set elements from such lines", "cat FILE > .entries"),
+    row_if(is_plain, ".entries", "set elements from such lines", "cat FILE > .entries"),
     row_if(listed, ".count", "how many elements there are", "cat .count"),
-    row(".clear", "1 deletes every element", "echo 1 > .clear"),
+    row_if(is_clearable, ".clear", "1 deletes every element", "echo 1 > .clear"),
     row(".freeze", "0 or 1; 1 keeps user space from writing, for good", "cat .freeze"),
     row_if(listed, ".watch", "the elements, then each change as it comes", "cat .watch"),
     row_if(
@@ -94,7 +101,11 @@ fn is_plain(kind: &Kind) -> bool {
 }
 
 fn is_read(kind: &Kind) -> bool {
-    kind.keys == Keys::Bytes && kind.content != Content::Map
+    kind.keys == Keys::Bytes
+        && !matches!(
+            kind.content,
+            Content::Map | Content::Cgroup | Content::PerfEvent | Content::Xsk
+        )
 }
 
 fn is_data(kind: &Kind) -> bool {
@@ -113,8 +124,8 @@ fn is_device(kind: &Kind) -> bool {
     kind.content == Content::Device
 }
 
-fn is_socket(kind: &Kind) -> bool {
-    matches!(kind.content, Content::Socket | Content::Xsk)
+fn is_descriptor(kind: &Kind) -> bool {
+    matches!(kind.content, Content::Socket | Content::Xsk | Content::PerfEvent)
 }
 
 fn is_cgroup(kind: &Kind) -> bool {
@@ -127,6 +138,11 @@ fn is_handle(kind: &Kind) -> bool {
 
 fn is_kept(kind: &Kind) -> bool {
     kind.deletable
+}
+
+/// Also where elements cannot be listed, but their indices are known.
+fn is_clearable(kind: &Kind) -> bool {
+    is_queue(kind) || (kind.deletable && !is_handle(kind))
 }
 
 fn is_queue(kind: &Kind) -> bool {
@@ -203,5 +219,11 @@ mod tests {
         use crate::sys::map::kind::{HASH, PERCPU_HASH};
         assert!(!help(HASH).contains(".sum/"));
         assert!(help(PERCPU_HASH).contains(".sum/"));
+        // A type of a later kernel has what every map has.
+        let unknown = help(u32::MAX);
+        assert!(unknown.contains(".info") && unknown.contains(".freeze"));
+        for name in ["KEY", ".entries", ".count", ".watch", ".clear", ".push", ".pop", ".stream"] {
+            assert!(!unknown.contains(name), "{name}:\n{unknown}");
+        }
     }
 }

@@ -37,6 +37,11 @@ impl Fs {
                 (node, attr)
             }
             Node::Dir(pin) => self.lookup_pin(pin, name)?,
+            Node::Map(at, View::Text) if self.links.get(at, name).is_some() => {
+                let node = Node::Link(at.clone(), name.into());
+                let attr = self.attr(&node)?;
+                (node, attr)
+            }
             Node::Map(map, View::Text) if name.as_bytes().starts_with(b".") => {
                 let node = self.map_control(&dir, map, name, caller)?;
                 let attr = self.attr(&node)?;
@@ -270,6 +275,11 @@ impl Fs {
                 let stat = self.maps.stat(map)?;
                 Ok(file(Control::Stream.mode(stat.mode), 0, stat))
             }
+            Node::Link(at, name) => {
+                let stat = Stat { mode: 0o777, nlink: 1, ..self.maps.stat(at)? };
+                let size = self.kept_target(at, name)?.as_os_str().len() as u64;
+                Ok(Attr { ino: 0, kind: FileKind::Symlink, size, stat })
+            }
             Node::Ids => {
                 let stat = self.maps.stat(&MapRef::Id(0))?;
                 Ok(Attr {
@@ -316,6 +326,7 @@ impl Fs {
     pub fn readlink(&self, ino: u64) -> Result<PathBuf> {
         match &*self.node(ino)? {
             Node::Symlink(pin) => Ok(self.maps.bpffs.readlink(pin)?),
+            Node::Link(at, name) => self.kept_target(at, name),
             Node::Element(at, view @ View::Text, key) => {
                 let (map, _) = self.maps.open(at)?;
                 if !refs::is_link(&map, view) {

@@ -84,12 +84,16 @@ impl Fs {
         if !map.lookup(key, &mut value)? {
             return Ok(None);
         }
-        let id = value.first_chunk().map_or(0, |id| u32::from_ne_bytes(*id));
+        Ok(Some(self.inner_path(at, word(&value, 0))))
+    }
+
+    /// The path of the map with an id, relative to another map's directory.
+    pub(super) fn inner_path(&self, at: &MapRef, id: u32) -> PathBuf {
         let up = place::of_map(&self.maps, at).components().count();
         let mut target: PathBuf = std::iter::repeat_n("..", up).collect();
         target.push(".id");
         target.push(id.to_string());
-        Ok(Some(target))
+        target
     }
 
     /// Sets an element of a map of maps to the map that a symlink's target names.
@@ -108,13 +112,24 @@ impl Fs {
             return Err(Error::new(libc::EPERM, "symlinks are for maps of maps alone"));
         }
         self.owner_only(caller, "setting references")?;
-        let key = self.new_key(&map, &View::Text, name)?;
+        let key = self.new_key(&map, &View::Text, name);
         let inner = match target.to_str() {
             Some(text) => place::find(&self.maps, text, at, Sought::Map, caller)?,
             None => place::at_path(&self.maps, target, at, Sought::Map, caller)?,
         };
-        update(&map, &key, &descriptor(&inner), NOEXIST)
+        match key {
+            Err(_) if self.keep_link(at, &map, name, &inner)? => Ok(()),
+            key => set_inner(&map, &key?, &inner, NOEXIST),
+        }
     }
+}
+
+/// Sets an element of a map of maps.
+///
+/// # Errors
+/// EINVAL for a map that does not fit; EEXIST and the like by the flag.
+pub(super) fn set_inner(map: &Map, key: &[u8], inner: &OwnedFd, flag: u64) -> Result<()> {
+    update(map, key, &descriptor(inner), flag)
 }
 
 /// Sets an element to what was written. False if that is not complete.
@@ -178,6 +193,13 @@ fn update(map: &Map, key: &[u8], value: &[u8], flag: u64) -> Result<()> {
             Some(reason) => Error::new(libc::EINVAL, reason),
             None => error.into(),
         },
+        (Content::Cpu, libc::ENOMEM) => {
+            let reason = "no memory for the queue, or the program is not one for CPU maps \
+                          (SEC(\"xdp/cpumap\"))";
+            Error::new(libc::ENOMEM, reason)
+        }
+        // Passed on, it would say that the writer's own descriptor is closed.
+        (Content::PerfEvent, libc::EBADF) => invalid("the descriptor is no perf event"),
         (Content::Cpu, libc::ENODEV) => Error::new(libc::ENODEV, "there is no such CPU"),
         _ => error.into(),
     })
@@ -208,7 +230,7 @@ fn invalid(reason: impl Into<String>) -> Error {
 fn cgroup(text: &str) -> Result<OwnedFd> {
     if let Ok(id) = text.parse() {
         return Ok(os::cgroup_by_id(id).map_err(|error| match error.errno {
-            libc::ESTALE => sys::Error { errno: libc::ENOENT, ..error },
+            libc::ESTALE | libc::ENOTDIR => sys::Error { errno: libc::ENOENT, ..error },
             _ => error,
         })?);
     }

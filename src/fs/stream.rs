@@ -5,6 +5,8 @@
 //! a read at a time, so that memory here is bounded and a slow reader loses nothing that the ring
 //! still holds.
 
+mod perf;
+
 use super::attr::Attr;
 use super::caller::Caller;
 use super::element::Access;
@@ -17,17 +19,16 @@ use crate::node::{MapRef, Node};
 use crate::sys::map::kind as k;
 use crate::sys::object;
 use crate::sys::os;
-use crate::sys::perf::{PerfRing, Record};
+use crate::sys::perf::Record;
 use crate::sys::ring::{Next, RingReader, RingWriter};
+use perf::PerfSource;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Bytes of each CPU's perf ring: more than half a second of 10,000 events of 100 bytes.
-const PERF_RING: usize = 1 << 20;
 /// Text rendered ahead of a read at most, beyond the one event that goes over it.
 const AHEAD: usize = 1 << 17;
 /// Text kept for a reader that goes back: bash's `read` takes 4 KiB and seeks to the line's end.
@@ -100,8 +101,8 @@ impl Fs {
                 let source = Source::open(&map)?;
                 let fds = source.descriptors()?;
                 let open = Some(Open { source, _claim: claim });
-                let state = Mutex::new(State { open, text: Vec::new(), start: 0, taken: 0 });
-                Ok(Arc::new(Reader { state, fds, codec }))
+                let state = State { open, fds, text: Vec::new(), start: 0, taken: 0 };
+                Ok(Arc::new(Reader { state: Mutex::new(state), codec }))
             }
         }
     }
@@ -154,65 +155,6 @@ enum Source {
     Perf(Box<PerfSource>),
 }
 
-#[derive(Debug)]
-struct PerfSource {
-    rings: Vec<PerfRing>,
-    /// The rings stand in the map while this is open, or until they are deleted.
-    map: Map,
-    /// The CPUs whose rings stand in the map.
-    cpus: Vec<u32>,
-    /// The ring to look at first, so that none waits for the others.
-    turn: usize,
-}
-
-impl PerfSource {
-    fn open(map: &Map) -> Result<Self> {
-        // Its own open file: the kernel takes the rings out of the map when it is closed.
-        let own = Map::open(own_descriptor(map)?)?;
-        let mut source = Self { rings: Vec::new(), map: own, cpus: Vec::new(), turn: 0 };
-        let cpus = crate::sys::map::possible_cpus()? as u32;
-        for cpu in 0..cpus.min(map.info.max_entries) {
-            let ring = match PerfRing::open(cpu, PERF_RING) {
-                Ok(ring) => ring,
-                // Possible, but offline: no program runs there.
-                Err(error) if error.errno == libc::ENODEV => continue,
-                Err(error) => return Err(error.into()),
-            };
-            let value = ring.as_fd().as_raw_fd().to_ne_bytes();
-            source.map.update(&cpu.to_ne_bytes(), &value, crate::map::ANY)?;
-            source.cpus.push(cpu);
-            source.rings.push(ring);
-        }
-        Ok(source)
-    }
-
-    fn next(&mut self, record: &mut Vec<u8>) -> Option<Record> {
-        let count = self.rings.len();
-        for _ in 0..count {
-            let at = self.turn % count;
-            let found = self.rings[at].next(record);
-            // On to the next CPU only when this one has no more: events of a CPU stay in order.
-            if found.is_some() {
-                return found;
-            }
-            self.turn = at + 1;
-        }
-        None
-    }
-}
-
-impl Drop for PerfSource {
-    fn drop(&mut self) {
-        for cpu in &self.cpus {
-            // A map with preserve_elems would keep them. Who has put another in its place by now
-            // has a map without ours, and loses it: the kernel does not tell whose it is.
-            if self.map.info.flags & super::refs::PRESERVE_ELEMS != 0 {
-                let _ = self.map.delete(&cpu.to_ne_bytes());
-            }
-        }
-    }
-}
-
 impl Source {
     fn open(map: &Map) -> Result<Self> {
         if map.kind.number == k::RINGBUF {
@@ -223,13 +165,18 @@ impl Source {
     }
 
     /// Duplicates to wait on, without the lock that guards the rings.
-    fn descriptors(&self) -> Result<Vec<OwnedFd>> {
-        let copy = |fd: &dyn Fn() -> std::io::Result<OwnedFd>| Ok(fd()?);
+    fn descriptors(&self) -> std::io::Result<Arc<[OwnedFd]>> {
         match self {
-            Self::Ring(ring) => Ok(vec![copy(&|| ring.as_fd().try_clone_to_owned())?]),
-            Self::Perf(perf) => {
-                perf.rings.iter().map(|ring| copy(&|| ring.as_fd().try_clone_to_owned())).collect()
-            }
+            Self::Ring(ring) => Ok(Arc::from([ring.as_fd().try_clone_to_owned()?])),
+            Self::Perf(perf) => Ok(perf.descriptors()?.into()),
+        }
+    }
+
+    /// Whether there are other descriptors to wait on than before.
+    fn has_changed(&mut self) -> bool {
+        match self {
+            Self::Ring(_) => false,
+            Self::Perf(perf) => perf.follow_cpus(),
         }
     }
 
@@ -237,7 +184,7 @@ impl Source {
     fn is_ready(&self) -> bool {
         match self {
             Self::Ring(ring) => ring.is_ready(),
-            Self::Perf(perf) => perf.rings.iter().any(PerfRing::is_ready),
+            Self::Perf(perf) => perf.is_ready(),
         }
     }
 
@@ -264,7 +211,6 @@ impl Source {
 #[derive(Debug)]
 struct Reader {
     state: Mutex<State>,
-    fds: Vec<OwnedFd>,
     codec: EventCodec,
 }
 
@@ -278,6 +224,8 @@ struct Open {
 #[derive(Debug)]
 struct State {
     open: Option<Open>,
+    /// What to wait on, without the lock.
+    fds: Arc<[OwnedFd]>,
     /// Lines on their way to the reader.
     text: Vec<u8>,
     /// Where in the stream `text` begins.
@@ -296,6 +244,17 @@ impl State {
         }
     }
 
+    /// Follows the source to what it reads by now.
+    fn refresh(&mut self) {
+        let Some(Open { source, .. }) = &mut self.open else { return };
+        if source.has_changed() {
+            match source.descriptors() {
+                Ok(fds) => self.fds = fds,
+                Err(error) => log::warn!("cannot wait for the events of all CPUs: {error}"),
+            }
+        }
+    }
+
     /// Renders events until there are `wanted` bytes, or no more events.
     fn fill(&mut self, codec: &EventCodec, wanted: usize) {
         if self.text.len() - self.taken >= wanted {
@@ -307,6 +266,7 @@ impl State {
             self.start += gone as u64;
             self.taken = BEHIND;
         }
+        self.refresh();
         let Some(Open { source, .. }) = &mut self.open else { return };
         while self.text.len() - self.taken < wanted && source.next_line(codec, &mut self.text) {}
     }
@@ -335,7 +295,12 @@ impl OpenFile for Reader {
 
     fn wait(&self, timeout: Duration) -> bool {
         let deadline = Instant::now() + timeout;
-        let fds: Vec<_> = self.fds.iter().map(AsFd::as_fd).collect();
+        let fds = {
+            let mut state = lock(&self.state);
+            state.refresh();
+            Arc::clone(&state.fds)
+        };
+        let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
         loop {
             if lock(&self.state).is_ready() {
                 return true;

@@ -25,7 +25,7 @@ pub fn form(handle: Handle) -> &'static str {
 pub fn is_name(handle: Handle, name: &[u8]) -> bool {
     match handle {
         Handle::Socket => pid_and_fd(name).is_some(),
-        Handle::Task => number(name).is_some(),
+        Handle::Task => number(name).is_some_and(|tid| tid > 0),
         Handle::Inode => is_path(name),
         Handle::Cgroup => is_path(name) || id(name).is_some(),
     }
@@ -46,10 +46,18 @@ pub(super) fn open(handle: Handle, name: &[u8]) -> sys::Result<OwnedFd> {
         Handle::Cgroup => id(name).ok_or_else(invalid).and_then(cgroup_by_id),
         Handle::Inode => Err(invalid()),
     };
-    opened.map_err(|error| match error.errno {
-        libc::ESRCH | libc::EBADF | libc::ESTALE => sys::Error { errno: libc::ENOENT, ..error },
+    opened.map_err(missing)
+}
+
+/// An error of opening or using what a name stands for: it is not there, or (EBADF, ENOTSOCK from
+/// the map) something else than this kind of storage belongs to.
+pub(super) fn missing(error: sys::Error) -> sys::Error {
+    match error.errno {
+        libc::ESRCH | libc::EBADF | libc::ESTALE | libc::ENOTDIR | libc::ENOTSOCK => {
+            sys::Error { errno: libc::ENOENT, ..error }
+        }
         _ => error,
-    })
+    }
 }
 
 /// `PID:FD`.
@@ -113,6 +121,7 @@ mod tests {
     fn names() {
         assert!(is_name(Handle::Task, b"1"));
         assert!(!is_name(Handle::Task, b"01"));
+        assert!(!is_name(Handle::Task, b"0"));
         assert!(!is_name(Handle::Task, b"x"));
         assert!(is_name(Handle::Socket, b"12:3"));
         assert!(!is_name(Handle::Socket, b"12"));

@@ -270,7 +270,8 @@ pub fn take_fd(pid: u32, fd: u32) -> Result<OwnedFd> {
 /// Opens the cgroup with this id (its directory's inode number) in a mounted cgroup2 hierarchy.
 ///
 /// # Errors
-/// ENODEV if none is mounted; ESTALE if there is no such cgroup.
+/// ENODEV if none is mounted; ESTALE if there is no such cgroup; ENOTDIR if the id is that of a
+/// cgroup's file.
 pub fn cgroup_by_id(id: u64) -> Result<OwnedFd> {
     const CALL: &str = "open_by_handle_at";
     /// `FILEID_KERNFS` in `include/linux/exportfs.h`: the handle is the node's id.
@@ -292,7 +293,7 @@ pub fn cgroup_by_id(id: u64) -> Result<OwnedFd> {
             libc::SYS_open_by_handle_at,
             mount.as_raw_fd(),
             &raw mut handle,
-            libc::O_RDONLY | libc::O_CLOEXEC,
+            libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC,
         )
     };
     own_libc(CALL, fd)

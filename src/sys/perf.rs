@@ -11,6 +11,8 @@ const RECORD_SAMPLE: u32 = 9;
 const TYPE_SOFTWARE: u32 = 1;
 const COUNT_SW_BPF_OUTPUT: u64 = 10;
 const SAMPLE_RAW: u64 = 1 << 10;
+/// `PERF_FORMAT_TOTAL_TIME_ENABLED`
+const TOTAL_TIME_ENABLED: u64 = 1;
 /// `PERF_EVENT_IOC_ENABLE`
 const IOC_ENABLE: libc::Ioctl = 0x2400;
 const FLAG_FD_CLOEXEC: libc::c_ulong = 1 << 3;
@@ -50,6 +52,8 @@ pub struct PerfRing {
     fd: OwnedFd,
     pages: Shared,
     size: usize,
+    /// For how long the event had been enabled when that was last asked, in nanoseconds.
+    enabled: Option<u64>,
 }
 
 impl PerfRing {
@@ -69,6 +73,7 @@ impl PerfRing {
             config: COUNT_SW_BPF_OUTPUT,
             sample_period: 1,
             sample_type: SAMPLE_RAW,
+            read_format: TOTAL_TIME_ENABLED,
             wakeup_events: 1,
             ..Attr::default()
         };
@@ -82,7 +87,21 @@ impl PerfRing {
         if unsafe { libc::ioctl(fd.as_raw_fd(), IOC_ENABLE, 0) } < 0 {
             return Err(Error::last("ioctl PERF_EVENT_IOC_ENABLE"));
         }
-        Ok(Self { fd, pages, size })
+        Ok(Self { fd, pages, size, enabled: None })
+    }
+
+    /// Whether the event's time has stood still since the last such call: its CPU went offline then,
+    /// and there will be no more records, even if the CPU is back.
+    pub fn has_stopped(&mut self) -> bool {
+        // The event's value, and the time.
+        let mut read = [0_u64; 2];
+        // SAFETY: `read` has the bytes that are asked for, and takes any value.
+        let n = unsafe {
+            libc::read(self.fd.as_raw_fd(), read.as_mut_ptr().cast(), size_of_val(&read))
+        };
+        let now = (n.unsigned_abs() == size_of_val(&read)).then_some(read[1]);
+        let last = std::mem::replace(&mut self.enabled, now);
+        now.is_some() && now == last
     }
 
     /// Whether there are records; takes none.

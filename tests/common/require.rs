@@ -10,7 +10,7 @@ use std::path::Path;
 use std::thread;
 
 /// Skips the test, saying why, unless the machine has everything named: `root`, `bpf`, `fuse`,
-/// or the name of a command.
+/// `hotplug` (a CPU may be taken offline), or the name of a command.
 macro_rules! require {
     ($($need:expr),+ $(,)?) => {
         if !$crate::common::require::met(&[$($need),+]) {
@@ -43,6 +43,12 @@ fn missing(need: &str) -> Option<String> {
         "fuse" => (
             Path::new("/dev/fuse").exists() && kernel_has("fuse"),
             "needs /dev/fuse (modprobe fuse)".to_owned(),
+        ),
+        // Every other program on the machine feels it.
+        "hotplug" => (
+            std::env::var_os("BPFFUSE_TEST_HOTPLUG").is_some()
+                && Path::new("/sys/devices/system/cpu/cpu1/online").exists(),
+            "takes a CPU offline: only if BPFFUSE_TEST_HOTPLUG is set".to_owned(),
         ),
         command => (is_command(command), format!("needs the command {command}")),
     };

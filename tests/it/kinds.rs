@@ -3,6 +3,7 @@
 
 use crate::common::require::require;
 use crate::common::{Bed, RawMap, key32, refused, write_with};
+use crate::kinds_common::{Cgroup, make};
 use bpffuse::sys::map::{NewMap, kind as k};
 use bpffuse::sys::{self, object};
 use std::fs::{self, File};
@@ -376,35 +377,18 @@ fn sockets() {
     assert_eq!(raw.fd.lookup(&key32(1), &mut [0; 4], 0).unwrap_err().errno, libc::EOPNOTSUPP);
 }
 
-/// A directory with a cgroup2 hierarchy, unmounted at the end.
-struct Cgroups(std::path::PathBuf);
-
-impl Cgroups {
-    fn mount(bed: &Bed) -> Self {
-        bed.ok("mkdir cg; mount -t cgroup2 none cg; mkdir -p cg/bpffuse-kinds-$$; ls -d cg/bpffuse-kinds-* | tail -n 1 > cgname");
-        let name = fs::read_to_string(bed.dir.join("cgname")).unwrap();
-        Self(bed.dir.join(name.trim()))
-    }
-}
-
-impl Drop for Cgroups {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir(&self.0);
-    }
-}
-
 #[test]
 fn cgroup_and_perf_arrays() {
     require!("root", "bpf", "fuse");
     let bed = Bed::new();
-    let cgroup = Cgroups::mount(&bed);
+    let cgroup = Cgroup::new(&bed);
     let raw = map(&bed, "c", k::CGROUP_ARRAY, 4, 4, 4);
     assert!(bed.list("c").is_empty());
     refused(fs::read(bed.at("c/1")), "EOPNOTSUPP");
     let delete = |key| raw.fd.delete(&key32(key)).map_err(|error| error.errno);
     bed.write("c/1", cgroup.0.to_str().unwrap());
     assert_eq!(delete(1), Ok(()));
-    let id = std::os::unix::fs::MetadataExt::ino(&fs::metadata(&cgroup.0).unwrap());
+    let id = cgroup.id();
     bed.write("c/2", &id.to_string());
     fs::remove_file(bed.at("c/2")).unwrap();
     assert_eq!(delete(2), Err(libc::ENOENT));
@@ -418,34 +402,11 @@ fn cgroup_and_perf_arrays() {
     assert!(bed.errors().last().unwrap().contains("preserve_elems"));
 }
 
-/// A pinned storage map: these need BTF for key and value.
-fn storage(bed: &Bed, name: &str, map_type: u32) -> RawMap {
-    // void (0), int (1) as raw BTF: a header, one type of 16 bytes, the strings "\0int\0".
-    let mut blob = Vec::new();
-    blob.extend_from_slice(&0xeb9f_u16.to_ne_bytes());
-    blob.extend_from_slice(&[1, 0]);
-    for word in [24_u32, 0, 16, 16, 5, 1, 1 << 24, 4, 1 << 24 | 32] {
-        blob.extend_from_slice(&word.to_ne_bytes());
-    }
-    blob.extend_from_slice(b"\0int\0");
-    let btf = object::btf_load(&blob).expect("load BTF");
-    let new = NewMap {
-        map_type,
-        name: name.to_owned(),
-        key_size: 4,
-        value_size: 4,
-        flags: 1,
-        btf: Some((btf.as_fd(), 1, 1)),
-        ..NewMap::default()
-    };
-    RawMap::create(&bed.pin(name), &new)
-}
-
 #[test]
 fn storages_are_named_by_what_they_belong_to() {
     require!("root", "bpf", "fuse");
     let bed = Bed::with(&["-o", "allow_other"]);
-    let cgroup = Cgroups::mount(&bed);
+    let cgroup = Cgroup::new(&bed);
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let file = bed.dir.join("a file");
     fs::write(&file, "").unwrap();
@@ -466,7 +427,7 @@ fn storages_are_named_by_what_they_belong_to() {
         ),
     ];
     for (name, map_type, key, fd) in cases {
-        let raw = storage(&bed, name, map_type);
+        let raw = make(&bed, name, map_type);
         let path = bed.at(&format!("{name}/{key}"));
         assert!(bed.list(name).is_empty());
         refused(fs::read(&path), "ENOENT");
@@ -492,16 +453,9 @@ fn storages_are_named_by_what_they_belong_to() {
 fn kinds_without_elements() {
     require!("root", "bpf", "fuse");
     let bed = Bed::new();
-    map(&bed, "r", k::RINGBUF, 0, 0, 4096);
-    map(&bed, "u", k::USER_RINGBUF, 0, 0, 4096);
-    let new = NewMap {
-        map_type: k::ARENA,
-        name: "a".into(),
-        max_entries: 1,
-        flags: 1 << 10,
-        ..NewMap::default()
-    };
-    RawMap::create(&bed.pin("a"), &new);
+    for (name, kind) in [("r", k::RINGBUF), ("u", k::USER_RINGBUF), ("a", k::ARENA)] {
+        make(&bed, name, kind);
+    }
     for (name, kind) in [("r", "ringbuf"), ("u", "user_ringbuf"), ("a", "arena")] {
         assert!(bed.list(name).is_empty());
         refused(fs::read(bed.at(&format!("{name}/0"))), "ENOENT");
@@ -546,19 +500,4 @@ fn programs_in_arrays() {
     refused(write_with(bed.at("pa/1"), ANY, b"../pa"), "EINVAL");
     refused(write_with(bed.at("pa/4"), ANY, id.to_string().as_bytes()), "EINVAL");
     refused(fs::write(bed.at("pa/.raw/01000000"), [0; 4]), "EOPNOTSUPP");
-}
-
-/// Storage of cgroup programs: entries come with the attachment, so that none can be made here.
-#[test]
-fn cgroup_storages_are_made_by_attaching() {
-    require!("root", "bpf", "fuse");
-    let bed = Bed::new();
-    for (name, map_type) in [("s", k::CGROUP_STORAGE), ("p", k::PERCPU_CGROUP_STORAGE)] {
-        map(&bed, name, map_type, 16, 8, 0);
-        assert!(bed.list(name).is_empty());
-        let key = "00".repeat(16);
-        refused(fs::read(bed.at(&format!("{name}/{key}"))), "ENOENT");
-        refused(write_with(bed.at(&format!("{name}/{key}")), ANY, b"1"), "ENOENT");
-        fs::remove_dir(bed.at(name)).unwrap();
-    }
 }
