@@ -14,4 +14,4 @@ pub(crate) mod shell;
 pub(crate) use bed::{Bed, eventually};
 pub(crate) use errno::{open_then_write, refused, write_with};
 pub(crate) use map::{Kind, RawMap, key32};
-pub(crate) use shell::Ran;
+pub(crate) use shell::{Ran, patience};

@@ -2,7 +2,7 @@
 //! lines as events of user ring buffers.
 
 use crate::common::require::require;
-use crate::common::{Bed, eventually, object};
+use crate::common::{Bed, eventually, object, patience};
 use libbpf_rs::{MapCore, Object, ObjectBuilder, ProgramInput};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
@@ -158,7 +158,7 @@ fn a_perf_array_has_all_cpus_and_tells_of_losses() {
     // Read some, so that there is room, and the kernel says how many it dropped with the next one.
     let (mut events, mut lost) = (0, 0);
     let mut sent = 50_000;
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(20) * patience();
     while events + lost < sent {
         assert!(Instant::now() < deadline, "{events} events, {lost} lost of {sent}");
         for one in read_lines(&mut stream, 1) {
@@ -201,7 +201,7 @@ fn a_signal_ends_it() {
             assert_eq!(bed.run(&script).stdout, "", "{map} {signal}");
             let took = start.elapsed();
             assert!(took > Duration::from_millis(450), "{map} {signal}: it did not wait: {took:?}");
-            assert!(took < Duration::from_millis(2500), "{map} {signal}: {took:?}");
+            assert!(took < Duration::from_millis(2500) * patience(), "{map} {signal}: {took:?}");
         }
     }
     // The next reader need not wait for the killed one, and gets everything.
@@ -290,7 +290,7 @@ fn others_go_on_meanwhile() {
         bed.list("");
         bed.read("events/.info");
     }
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(2) * patience(), "{:?}", start.elapsed());
     programs.run("to_ring", 9, 1);
     assert_eq!(output(reader), lines(9..10));
     output(other);
@@ -416,7 +416,7 @@ fn nothing_lingers() {
     let gone = |id: &u32| bpffuse::sys::object::map_by_id(*id).is_err();
     let start = Instant::now();
     while !ids.iter().all(gone) {
-        assert!(start.elapsed() < Duration::from_millis(1500), "maps are still there");
+        assert!(start.elapsed() < Duration::from_millis(1500) * patience(), "maps are still there");
         thread::sleep(Duration::from_millis(20));
     }
 }
