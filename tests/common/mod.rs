@@ -2,10 +2,11 @@
 //! maps to look at the file system's work from the other side, and honest skipping.
 //!
 //! Use it from a test crate with `#[path = "../common/mod.rs"] mod common;`.
-#![allow(dead_code, unused_imports, reason = "each test crate uses a part of it")]
+#![allow(dead_code, unused_imports, unused_macros, reason = "each test crate uses a part of it")]
 
 pub(crate) mod bed;
 pub(crate) mod errno;
+pub(crate) mod kernel;
 pub(crate) mod map;
 pub(crate) mod object;
 pub(crate) mod require;

@@ -1,7 +1,7 @@
 //! What a test needs of the machine; a test that lacks it is skipped loudly, never passed silently.
 //!
 //! `scripts/test` names a file in `BPFFUSE_RAN`; each test adds a line to it, `RAN name` or
-//! `SKIPPED name: reason`, so that the script can count what was skipped and fail if nothing that
+//! `SKIPPED name: reason`, and `PARTLY name: reason` if it leaves out a part, so that the script can count what was skipped and fail if nothing that
 //! needs root ran at all.
 
 use std::fs::{self, OpenOptions};
@@ -33,6 +33,13 @@ pub(crate) fn met(needs: &[&str]) -> bool {
         None => record(&format!("RAN {name}")),
     }
     missing.is_none()
+}
+
+/// Says that a part of the test is left out, and why.
+pub(crate) fn partly(reason: &str) {
+    let name = test_name();
+    let _ = writeln!(std::io::stderr(), "PARTLY: {name}: {reason}");
+    record(&format!("PARTLY {name}: {reason}"));
 }
 
 /// Why `need` is not met, or `None`.

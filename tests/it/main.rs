@@ -22,6 +22,7 @@ mod create;
 mod entries;
 mod errors;
 mod iteration;
+mod kernels;
 mod keys;
 mod kinds;
 mod layers;
