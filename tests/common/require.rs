@@ -4,13 +4,14 @@
 //! `SKIPPED name: reason`, and `PARTLY name: reason` if it leaves out a part, so that the script can count what was skipped and fail if nothing that
 //! needs root ran at all.
 
+use bpffuse::sys::map::kind as map_kind;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::Path;
 use std::thread;
 
 /// Skips the test, saying why, unless the machine has everything named: `root`, `bpf`, `fuse`,
-/// or the name of a command.
+/// a kind of map as in `arena maps`, or the name of a command.
 macro_rules! require {
     ($($need:expr),+ $(,)?) => {
         if !$crate::common::require::met(&[$($need),+]) {
@@ -51,6 +52,11 @@ fn missing(need: &str) -> Option<String> {
             Path::new("/dev/fuse").exists() && kernel_has("fuse"),
             "needs /dev/fuse (modprobe fuse)".to_owned(),
         ),
+        kind if kind.ends_with(" maps") => {
+            let name = kind.trim_end_matches(" maps");
+            let known = map_kind::by_name(name).and_then(map_kind::is_supported);
+            (known != Some(false), format!("this kernel has no {kind}"))
+        }
         command => (is_command(command), format!("needs the command {command}")),
     };
     (!is_there).then_some(reason)
