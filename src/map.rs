@@ -31,6 +31,8 @@ pub struct Map {
     pub codec: Arc<Codec>,
     /// Why the map's BTF is not used, if it has one that is not.
     pub btf_unused: Option<String>,
+    /// BPF_F_LOCK if values have a lock to take while copying, else 0.
+    lock: u64,
 }
 
 impl Map {
@@ -66,7 +68,8 @@ impl Map {
         };
         let codec = Arc::new(Codec::new(&shape, btf.as_ref()));
         let btf_unused = unread.or_else(|| codec.fallback().map(str::to_owned));
-        Ok(Self { fd, info, kind, codec, btf_unused })
+        let lock = if codec.has_lock() && takes_lock(&fd) { LOCK } else { 0 };
+        Ok(Self { fd, info, kind, codec, btf_unused, lock })
     }
 
     /// Bytes that a look-up gives: the value, or all CPUs' values each rounded up to 8.
@@ -79,9 +82,8 @@ impl Map {
         self.codec.cpus().unwrap_or(1)
     }
 
-    /// BPF_F_LOCK if values have a lock to take while copying, else 0.
     fn lock(&self) -> u64 {
-        if self.codec.has_lock() { LOCK } else { 0 }
+        self.lock
     }
 
     /// Calls `then` with the key as the kernel knows it.
@@ -260,6 +262,14 @@ impl Map {
             (key == name).then(|| value.trim().to_owned())
         })
     }
+}
+
+/// Whether the kernel knows a lock in the map's values: older ones do not look for one inside
+/// of a member, and refuse BPF_F_LOCK there. Asked of the key of zeros, which need not exist.
+fn takes_lock(fd: &MapFd) -> bool {
+    let mut value = vec![0; fd.value_len()];
+    let asked = fd.lookup(&vec![0; fd.key_size()], &mut value, LOCK);
+    !asked.is_err_and(|error| error.errno == libc::EINVAL)
 }
 
 /// A look-up's outcome: whether there is an element.

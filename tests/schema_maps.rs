@@ -7,6 +7,8 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+#[path = "common/mod.rs"]
+mod common;
 mod spec_support;
 
 use bpffuse::btf::{Btf, Kind};
@@ -14,6 +16,7 @@ use bpffuse::schema::{self, Map};
 use bpffuse::spec::{CreateError, Inner, Spec, flags, kinds};
 use bpffuse::sys::map::{MapInfo, map_info};
 use bpffuse::sys::object;
+use common::kernel::lacks_map;
 use spec_support::cases::{CASES, texts};
 use spec_support::{clang_btf, have_bpf, have_clang, same_type};
 use std::fmt::Write;
@@ -137,7 +140,10 @@ fn round_trip(text: &str, kernel: &Btf) -> (Seen, String) {
 #[test]
 fn every_kind_is_made_again() {
     let (true, Some(kernel)) = (have_bpf(), kernel_btf()) else { return };
-    for case in CASES {
+    for (number, case) in (1..).zip(CASES) {
+        if lacks_map(number) {
+            continue;
+        }
         let [words, _, c] = texts(case);
         round_trip(&words, &kernel);
         let (first, schema) = round_trip(&c, &kernel);

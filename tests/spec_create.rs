@@ -7,11 +7,14 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+#[path = "common/mod.rs"]
+mod common;
 mod spec_support;
 
 use bpffuse::spec::{CreateError, Created, Inner, Part, Spec, kinds};
 use bpffuse::sys::map::{ANY, MapFd, MapInfo, map_info};
 use bpffuse::sys::object;
+use common::kernel::lacks_map;
 use spec_support::cases::{CASES, CPUS, texts};
 use spec_support::{BpfFs, have_bpf};
 use std::os::fd::{AsFd, OwnedFd};
@@ -40,6 +43,15 @@ fn every_kind_from_words_and_from_c() {
     }
     for (i, case) in CASES.into_iter().enumerate() {
         let (kind, _, _, [key, value, entries], flags, takes_btf) = case;
+        if lacks_map(i as u32 + 1) {
+            for text in texts(case) {
+                let spec = Spec::parse(text.as_bytes()).expect("every kernel's definition");
+                let refused = spec.create("test", &no_inner).expect_err("there is no such kind");
+                assert_eq!(refused.errno, libc::EOPNOTSUPP, "{text}: {refused}");
+                assert!(refused.reason.contains(&format!("has no {kind} maps")), "{refused}");
+            }
+            continue;
+        }
         for text in texts(case) {
             let (info, created) = create(&text);
             assert_eq!(info.map_type, i as u32 + 1, "{text}");

@@ -98,7 +98,14 @@ impl Cursor {
                 }
                 State::Index { next } => count_indices(map, next, batch),
                 State::Buckets { token, first, count } => {
-                    let end = next_buckets(map, token, first, count, batch)?;
+                    let end = match next_buckets(map, token, first, count, batch) {
+                        // Maps of maps have no batches before Linux 5.17.
+                        Err(error) if *first && error.errno == libc::EOPNOTSUPP => {
+                            self.state = State::Seen { seen: HashSet::new(), last: None };
+                            continue;
+                        }
+                        outcome => outcome?,
+                    };
                     if !self.values {
                         batch.values.clear();
                     }

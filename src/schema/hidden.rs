@@ -126,8 +126,11 @@ fn program(id: u32, btf: &Btf) -> Option<Vec<u64>> {
         copy.push(insn(LOAD32, 1, 7, map(field)?, 0));
         copy.push(insn(STORE32, 10, 1, i * 4 - LEN, 0));
     }
-    copy.push(insn(LOAD64, 1, 7, map("map_extra")?, 0));
-    copy.push(insn(STORE64, 10, 1, -8, 0));
+    // Since Linux 5.16; before, no map has any.
+    if let Some(extra) = map("map_extra") {
+        copy.push(insn(LOAD64, 1, 7, extra, 0));
+        copy.push(insn(STORE64, 10, 1, -8, 0));
+    }
     // The map itself, r8.
     let mut read: Vec<u64> = (0..LEN / 8).map(|i| insn(SET64, 10, 0, i * 8 - LEN, 0)).collect();
     read.push(insn(LOAD32, 1, 8, map("numa_node")?, 0));

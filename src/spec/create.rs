@@ -151,6 +151,14 @@ impl Spec {
     /// The kernel's refusal, with what may have caused it.
     fn explain(&self, error: sys::Error, plan: &Plan) -> CreateError {
         let kind = plan::a_kind(self.kind);
+        if error.call == "BPF_MAP_CREATE"
+            && error.errno != libc::EPERM
+            && sys::map::kind::is_supported(self.kind) == Some(false)
+        {
+            let kind = kinds::name(self.kind).unwrap_or("such");
+            let reason = format!("this kernel has no {kind} maps ({error})");
+            return CreateError { errno: libc::EOPNOTSUPP, reason };
+        }
         let hint = match error.errno {
             _ if error.call == "BPF_BTF_LOAD" => "the kernel does not load these types".to_owned(),
             libc::EINVAL | libc::EOPNOTSUPP => {

@@ -11,8 +11,9 @@ use std::fs;
 pub(super) fn find(name: &str) -> Result<(u32, u32), CreateError> {
     const PATH: &str = "/sys/kernel/btf/vmlinux";
     let blob = fs::read(PATH).map_err(|error| CreateError {
-        errno: error.raw_os_error().unwrap_or(libc::EIO),
-        reason: format!("{PATH}: {error}"),
+        // Some kernels are built without.
+        errno: libc::EOPNOTSUPP,
+        reason: format!("this kernel tells nothing of its types: {PATH}: {error}"),
     })?;
     let btf = Btf::parse(&blob, None).map_err(|error| invalid(format!("{PATH}: {error}")))?;
     match btf.find_struct(name).map(|(id, found)| (id, found.kind)) {

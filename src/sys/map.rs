@@ -180,7 +180,11 @@ impl MapFd {
                 flags,
             )
         };
-        check(CALL, rc).map(drop)
+        check(CALL, rc).map(drop).map_err(|error| match error.errno {
+            // Kernels before 5.14 know no flags here; later ones refuse none that fits the map.
+            libc::EINVAL if flags != 0 => Error::new(CALL, libc::EOPNOTSUPP),
+            _ => error,
+        })
     }
 
     /// BPF_MAP_GET_NEXT_KEY: the key after `key`, or the first. False at the end.

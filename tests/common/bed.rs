@@ -2,7 +2,7 @@
 //! all of which is gone afterwards, whether the test passed, panicked or hung.
 
 use super::map::{Kind, RawMap};
-use super::shell::{self, Ran};
+use super::shell::{self, Ran, patience};
 use super::{object, require};
 use bpffuse::sys::map::NewMap;
 use bpffuse::sys::os;
@@ -17,7 +17,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// How long the daemon may take to answer after its start, and to end after a signal.
+/// How long the daemon may take to answer after its start, and to end after a signal; all times
+/// [`patience`].
 const START: Duration = Duration::from_secs(30);
 
 /// How long a test may take before its daemon is killed, which ends every call that waits for it.
@@ -163,7 +164,7 @@ impl Bed {
             // Ctrl-C at the tests' terminal must not end a daemon before its test.
             .process_group(0);
         let mut daemon = command.spawn().expect("the daemon starts");
-        let deadline = Instant::now() + START;
+        let deadline = Instant::now() + START * patience();
         loop {
             if let Some(status) = daemon.try_wait().expect("wait") {
                 panic!("the daemon ended at once, {status}:\n{}", self.log());
@@ -369,7 +370,7 @@ impl Drop for Bed {
         }
         if let Some(mut daemon) = self.daemon.take() {
             signal("TERM", daemon.id());
-            let deadline = Instant::now() + Duration::from_secs(5);
+            let deadline = Instant::now() + Duration::from_secs(5) * patience();
             while daemon.try_wait().is_ok_and(|status| status.is_none()) {
                 if Instant::now() > deadline {
                     let _ = daemon.kill();
@@ -447,7 +448,7 @@ impl Watchdog {
         let (done, wait): (_, Receiver<()>) = channel();
         let name = require::test_name();
         let thread = thread::spawn(move || {
-            if wait.recv_timeout(WATCHDOG) == Err(RecvTimeoutError::Timeout) {
+            if wait.recv_timeout(WATCHDOG * patience()) == Err(RecvTimeoutError::Timeout) {
                 eprintln!("WATCHDOG: {name} takes more than {WATCHDOG:?}; killing its processes");
                 reaper.kill();
             }
@@ -473,7 +474,7 @@ pub(crate) fn signal(name: &str, pid: u32) {
 
 #[track_caller]
 fn wait(mut child: Child) -> std::process::ExitStatus {
-    let deadline = Instant::now() + START;
+    let deadline = Instant::now() + START * patience();
     loop {
         if let Some(status) = child.try_wait().expect("wait") {
             return status;
@@ -487,10 +488,10 @@ fn wait(mut child: Child) -> std::process::ExitStatus {
     }
 }
 
-/// Tries `what` until it holds, for at most 10 seconds.
+/// Tries `what` until it holds, for at most 10 seconds times [`patience`].
 #[track_caller]
 pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(10) * patience();
     while !holds() {
         assert!(Instant::now() < deadline, "still not so after 10 s: {what}");
         thread::sleep(Duration::from_millis(10));

@@ -2,10 +2,11 @@
 //! maps to look at the file system's work from the other side, and honest skipping.
 //!
 //! Use it from a test crate with `#[path = "../common/mod.rs"] mod common;`.
-#![allow(dead_code, unused_imports, reason = "each test crate uses a part of it")]
+#![allow(dead_code, unused_imports, unused_macros, reason = "each test crate uses a part of it")]
 
 pub(crate) mod bed;
 pub(crate) mod errno;
+pub(crate) mod kernel;
 pub(crate) mod map;
 pub(crate) mod object;
 pub(crate) mod require;
@@ -14,4 +15,4 @@ pub(crate) mod shell;
 pub(crate) use bed::{Bed, eventually};
 pub(crate) use errno::{open_then_write, refused, write_with};
 pub(crate) use map::{Kind, RawMap, key32};
-pub(crate) use shell::Ran;
+pub(crate) use shell::{Ran, patience};

@@ -1,16 +1,17 @@
 //! What a test needs of the machine; a test that lacks it is skipped loudly, never passed silently.
 //!
 //! `scripts/test` names a file in `BPFFUSE_RAN`; each test adds a line to it, `RAN name` or
-//! `SKIPPED name: reason`, so that the script can count what was skipped and fail if nothing that
+//! `SKIPPED name: reason`, and `PARTLY name: reason` if it leaves out a part, so that the script can count what was skipped and fail if nothing that
 //! needs root ran at all.
 
+use bpffuse::sys::map::kind as map_kind;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::Path;
 use std::thread;
 
 /// Skips the test, saying why, unless the machine has everything named: `root`, `bpf`, `fuse`,
-/// `hotplug` (a CPU may be taken offline), or the name of a command.
+/// `hotplug` (a CPU may be taken offline), a kind of map as in `arena maps`, or the name of a command.
 macro_rules! require {
     ($($need:expr),+ $(,)?) => {
         if !$crate::common::require::met(&[$($need),+]) {
@@ -35,6 +36,13 @@ pub(crate) fn met(needs: &[&str]) -> bool {
     missing.is_none()
 }
 
+/// Says that a part of the test is left out, and why.
+pub(crate) fn partly(reason: &str) {
+    let name = test_name();
+    let _ = writeln!(std::io::stderr(), "PARTLY: {name}: {reason}");
+    record(&format!("PARTLY {name}: {reason}"));
+}
+
 /// Why `need` is not met, or `None`.
 fn missing(need: &str) -> Option<String> {
     let (is_there, reason) = match need {
@@ -50,6 +58,11 @@ fn missing(need: &str) -> Option<String> {
                 && Path::new("/sys/devices/system/cpu/cpu1/online").exists(),
             "takes a CPU offline: only if BPFFUSE_TEST_HOTPLUG is set".to_owned(),
         ),
+        kind if kind.ends_with(" maps") => {
+            let name = kind.trim_end_matches(" maps");
+            let known = map_kind::by_name(name).and_then(map_kind::is_supported);
+            (known != Some(false), format!("this kernel has no {kind}"))
+        }
         command => (is_command(command), format!("needs the command {command}")),
     };
     (!is_there).then_some(reason)

@@ -16,8 +16,16 @@ pub(crate) const BPFFUSE: &str = env!("CARGO_BIN_EXE_bpffuse");
 /// The environment variable that marks what a bed started with the bed's directory.
 pub(crate) const BED: &str = "BPFFUSE_TEST_BED";
 
-/// Seconds that a command may take before it is killed, unless a test says otherwise.
+/// Seconds that a command may take before it is killed, unless a test says otherwise; times
+/// [`patience`].
 pub(crate) const LIMIT: u64 = 60;
+
+/// How many times longer than here everything may take: `BPFFUSE_TEST_PATIENCE`, 1 if it is unset.
+/// For emulated and very busy machines.
+pub(crate) fn patience() -> u32 {
+    let set = std::env::var("BPFFUSE_TEST_PATIENCE").ok().and_then(|times| times.parse().ok());
+    set.unwrap_or(1).max(1)
+}
 
 /// A command that ended.
 #[derive(Clone)]
@@ -92,7 +100,7 @@ pub(crate) fn command(script: &str, cwd: &Path, wrap: &[String], seconds: u64) -
     let mut command = Command::new("env");
     command
         .args(["--default-signal=INT,QUIT,HUP", "timeout"])
-        .args(["--signal=KILL", &seconds.to_string()])
+        .args(["--signal=KILL", &(seconds * u64::from(patience())).to_string()])
         .args(wrap)
         .args(["bash", "-c", &script])
         .stdin(Stdio::null())

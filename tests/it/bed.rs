@@ -1,7 +1,7 @@
 //! The tests' own ground: if this fails, the others say nothing.
 
 use crate::common::require::require;
-use crate::common::{Bed, Kind, eventually, key32};
+use crate::common::{Bed, Kind, eventually, key32, object};
 use std::fs;
 use std::io::Read;
 use std::panic::catch_unwind;
@@ -66,6 +66,18 @@ fn commands_have_a_limit() {
     let bed = Bed::idle();
     let ran = bed.run_for(1, "sleep 20");
     assert!(ran.timed_out(), "{ran}");
+}
+
+/// Every program of tests/bpf compiles: once on this machine, whichever kernel runs it.
+#[test]
+fn programs_for_the_kernel_compile() {
+    require!("clang");
+    for entry in fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bpf")).unwrap() {
+        let file = entry.unwrap().file_name().into_string().unwrap();
+        if let Some(name) = file.strip_suffix(".bpf.c") {
+            assert!(object::compile(name).exists(), "{name}");
+        }
+    }
 }
 
 /// The compiled BPF object's maps are pinned, with their types.

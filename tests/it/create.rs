@@ -1,7 +1,9 @@
 //! Maps made by writing a SPEC (interface.md section 7), and `.schema`, which is one.
 
 use crate::common::Bed;
+use crate::common::kernel::lacks_map;
 use crate::common::require::require;
+use bpffuse::sys::map::kind::by_name;
 use serde_json::{Map, Value};
 
 /// `.info` without what differs between two maps that are alike.
@@ -59,6 +61,9 @@ fn a_schema_makes_the_same_map_of_every_kind() {
         ("cgrp_storage", "key 4 value u64"),
         ("arena", "entries 2"),
     ] {
+        if lacks_map(by_name(kind).unwrap()) {
+            continue;
+        }
         // The inner map's path is seen from the daemon.
         let spec = format!("{kind} {rest}").replace("bpf/", &format!("{}/", bed.bpf.display()));
         bed.ok(&format!("cat > mnt/a <<'END'\n{spec}\nEND"));

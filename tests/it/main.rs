@@ -26,6 +26,7 @@ mod errors;
 mod faults;
 mod fresh;
 mod iteration;
+mod kernels;
 mod keys;
 mod kinds;
 mod kinds_common;

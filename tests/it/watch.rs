@@ -2,7 +2,7 @@
 //! elements".
 
 use crate::common::require::require;
-use crate::common::{Bed, Kind, eventually, key32, refused, write_with};
+use crate::common::{Bed, Kind, eventually, key32, patience, refused, write_with};
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::sync::mpsc::{Receiver, channel};
@@ -30,7 +30,7 @@ impl Stream {
 
     #[track_caller]
     fn next(&self) -> String {
-        self.0.recv_timeout(Duration::from_secs(10)).expect("a line within 10 seconds")
+        self.0.recv_timeout(Duration::from_secs(10) * patience()).expect("a line within 10 seconds")
     }
 
     /// Whether nothing comes for a while.
@@ -40,7 +40,7 @@ impl Stream {
 
     /// Whether the stream has ended, or does soon.
     fn ends(&self) -> bool {
-        let end = Instant::now() + Duration::from_secs(10);
+        let end = Instant::now() + Duration::from_secs(10) * patience();
         while Instant::now() < end {
             use std::sync::mpsc::RecvTimeoutError::{Disconnected, Timeout};
             match self.0.recv_timeout(Duration::from_millis(100)) {

@@ -1,5 +1,6 @@
 //! The map types' numbers and names (`enum bpf_map_type`).
 
+use libbpf_rs::libbpf_sys as bpf;
 pub use libbpf_rs::libbpf_sys::{
     BPF_MAP_TYPE_ARENA as ARENA, BPF_MAP_TYPE_ARRAY as ARRAY,
     BPF_MAP_TYPE_ARRAY_OF_MAPS as ARRAY_OF_MAPS, BPF_MAP_TYPE_BLOOM_FILTER as BLOOM_FILTER,
@@ -20,6 +21,7 @@ pub use libbpf_rs::libbpf_sys::{
     BPF_MAP_TYPE_TASK_STORAGE as TASK_STORAGE, BPF_MAP_TYPE_UNSPEC as UNSPEC,
     BPF_MAP_TYPE_USER_RINGBUF as USER_RINGBUF, BPF_MAP_TYPE_XSKMAP as XSKMAP,
 };
+use std::ptr;
 
 /// bpftool's names, by number.
 const NAMES: [&str; 34] = [
@@ -67,6 +69,21 @@ pub const fn name(number: u32) -> Option<&'static str> {
 /// The number of the type that bpftool calls so.
 pub fn by_name(name: &str) -> Option<u32> {
     NAMES.iter().position(|own| *own == name).and_then(|number| u32::try_from(number).ok())
+}
+
+/// Whether this kernel has maps of a type: libbpf tries to create one. `None` if that cannot be
+/// told: without the right to create maps, for a type that libbpf does not know, and for struct_ops,
+/// which it tries in a way that kernels before 6.9 refuse.
+pub fn is_supported(number: u32) -> Option<bool> {
+    if number == STRUCT_OPS {
+        return None;
+    }
+    // SAFETY: null options are what the function asks for.
+    let probe = |number| unsafe { bpf::libbpf_probe_bpf_map_type(number, ptr::null()) };
+    match (probe(number), probe(ARRAY)) {
+        (found, 1) if found >= 0 => Some(found == 1),
+        _ => None,
+    }
 }
 
 /// All names that a map can be created by.

@@ -1,0 +1,21 @@
+//! What the running kernel lacks: found by trying, never by its version.
+//!
+//! A test that needs such a thing leaves that part out and says so: a `PARTLY` line, as in
+//! [`require`].
+
+use super::require;
+use bpffuse::sys::map::kind;
+
+/// Whether this kernel lacks maps of a kind (`enum bpf_map_type`); says so.
+pub(crate) fn lacks_map(number: u32) -> bool {
+    let name = kind::name(number).unwrap_or("such");
+    lacks(&format!("{name} maps"), kind::is_supported(number) != Some(false))
+}
+
+/// Whether this kernel lacks `what`, given whether it `has` it; says so.
+pub(crate) fn lacks(what: &str, has: bool) -> bool {
+    if !has {
+        require::partly(&format!("this kernel has no {what}"));
+    }
+    !has
+}

@@ -1,0 +1,176 @@
+//! What kernels differ in: where one lacks something, either the daemon makes up for it or the
+//! operation is refused with EOPNOTSUPP and a reason. Only older kernels let all of this fail; see
+//! scripts/test-kernel.
+
+use crate::common::kernel::{lacks, lacks_map};
+use crate::common::require::require;
+use crate::common::{Bed, Kind, RawMap, key32, refused, write_with};
+use bpffuse::sys;
+use bpffuse::sys::map::{ANY, EXIST, LOCK, NOEXIST, NewMap, kind as k};
+use std::fs;
+use std::os::fd::AsFd;
+use std::os::unix::fs::symlink;
+
+/// "EOPNOTSUPP: an operation this kind of map does not have"; "each refusal also leaves its reason".
+#[test]
+fn kinds_that_it_lacks() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    for (kind, spec) in [
+        (k::BLOOM_FILTER, "bloom_filter value u32 entries 4"),
+        (k::USER_RINGBUF, "user_ringbuf entries 4096"),
+        (k::TASK_STORAGE, "task_storage key 4 value u64"),
+        (k::CGRP_STORAGE, "cgrp_storage key 4 value u64"),
+        (k::ARENA, "arena entries 2"),
+    ] {
+        let written = fs::write(bed.at("new"), format!("{spec}\n"));
+        if !lacks_map(kind) {
+            written.unwrap_or_else(|error| panic!("{spec}: {error}"));
+            bed.ok("rmdir mnt/new");
+            continue;
+        }
+        refused(written, "EOPNOTSUPP");
+        let errors = bed.errors();
+        let reason = format!("EOPNOTSUPP: this kernel has no {} maps", k::name(kind).unwrap());
+        assert!(errors.last().is_some_and(|line| line.contains(&reason)), "{errors:?}");
+        assert!(!bed.pin("new").exists(), "{spec}");
+    }
+}
+
+/// A lock that a value's member has inside; the kernel takes it, or the daemon does without.
+#[test]
+fn locks_inside_of_members() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    bed.ok("cat > mnt/m <<'END'
+        struct guarded { struct bpf_spin_lock lock; __u32 n; };
+        struct outer { __u32 first; struct guarded inner; };
+        struct { __uint(type, BPF_MAP_TYPE_HASH); __type(key, __u32); __type(value, struct outer);
+                 __uint(max_entries, 4); } m SEC(\".maps\");\nEND");
+    let raw = bed.open("m");
+    let none = raw.fd.lookup(&key32(0), &mut vec![0; raw.fd.value_len()], LOCK).unwrap_err();
+    lacks("locks inside of members", none.errno == libc::ENOENT);
+    bed.ok("echo '{\"first\":1,\"inner\":{\"n\":2}}' > mnt/m/7");
+    bed.ok("echo 3 > mnt/m/.field/7/inner/n");
+    assert_eq!(bed.read("m/7"), "{\"first\":1,\"inner\":{\"n\":3}}\n");
+    assert_eq!(bed.read("m/.entries"), "{\"key\":7,\"value\":{\"first\":1,\"inner\":{\"n\":3}}}\n");
+    bed.ok("echo '{\"key\":8,\"value\":{\"first\":4}}' > mnt/m/.entries; rm mnt/m/7");
+    assert_eq!(bed.list("m"), ["8"]);
+}
+
+/// Maps of maps are listed, filled and cleared, in batches or without.
+#[test]
+fn maps_of_maps_without_batches() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    let inner = bed.hash("inner");
+    let new = NewMap {
+        map_type: k::HASH_OF_MAPS,
+        name: "outer".to_owned(),
+        key_size: 4,
+        value_size: 4,
+        max_entries: 200,
+        inner_map: Some(inner.fd.as_fd()),
+        ..NewMap::default()
+    };
+    let outer = RawMap::create(&bed.pin("outer"), &new);
+    let (mut keys, mut values) = (vec![0; 4 * 64], vec![0; 4 * 64]);
+    let asked = outer.fd.lookup_batch(&mut [0; 4], true, &mut keys, &mut values, 64, 0);
+    lacks("batches of maps of maps", !asked.is_err_and(|e| e.errno == libc::EOPNOTSUPP));
+    for n in 0..150_u32 {
+        symlink(bed.pin("inner"), bed.at(&format!("outer/{n}"))).unwrap();
+    }
+    let mut expected: Vec<String> = (0..150).map(|n: u32| n.to_string()).collect();
+    expected.sort();
+    assert_eq!(bed.list("outer"), expected);
+    assert_eq!(bed.read("outer/.count"), "150\n");
+    assert_eq!(bed.read("outer/.entries").lines().count(), 150);
+    bed.write("outer/.clear", "1");
+    assert!(bed.list("outer").is_empty());
+}
+
+/// BPF_NOEXIST and BPF_EXIST hold in an LPM trie also where the kernel does not heed them.
+#[test]
+fn flags_of_a_trie() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    let new = NewMap {
+        map_type: k::LPM_TRIE,
+        name: "t".to_owned(),
+        key_size: 8,
+        value_size: 4,
+        max_entries: 10,
+        flags: 1,
+        ..NewMap::default()
+    };
+    let trie = RawMap::create(&bed.pin("t"), &new);
+    let key = |len: u32, first: u8| [&len.to_ne_bytes()[..], &[first, 0, 0, 0]].concat();
+    trie.fd.update(&key(8, 10), &[1, 0, 0, 0], ANY).unwrap();
+    let again = trie.fd.update(&key(8, 10), &[1, 0, 0, 0], NOEXIST);
+    let absent = trie.fd.update(&key(8, 11), &[1, 0, 0, 0], EXIST);
+    lacks("flags of an LPM trie's update", again.is_err() && absent.is_err());
+    let _ = trie.fd.delete(&key(8, 11));
+    let excl = libc::O_CREAT | libc::O_EXCL;
+    refused(write_with(bed.at("t/10.0.0.0_8"), excl, b"2"), "EEXIST");
+    refused(write_with(bed.at("t/11.0.0.0_8"), 0, b"2"), "ENOENT");
+    write_with(bed.at("t/11.0.0.0_8"), excl, b"3").unwrap();
+    write_with(bed.at("t/10.0.0.0_8"), 0, b"4").unwrap();
+    assert_eq!(bed.read("t/.entries").lines().count(), 2);
+    assert_eq!(bed.read("t/10.1.2.3"), "4\n");
+}
+
+/// A key that is absent beside one of the same length: the walk of some kernels takes the one for
+/// the other.
+#[test]
+fn absent_keys_of_a_trie() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    let new = NewMap {
+        map_type: k::LPM_TRIE,
+        name: "t".to_owned(),
+        key_size: 8,
+        value_size: 4,
+        max_entries: 10,
+        flags: 1,
+        ..NewMap::default()
+    };
+    let trie = RawMap::create(&bed.pin("t"), &new);
+    let key = |len: u32, data: [u8; 4]| [&len.to_ne_bytes()[..], &data].concat();
+    for (len, data) in [(8, [9, 0, 0, 0]), (8, [10, 0, 0, 0]), (16, [10, 1, 0, 0])] {
+        trie.fd.update(&key(len, data), &[1, 0, 0, 0], ANY).unwrap();
+    }
+    let (mut first, mut next) = (vec![0; 8], vec![0; 8]);
+    assert!(trie.fd.next_key(None, &mut first).unwrap());
+    let more = trie.fd.next_key(Some(&key(16, [10, 2, 0, 0])), &mut next).unwrap();
+    lacks("right walk of an LPM trie from an absent key", more && next == first);
+    for absent in ["10.2.0.0_16", "11.0.0.0_8", "8.0.0.0_8", "10.0.0.0_9", "10.1.0.0_17"] {
+        assert!(!bed.at(&format!("t/{absent}")).exists(), "{absent}");
+        refused(write_with(bed.at(&format!("t/{absent}")), 0, b"2"), "ENOENT");
+    }
+    assert_eq!(bed.list("t"), ["10.0.0.0_8", "10.1.0.0_16", "9.0.0.0_8"]);
+}
+
+/// `.pop/KEY` works where the kernel can, and says so where it cannot.
+#[test]
+fn taking_from_hash_tables() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    for kind in [Kind::Hash, Kind::PercpuHash, Kind::LruHash, Kind::LruPercpuHash] {
+        let name = kind.name();
+        let map = bed.map(name, kind, 4, 8, 10);
+        map.set_all_cpus_or_one(&key32(7), kind);
+        let mut value = vec![0; map.fd.value_len()];
+        let taken = map.fd.take(&key32(7), &mut value, 0);
+        let can = taken != Err(sys::Error::new("BPF_MAP_LOOKUP_AND_DELETE_ELEM", libc::EOPNOTSUPP));
+        map.set_all_cpus_or_one(&key32(7), kind);
+        let popped = fs::read_to_string(bed.at(&format!("{name}/.pop/7")));
+        if lacks(&format!("look-up and delete of {name}"), can) {
+            refused(popped, "EOPNOTSUPP");
+            assert_eq!(bed.list(name), ["7"], "nothing has changed");
+            assert!(bed.errors().last().is_some_and(|line| line.contains("EOPNOTSUPP")));
+        } else {
+            assert!(popped.unwrap().starts_with("72340172838076673\n"));
+            assert!(bed.list(name).is_empty());
+        }
+    }
+}
