@@ -1,6 +1,8 @@
 //! From the command line to an answering mount, and its clean end.
 
 mod checks;
+mod notify;
+mod privileges;
 
 use crate::bpffs::Bpffs;
 use crate::cli::Config;
@@ -44,6 +46,9 @@ pub fn run(config: &Config) -> Result<(), Error> {
         .map_err(|error| Error(format!("--default-map: {error}")))?;
     checks::mountpoint(&config.mountpoint)?;
     checks::privileges()?;
+    if config.pretend {
+        return Ok(());
+    }
     checks::bpffs(&config.bpffs, config.mount_bpffs)?;
     checks::apart(&config.bpffs, &config.mountpoint)?;
     if config.foreground {
@@ -127,6 +132,8 @@ fn serve(
     default_map: Spec,
     ready: impl FnOnce() -> Result<(), Error>,
 ) -> Result<(), Error> {
+    // Before any thread: each one has its own, inherited.
+    privileges::reduce()?;
     // As it is now: the working directory changes later.
     let mountpoint = config.mountpoint.canonicalize();
     let mountpoint =
@@ -151,6 +158,14 @@ fn serve(
         )));
     }
     ready()?;
+    // In the background, the caller is told by our return; a service that NOTIFY_SOCKET was meant
+    // for may be somebody else.
+    let notify = |state: &str| {
+        if config.foreground {
+            notify::notify(state);
+        }
+    };
+    notify("READY=1");
 
     let (sender, ends) = mpsc::channel();
     let from_signals = sender.clone();
@@ -165,7 +180,9 @@ fn serve(
         .name("session".into())
         .spawn(move || sender.send(End::Session(session.join())))
         .map_err(failed)?;
-    match ends.recv() {
+    let end = ends.recv();
+    notify("STOPPING=1");
+    match end {
         Ok(End::Signal(signal)) => {
             log::info!("signal {signal}: unmounting {}", mountpoint.display());
             unmount(&mountpoint)

@@ -27,6 +27,7 @@ mod kinds;
 mod layers;
 mod lifecycle;
 mod objects;
+mod privileges;
 mod readme;
 mod spec_default;
 mod streams;
