@@ -5,7 +5,7 @@ use crate::common::{Bed, key32};
 use std::fs;
 
 /// Name, number in `linux/capability.h`, of what stays.
-const KEPT: &[(&str, u32)] = &[
+pub(super) const KEPT: &[(&str, u32)] = &[
     ("CAP_CHOWN", 0),
     ("CAP_DAC_OVERRIDE", 1),
     ("CAP_DAC_READ_SEARCH", 2),
