@@ -58,6 +58,9 @@ fn few_rights_remain() {
     let mut bed = Bed::new();
     bed.hash("h").set(&key32(1), &[0; 8]);
     assert_has(bed.pid(), kept_but(&[]));
+    // To lift it takes a right that is gone: it was lifted before.
+    let limit = bed.ok(&format!("grep '^Max locked memory' /proc/{}/limits", bed.pid()));
+    assert_eq!(limit.matches("unlimited").count(), 2, "{limit}");
     bed.ok("head -n 1 mnt/h/.watch; cat mnt/h/.entries");
     assert_has(bed.pid(), kept_but(&[]));
     bed.stop();
