@@ -78,11 +78,18 @@ pub fn keep_only(kept: &[Capability]) -> Result<()> {
 }
 
 /// Lifts the limit of locked memory, which before Linux 5.11 maps count against, and buffers of
-/// perf events on any. What cannot be lifted stays: the call that meets it says so.
+/// perf events on any; without CAP_SYS_RESOURCE, to the hard limit. What then meets it says so.
 pub fn unlimit_locked_memory() {
-    let unlimited = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
-    // SAFETY: the struct is valid and outlives the call.
-    unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const unlimited) };
+    let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: the struct is valid and outlives each call.
+    unsafe {
+        if libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) != 0
+            && libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) == 0
+        {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit);
+        }
+    }
 }
 
 fn prctl(option: libc::c_int, first: libc::c_ulong, second: libc::c_ulong) -> Result<i64> {
