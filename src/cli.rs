@@ -1,6 +1,8 @@
 //! The command line, and the settings that it resolves to.
 
-use clap::{ArgAction, Parser};
+mod mount8;
+
+use clap::{ArgAction, Parser, ValueHint};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,7 +23,8 @@ const DEFAULT_MAP: &str = "hash key u32 value u64 entries 1024";
 )]
 pub struct Cli {
     /// The mount point, after the bpffs to show if that is not /sys/fs/bpf
-    #[arg(value_names = ["BPFFS", "MOUNTPOINT"], num_args = 1..=2, required = true)]
+    #[arg(value_names = ["BPFFS", "MOUNTPOINT"], num_args = 1..=2, required = true,
+        value_hint = ValueHint::DirPath)]
     paths: Vec<PathBuf>,
 
     /// Stay in the foreground
@@ -57,8 +60,16 @@ pub struct Cli {
     verbose: u8,
 
     /// Write the log to this file instead of standard error
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     log_file: Option<PathBuf>,
+
+    /// Whether unknown mount options are passed over
+    #[arg(skip)]
+    sloppy: bool,
+
+    /// Whether all is done but mounting
+    #[arg(skip)]
+    pretend: bool,
 }
 
 /// What bpffuse is to do.
@@ -86,15 +97,18 @@ pub struct Config {
     pub verbose: u8,
     /// Where the log goes instead of standard error.
     pub log_file: Option<PathBuf>,
+    /// Whether to look only whether mounting would be possible, as `mount -f` asks.
+    pub pretend: bool,
 }
 
 impl Config {
-    /// Reads a command line, the program's name first.
+    /// Reads a command line, the program's name first. As `mount.fuse.bpffuse` it is mount(8)'s.
     ///
     /// # Errors
     /// A usage error, or the help or version that was asked for: clap prints either.
     pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
-        let cli = Cli::try_parse_from(args)?;
+        let args: Vec<OsString> = args.into_iter().collect();
+        let cli = mount8::parse(&args).unwrap_or_else(|| Cli::try_parse_from(&args))?;
         let mut paths = cli.paths.into_iter().rev();
         let mountpoint = paths.next().unwrap_or_default();
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
@@ -110,9 +124,13 @@ impl Config {
             mount_bpffs: !cli.no_mount_bpffs,
             verbose: cli.verbose,
             log_file: cli.log_file,
+            pretend: cli.pretend,
         };
         for option in cli.options.iter().flat_map(|list| list.split(',')) {
-            config.mount_option(option)?;
+            let known = config.mount_option(option);
+            if !cli.sloppy {
+                known?;
+            }
         }
         if cli.read_only {
             config.set_flag("ro");
@@ -231,6 +249,22 @@ mod tests {
         let config = parse("/sys/fs/bpf /mnt -o rw,allow_other,nodev,x-systemd.automount").unwrap();
         assert!(config.allow_other);
         assert_eq!(config.flags, ["rw", "nodev"]);
+    }
+
+    #[test]
+    fn as_mount_8_calls_its_helper() {
+        let helper = |args: &str| {
+            let args = std::iter::once("/sbin/mount.fuse.bpffuse").chain(args.split_whitespace());
+            Config::parse(args.map(OsString::from))
+        };
+        let config = helper("/b /mnt -nvf -o rw,allow_other -t fuse.bpffuse").unwrap();
+        assert_eq!((config.bpffs, config.mountpoint), ("/b".into(), "/mnt".into()));
+        assert!(config.allow_other && config.pretend && !config.foreground && config.mount_bpffs);
+        assert_eq!(config.verbose, 1);
+        assert!(helper("/b /mnt -s -o bogus,ro").unwrap().flags == ["ro"]);
+        for wrong in ["/mnt", "/b /mnt -o bogus", "/b /mnt -r", "/b /mnt -N 7", "/b /mnt c"] {
+            assert!(helper(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

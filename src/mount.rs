@@ -2,6 +2,8 @@
 
 mod attach;
 mod checks;
+mod notify;
+mod privileges;
 
 use crate::bpffs::Bpffs;
 use crate::cli::Config;
@@ -46,6 +48,9 @@ pub fn run(config: &Config) -> Result<(), Error> {
         .map_err(|error| Error(format!("--default-map: {error}")))?;
     checks::mountpoint(&config.mountpoint)?;
     checks::privileges()?;
+    if config.pretend {
+        return Ok(());
+    }
     checks::bpffs(&config.bpffs, config.mount_bpffs)?;
     checks::apart(&config.bpffs, &config.mountpoint)?;
     if config.foreground {
@@ -129,6 +134,8 @@ fn serve(
     default_map: Spec,
     ready: impl FnOnce() -> Result<(), Error>,
 ) -> Result<(), Error> {
+    // Before any thread: each one has its own, inherited.
+    privileges::reduce()?;
     // As it is now: the working directory changes later.
     let mountpoint = config.mountpoint.canonicalize();
     let mountpoint =
@@ -167,6 +174,14 @@ fn serve(
             return Err(error);
         }
     };
+    // In the background, the caller is told by our return; a service that NOTIFY_SOCKET was meant
+    // for may be somebody else.
+    let notify = |state: &str| {
+        if config.foreground {
+            notify::notify(state);
+        }
+    };
+    notify("READY=1");
 
     let (sender, ends) = mpsc::channel();
     let from_signals = sender.clone();
@@ -181,7 +196,9 @@ fn serve(
         .name("session".into())
         .spawn(move || sender.send(End::Session(session.join())))
         .map_err(failed)?;
-    match ends.recv() {
+    let end = ends.recv();
+    notify("STOPPING=1");
+    match end {
         Ok(End::Signal(signal)) => {
             log::info!("signal {signal}: unmounting {}", mountpoint.display());
             attach::detach(&mountpoint, device)

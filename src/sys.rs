@@ -11,6 +11,7 @@ pub mod mounts;
 pub mod object;
 pub mod os;
 pub mod perf;
+pub mod privileges;
 pub mod ring;
 mod shared;
 

@@ -356,6 +356,71 @@ fn mount_command_and_fstab() {
     bed.fails("mount -t fuse.bpffuse /sys/fs/bpf /mnt/maps");
 }
 
+/// The same with our own helper for mount(8), which is the program by another name: no libfuse.
+#[test]
+fn mount_command_with_our_own_helper() {
+    require!("root", "bpf", "fuse", "unshare");
+    // mount(8) looks for it in /sbin alone.
+    let bed = Bed::private(&format!(
+        "mount -t bpf bpf /sys/fs/bpf; mkdir /mnt/maps /run/sbin /run/up /run/work
+         mount -t overlay overlay -o lowerdir=/usr/sbin,upperdir=/run/up,workdir=/run/work /usr/sbin
+         rm -f /usr/sbin/mount.fuse /usr/sbin/mount.fuse3
+         ln -s {BPFFUSE} /usr/sbin/mount.fuse.bpffuse"
+    ));
+    bed.ok("mount -f -t fuse.bpffuse /sys/fs/bpf /mnt/maps; ! mountpoint -q /mnt/maps");
+    bed.ok("mount -v -t fuse.bpffuse /sys/fs/bpf /mnt/maps -o allow_other,noatime");
+    let options = bed.ok("grep ' /mnt/maps ' /proc/self/mounts");
+    for option in ["fuse.bpffuse", "allow_other", "noatime"] {
+        assert!(options.split([' ', ',']).any(|is| is == option), "{option}: {options}");
+    }
+    bed.ok("mkdir /mnt/maps/h; echo 1 > /mnt/maps/h/1; umount /mnt/maps");
+    // As `mount -a` at boot: all of the table, with what other tools note in it.
+    bed.ok("echo '/sys/fs/bpf /mnt/maps fuse.bpffuse ro,nofail,_netdev,x-systemd.automount 0 0' > fstab
+            mount -T fstab -a");
+    assert_eq!(bed.ok("cat /mnt/maps/h/1"), "1\n");
+    bed.fails_with("echo 2 > /mnt/maps/h/1", "Read-only");
+    bed.ok("umount /mnt/maps");
+    let stderr = bed.fails("mount -t fuse.bpffuse /sys/fs/bpf /mnt/maps -o nonsense");
+    assert!(stderr.contains("nonsense"), "{stderr}");
+    bed.ok("mount -s -t fuse.bpffuse /sys/fs/bpf /mnt/maps -o nonsense; umount /mnt/maps");
+}
+
+/// "Type=notify": READY=1 when the mount answers, STOPPING=1 at the end, however it ends; at a path
+/// and in the abstract namespace; in the background the caller knows by the return.
+#[test]
+fn systemd_is_told() {
+    require!("root", "bpf", "fuse", "python3");
+    let bed = idle_with_a_map();
+    for (address, end) in [("notify", "umount mnt"), ("@", "kill -TERM $!")] {
+        let address =
+            if address == "@" { format!("@{}", bed.shown("x")) } else { bed.shown(address) };
+        let heard = bed.python(&format!(
+            r#"
+            import socket, subprocess
+            address = {address:?}
+            listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            listener.settimeout(20)
+            listener.bind(address.replace('@', '\0'))
+            script = 'bpffuse -f bpf mnt & read; {end}; wait $!'
+            shell = subprocess.Popen(['bash', '-c', script], stdin=subprocess.PIPE,
+                                     env=os.environ | {{'NOTIFY_SOCKET': address}})
+            print(listener.recv(99).decode(), open('mnt/h/1').read().strip())
+            shell.communicate(b'\n')
+            print(listener.recv(99).decode(), shell.returncode)
+            subprocess.check_call(['bpffuse', 'bpf', 'mnt'], env=os.environ | {{'NOTIFY_SOCKET': address}})
+            subprocess.check_call(['umount', 'mnt'])
+            listener.settimeout(0.3)
+            try: print('in the background:', listener.recv(99))
+            except TimeoutError: pass
+            "#
+        ));
+        assert_eq!(heard, "READY=1 42\nSTOPPING=1 0\n", "{end}");
+    }
+    // A socket that is not there is no reason not to serve.
+    bed.ok("export NOTIFY_SOCKET=$PWD/gone; bpffuse -f bpf mnt & while ! test -e mnt/h; do sleep 0.1; done
+            umount mnt; wait $!");
+}
+
 /// "`-o OPT[,OPT…]` as FUSE programs take it": before or after the paths, joined, repeated.
 #[test]
 fn mount_options() {

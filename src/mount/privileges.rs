@@ -1,0 +1,35 @@
+//! What the daemon keeps of root's rights, and why.
+
+use super::Error;
+use crate::sys::privileges::{self, Capability};
+
+/// What is kept; README's section Access says the same, and a test compares it with the kernel's view.
+const KEPT: &[Capability] = &[
+    // Maps, programs and BTF by id; unmounting. The kernel takes it for CAP_BPF and CAP_PERFMON too.
+    Capability::SysAdmin,
+    // Pins of whatever owner and mode: opened, renamed, removed,
+    Capability::DacOverride,
+    // … given another mode and times,
+    Capability::Fowner,
+    // … another owner,
+    Capability::Chown,
+    // … and the set-group-id bit of a directory whose group is not root's.
+    Capability::Fsetid,
+    // A cgroup by its id (open_by_handle_at).
+    Capability::DacReadSearch,
+    // What open(2) was called with, and a caller's descriptor that is to become a reference: of
+    // callers that have more rights than we.
+    Capability::SysPtrace,
+    // The addresses in /proc/kallsyms, for the frames of stacks.
+    Capability::Syslog,
+    // Before Linux 6.9, creating maps of devices and sockets.
+    Capability::NetAdmin,
+];
+
+/// Gives up all rights that serving does not need. Must be called before any thread is started.
+pub(super) fn reduce() -> Result<(), Error> {
+    // Needs a right that is given up.
+    privileges::unlimit_locked_memory();
+    privileges::keep_only(KEPT)
+        .map_err(|error| Error(format!("cannot give up rights: {error}; allow it the call")))
+}
