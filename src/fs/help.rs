@@ -56,7 +56,7 @@ const MAP: &[Row] = &[
     row_if(refs::is_map, "KEY", "set it: a map here, a pin's path or .id/N", "ln -s ../MAP KEY"),
     row_if(is_prog, "KEY", "set it: a program's id or path", "echo /sys/fs/bpf/PROG > KEY"),
     row_if(is_device, "KEY", "set it: an interface's name or index", "echo eth0 > KEY"),
-    row_if(is_socket, "KEY", "set it to a process's descriptor, PID:FD", "echo 4711:3 > KEY"),
+    row_if(is_descriptor, "KEY", "set it to a process's descriptor, PID:FD", "echo 4711:3 > KEY"),
     row_if(is_cgroup, "KEY", "set it: a cgroup's path or id; it cannot be read", "echo /PATH > 0"),
     row_if(is_handle, "KEY", "a thread's id, PID:FD, or a path with %2F for /", "cat KEY"),
     row_if(is_kept, "KEY", "delete it", "rm KEY"),
@@ -72,9 +72,9 @@ const MAP: &[Row] = &[
     row(".info", "id, type, sizes, flags, types, pins", "jq .max_entries .info"),
     row(".schema", "the C definition that makes such a map", "cat .schema > ../NEW"),
     row_if(listed, ".entries", "every element, a line of JSON each", "cat .entries > FILE"),
-    row_if(listed, ".entries", "set elements from such lines", "cat FILE > .entries"),
+    row_if(is_plain, ".entries", "set elements from such lines", "cat FILE > .entries"),
     row_if(listed, ".count", "how many elements there are", "cat .count"),
-    row(".clear", "1 deletes every element", "echo 1 > .clear"),
+    row_if(is_clearable, ".clear", "1 deletes every element", "echo 1 > .clear"),
     row(".freeze", "0 or 1; 1 keeps user space from writing, for good", "cat .freeze"),
     row_if(listed, ".watch", "the elements, then each change as it comes", "cat .watch"),
     row_if(
@@ -94,7 +94,11 @@ fn is_plain(kind: &Kind) -> bool {
 }
 
 fn is_read(kind: &Kind) -> bool {
-    kind.keys == Keys::Bytes && kind.content != Content::Map
+    kind.keys == Keys::Bytes
+        && !matches!(
+            kind.content,
+            Content::Map | Content::Cgroup | Content::PerfEvent | Content::Xsk
+        )
 }
 
 fn is_data(kind: &Kind) -> bool {
@@ -113,8 +117,8 @@ fn is_device(kind: &Kind) -> bool {
     kind.content == Content::Device
 }
 
-fn is_socket(kind: &Kind) -> bool {
-    matches!(kind.content, Content::Socket | Content::Xsk)
+fn is_descriptor(kind: &Kind) -> bool {
+    matches!(kind.content, Content::Socket | Content::Xsk | Content::PerfEvent)
 }
 
 fn is_cgroup(kind: &Kind) -> bool {
@@ -127,6 +131,11 @@ fn is_handle(kind: &Kind) -> bool {
 
 fn is_kept(kind: &Kind) -> bool {
     kind.deletable
+}
+
+/// Also where elements cannot be listed, but their indices are known.
+fn is_clearable(kind: &Kind) -> bool {
+    is_queue(kind) || (kind.deletable && !is_handle(kind))
 }
 
 fn is_queue(kind: &Kind) -> bool {
