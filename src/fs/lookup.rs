@@ -259,6 +259,8 @@ impl Fs {
                 let (map, stat) = self.maps.open(at)?;
                 match self.element_size(at, &map, view, key)? {
                     Some(size) => Ok(self.view_attr(&map, view, stat, size)),
+                    // Who opened it has it: cat asks for the size only then.
+                    None if *view == View::Pop => Ok(self.view_attr(&map, view, stat, 0)),
                     None => Err(Error::new(libc::ENOENT, "the key is gone")),
                 }
             }
