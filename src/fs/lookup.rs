@@ -43,7 +43,7 @@ impl Fs {
                 (node, attr)
             }
             // No key's name starts with a dot.
-            Node::Map(..) | Node::Element(_, View::Field(_), _) if name == ".help" => {
+            Node::Map(..) | Node::Ids | Node::Element(_, View::Field(_), _) if name == ".help" => {
                 let node = Node::Help(Arc::clone(&dir));
                 let attr = self.attr(&node)?;
                 (node, attr)

@@ -21,6 +21,7 @@ mod controls;
 mod create;
 mod entries;
 mod errors;
+mod help;
 mod iteration;
 mod keys;
 mod kinds;
