@@ -50,7 +50,7 @@ const MAP: &[Row] = &[
     row_if(is_prefix, "A.B.C.D", "what the longest prefix that covers it has", "cat 10.1.2.3"),
     row_if(is_prefix, "A.B.C.D", "set or delete the full-length entry", "echo VALUE > 10.1.2.3"),
     row_if(is_data, "KEY", "set it, whether the key is there or not (BPF_ANY)", "echo VALUE > KEY"),
-    row_if(is_data, "KEY", "only if it is not there (BPF_NOEXIST)", "(set -C; echo VALUE > KEY)"),
+    row_if(is_made, "KEY", "only if it is not there (BPF_NOEXIST)", "(set -C; echo VALUE > KEY)"),
     row_if(is_data, "KEY", "only if it is there (BPF_EXIST)", "echo V | dd conv=nocreat of=KEY"),
     row_if(refs::is_map, "KEY", "a symlink to the inner map", "ls KEY/"),
     row_if(refs::is_map, "KEY", "set it: a map here, a pin's path or .id/N", "ln -s ../MAP KEY"),
@@ -110,6 +110,11 @@ fn is_read(kind: &Kind) -> bool {
 
 fn is_data(kind: &Kind) -> bool {
     refs::is_settable(kind) && !kind.is_reference()
+}
+
+/// An array has all its elements at all times, so none is ever new.
+fn is_made(kind: &Kind) -> bool {
+    is_data(kind) && kind.deletable
 }
 
 fn is_prefix(kind: &Kind) -> bool {
@@ -188,6 +193,12 @@ const FIELD: &[Row] = &[
     row("KEY/a/b", "change that member alone", "echo 0 > KEY/packets"),
 ];
 
+const POP: &[Row] = &[row("KEY", "the value, deleted as it is read", "cat KEY")];
+
+const STREAM: &[Row] = &[row("T", "the events, typed by the struct T", "cat event")];
+
+const IDS: &[Row] = &[row("N/", "the map whose id is N, pinned or not", "ls")];
+
 /// The help of a directory; `kind` is its map's.
 pub fn render(dir: &Node, is_root: bool, kind: Option<&Kind>) -> Vec<u8> {
     let rows = match dir {
@@ -196,6 +207,9 @@ pub fn render(dir: &Node, is_root: bool, kind: Option<&Kind>) -> Vec<u8> {
         Node::Map(_, View::Cpus) => CPUS,
         Node::Map(_, View::Cpu(_)) => CPU,
         Node::Map(_, View::Sum) => SUM,
+        Node::Map(_, View::Pop) => POP,
+        Node::Map(_, View::Stream) => STREAM,
+        Node::Ids => IDS,
         Node::Map(_, View::Field(_)) | Node::Element(..) => FIELD,
         _ => DIR,
     };

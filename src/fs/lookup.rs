@@ -48,7 +48,7 @@ impl Fs {
                 (node, attr)
             }
             // No key's name starts with a dot.
-            Node::Map(..) | Node::Element(_, View::Field(_), _) if name == ".help" => {
+            Node::Map(..) | Node::Ids | Node::Element(_, View::Field(_), _) if name == ".help" => {
                 let node = Node::Help(Arc::clone(&dir));
                 let attr = self.attr(&node)?;
                 (node, attr)
@@ -264,6 +264,8 @@ impl Fs {
                 let (map, stat) = self.maps.open(at)?;
                 match self.element_size(at, &map, view, key)? {
                     Some(size) => Ok(self.view_attr(&map, view, stat, size)),
+                    // Who opened it has it: cat asks for the size only then.
+                    None if *view == View::Pop => Ok(self.view_attr(&map, view, stat, 0)),
                     None => Err(Error::new(libc::ENOENT, "the key is gone")),
                 }
             }

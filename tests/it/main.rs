@@ -25,6 +25,7 @@ mod entries;
 mod errors;
 mod faults;
 mod fresh;
+mod help;
 mod install;
 mod iteration;
 mod kernels;

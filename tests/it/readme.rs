@@ -1,43 +1,52 @@
-//! The README's `console` blocks are run, and their output compared: what it shows is what happens.
+//! The documents' `console` blocks are run, and their output compared: what they show is what happens.
 //!
-//! A line that begins with `# ` is a command, the lines below it are its output; `…` in them stands
-//! for any text. `BPFFUSE_UPDATE_README=1 cargo test --test it readme` writes the present output
-//! into the README; look at the difference before you commit it.
+//! A line that begins with `# ` is a command, lines with `> ` right below it are the rest of it, and
+//! the lines below those are its output; `…` in them stands for any text, and a line `…` for any
+//! lines. A document's commands run in one shell, in namespaces of their own, in a directory with
+//! the files of `docs/`. `BPFFUSE_UPDATE_README=1 cargo test --test it readme` writes the present
+//! output into the documents; look at the difference before you commit it.
 
 use crate::common::Bed;
 use crate::common::require::require;
 use std::fmt::Write;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Ends each command's output in the session's own output.
 const MARK: &str = "<<< end of output >>>";
 
-fn path() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")
+/// Seconds that a document's commands may take; some of them wait for events.
+const LIMIT: u64 = 200;
+
+fn path(document: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(document)
 }
 
-/// A command of the README, and the line that it is on.
-struct Step<'a> {
-    command: &'a str,
+/// A command of a document, and the line that it is on.
+struct Step {
+    command: String,
     output: String,
     line: usize,
 }
 
 /// The commands of all `console` blocks, in order.
-fn steps(readme: &str) -> Vec<Step<'_>> {
-    let mut steps: Vec<Step<'_>> = Vec::new();
+fn steps(text: &str) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
     let mut inside = false;
-    for (number, line) in readme.lines().enumerate() {
+    for (number, line) in text.lines().enumerate() {
         if line.starts_with("```") {
             inside = line == "```console";
         } else if inside {
             if let Some(command) = line.strip_prefix("# ") {
-                steps.push(Step { command, output: String::new(), line: number + 1 });
-            } else {
-                let step = steps.last_mut().expect("a block begins with a command");
-                step.output.push_str(line);
-                step.output.push('\n');
+                let (command, output) = (command.to_owned(), String::new());
+                steps.push(Step { command, output, line: number + 1 });
+                continue;
+            }
+            let step = steps.last_mut().expect("a block begins with a command");
+            match line.strip_prefix("> ") {
+                Some(more) if step.output.is_empty() => write!(step.command, "\n{more}").unwrap(),
+                _ => writeln!(step.output, "{line}").unwrap(),
             }
         }
     }
@@ -45,13 +54,13 @@ fn steps(readme: &str) -> Vec<Step<'_>> {
 }
 
 /// Runs the commands in one shell, in namespaces of their own; gives each one's output.
-fn run(bed: &Bed, steps: &[Step<'_>]) -> Vec<String> {
+fn run(bed: &Bed, steps: &[Step]) -> Vec<String> {
     let mut script = "exec 2>&1\n".to_owned();
     for step in steps {
         writeln!(script, "{}\necho '{MARK}'", step.command).unwrap();
     }
+    let ran = bed.run_for(LIMIT, &script).ok();
     // A script's messages say on which line it is; a user's shell does not.
-    let ran = bed.ok(&script);
     let mut outputs: Vec<String> = ran
         .split(&format!("{MARK}\n"))
         .map(|output| output.lines().fold(String::new(), |text, line| text + &plain(line) + "\n"))
@@ -71,42 +80,52 @@ fn plain(line: &str) -> String {
     }
 }
 
-/// Whether `text` is `pattern`, in which `…` stands for anything on a line.
+/// Whether `text` is `pattern`, in which `…` stands for anything on a line, and as a line for any
+/// lines.
 fn fits(text: &str, pattern: &str) -> bool {
-    let (text, pattern): (Vec<_>, Vec<_>) = (text.lines().collect(), pattern.lines().collect());
-    text.len() == pattern.len()
-        && text.iter().zip(pattern).all(|(line, pattern)| {
-            let mut parts = pattern.split('…');
-            let Some(mut rest) = line.strip_prefix(parts.next().unwrap_or_default()) else {
-                return false;
-            };
-            let mut any = false;
-            for part in parts {
-                any = true;
-                let Some(at) = rest.find(part) else { return false };
-                rest = if part.is_empty() { "" } else { &rest[at + part.len()..] };
+    fn lines_fit(text: &[&str], pattern: &[&str]) -> bool {
+        match (text, pattern) {
+            (_, ["…", rest @ ..]) => (0..=text.len()).any(|at| lines_fit(&text[at..], rest)),
+            ([line, text @ ..], [first, rest @ ..]) => {
+                line_fits(line, first) && lines_fit(text, rest)
             }
-            any || rest.is_empty()
-        })
+            (text, pattern) => text.is_empty() && pattern.is_empty(),
+        }
+    }
+    let (text, pattern): (Vec<_>, Vec<_>) = (text.lines().collect(), pattern.lines().collect());
+    lines_fit(&text, &pattern)
 }
 
-/// "a two-minute tour with real output".
-#[test]
-fn the_readme_shows_what_happens() {
-    require!("root", "bpf", "fuse", "xdp-filter", "ip", "jq", "bpftool", "runuser");
-    let readme = fs::read_to_string(path()).unwrap();
-    let steps = steps(&readme);
-    assert!(steps.len() > 30, "the tour is gone");
-    let bed = Bed::private("mount -t bpf bpf /sys/fs/bpf; mkdir /mnt/maps");
+fn line_fits(line: &str, pattern: &str) -> bool {
+    let mut parts = pattern.split('…');
+    let Some(mut rest) = line.strip_prefix(parts.next().unwrap_or_default()) else {
+        return false;
+    };
+    let mut any = false;
+    for part in parts {
+        any = true;
+        let Some(at) = rest.find(part) else { return false };
+        rest = if part.is_empty() { "" } else { &rest[at + part.len()..] };
+    }
+    any || rest.is_empty()
+}
+
+/// Runs the commands of `document`, of which there are `at_least` so many, and compares.
+fn check(document: &str, at_least: usize) {
+    let text = fs::read_to_string(path(document)).unwrap();
+    let steps = steps(&text);
+    assert!(steps.len() >= at_least, "{document} has only {} commands", steps.len());
+    let bed = Bed::private("mount -t bpf bpf /sys/fs/bpf; mkdir /mnt/maps /run/netns");
+    bed.ok(&format!("cp {}/* .", path("docs").display()));
     let outputs = run(&bed, &steps);
     if std::env::var_os("BPFFUSE_UPDATE_README").is_some() {
-        fs::write(path(), updated(&readme, &steps, &outputs)).unwrap();
+        fs::write(path(document), updated(&text, &steps, &outputs)).unwrap();
         return;
     }
     for (step, output) in steps.iter().zip(&outputs) {
         assert!(
             fits(output, &step.output),
-            "README.md line {}: # {}\n--- the README says\n{}--- it printed\n{output}---",
+            "{document} line {}: # {}\n--- it says\n{}--- it printed\n{output}---",
             step.line,
             step.command,
             step.output
@@ -114,27 +133,86 @@ fn the_readme_shows_what_happens() {
     }
 }
 
-/// The README with the output that came, where it is another.
-fn updated(readme: &str, steps: &[Step<'_>], outputs: &[String]) -> String {
-    let mut text = String::new();
-    let mut lines = readme.lines().enumerate().peekable();
+/// The document with the output that came, where it is another.
+fn updated(text: &str, steps: &[Step], outputs: &[String]) -> String {
+    let mut new = String::new();
+    let mut lines = text.lines().peekable();
     let mut steps = steps.iter().zip(outputs);
     let mut inside = false;
-    while let Some((_, line)) = lines.next() {
-        writeln!(text, "{line}").unwrap();
+    while let Some(line) = lines.next() {
+        writeln!(new, "{line}").unwrap();
         if line.starts_with("```") {
             inside = line == "```console";
         } else if inside && line.starts_with("# ") {
             let (step, output) = steps.next().expect("as many steps as commands");
-            while lines.next_if(|(_, l)| !l.starts_with("# ") && !l.starts_with("```")).is_some() {}
+            while let Some(more) = lines.next_if(|l| l.starts_with("> ")) {
+                writeln!(new, "{more}").unwrap();
+            }
+            while lines.next_if(|l| !l.starts_with("# ") && !l.starts_with("```")).is_some() {}
             let is_right = fits(output, &step.output);
-            text.push_str(if is_right { &step.output } else { output });
+            new.push_str(if is_right { &step.output } else { output });
         }
     }
-    text
+    new
 }
 
-/// The comparison itself: `…` is anything on its line, and nothing else is.
+/// "a two-minute tour with real output".
+#[test]
+fn the_readme_shows_what_happens() {
+    require!("root", "bpf", "fuse", "xdp-filter", "ip", "jq", "bpftool", "runuser");
+    check("README.md", 30);
+}
+
+/// "recipes …; every example is run by a test".
+#[test]
+fn the_recipes_work() {
+    require!("root", "bpf", "fuse", "clang", "xdp-filter", "ip", "jq", "bpftool", "runuser");
+    check("docs/recipes.md", 60);
+}
+
+#[test]
+fn the_reference_shows_what_happens() {
+    require!("root", "bpf", "fuse", "jq");
+    check("docs/reference.md", 20);
+}
+
+#[test]
+fn backups_are_as_described() {
+    require!("root", "bpf", "fuse", "tar", "rsync", "git", "jq");
+    check("docs/backup.md", 15);
+}
+
+/// "README with a terminal picture of the tour": of the tour as it is now.
+#[test]
+fn the_picture_is_of_the_tour() {
+    let picture = fs::read_to_string(path("docs/tour.svg")).unwrap();
+    let drawn = Command::new(path("scripts/tour-picture")).output().expect("it starts");
+    assert!(
+        picture == String::from_utf8_lossy(&drawn.stdout),
+        "the tour has changed: scripts/tour-picture > docs/tour.svg"
+    );
+    // What it shows is what the document says, whatever the script makes of it.
+    let shown: Vec<String> = picture
+        .lines()
+        .filter(|line| line.starts_with("<text "))
+        .map(|line| {
+            let texts = line.split('<').filter_map(|tag| tag.split_once('>'));
+            let text: String = texts.map(|(_, text)| text).collect();
+            text.replace("&gt;", ">").replace("&lt;", "<").replace("&amp;", "&")
+        })
+        .collect();
+    let readme = fs::read_to_string(path("README.md")).unwrap();
+    let said: Vec<String> = steps(&readme)
+        .into_iter()
+        .flat_map(|step| {
+            let output = step.output.lines().map(String::from).collect::<Vec<_>>();
+            std::iter::once(format!("# {}", step.command)).chain(output)
+        })
+        .collect();
+    assert!(shown.len() > 30 && said.starts_with(&shown), "{shown:#?}");
+}
+
+/// The comparison itself: `…` is anything on its line, or any lines, and nothing else is.
 #[test]
 fn comparison() {
     assert!(fits("a\nb\n", "a\nb\n"));
@@ -143,6 +221,22 @@ fn comparison() {
     assert!(fits("2026 pid=3 x\n", "… pid=… x\n"));
     assert!(!fits("2026 pid=3 y\n", "… pid=… x\n"));
     assert!(fits("total 7\n", "total …\n"));
+    assert!(fits("a\nb\nc\nd\n", "a\n…\nd\n") && fits("a\n", "a\n…\n"));
+    assert!(!fits("a\nb\nc\n", "a\n…\nd\n") && !fits("a\n", "b\n…\n"));
     assert_eq!(plain("bash: line 12: echo: write error"), "bash: echo: write error");
     assert_eq!(plain("in line 12: x"), "in line 12: x");
+}
+
+/// Commands of several lines, and what is output although it looks like more of a command.
+#[test]
+fn commands_and_their_output() {
+    let text = "a\n```console\n# for x in 1 2; do\n> echo $x\n> done\n1\n2\n# diff a b\n1c1\n> 3\n```\n# b\n";
+    let steps = steps(text);
+    let all: Vec<_> = steps.iter().map(|s| (s.line, &*s.command, &*s.output)).collect();
+    assert_eq!(
+        all,
+        [(3, "for x in 1 2; do\necho $x\ndone", "1\n2\n"), (8, "diff a b", "1c1\n> 3\n")]
+    );
+    let outputs = ["1\n2\n".to_owned(), "1c1\n> 4\n".to_owned()];
+    assert_eq!(updated(text, &steps, &outputs), text.replace("> 3", "> 4"));
 }

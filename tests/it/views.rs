@@ -95,6 +95,25 @@ fn cpus_apart_and_together() {
     bed.fails("ls mnt/plain/.sum");
 }
 
+/// What `.pop` took is its reader's, even if the reader asks for the size first, as cat does, and is
+/// slow about it: the attributes that came with the name have expired by then.
+#[test]
+fn what_was_popped_is_not_lost() {
+    require!("root", "bpf", "fuse", "python3");
+    let bed = Bed::new();
+    bed.ok("mkdir mnt/h; echo 42 > mnt/h/1");
+    let text = bed.python(
+        "
+        import time
+        taken = os.open('mnt/h/.pop/1', os.O_RDONLY)
+        time.sleep(0.1)
+        os.fstat(taken)
+        print(os.read(taken, 100))
+        print(errno_of(os.stat, 'mnt/h/.pop/1'))",
+    );
+    assert_eq!(text, "b'42\\n'\nENOENT\n");
+}
+
 /// Unpinning a map that a program uses: the pin goes, the program keeps its map.
 #[test]
 fn a_map_in_use_is_unpinned() {
