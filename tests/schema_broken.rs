@@ -15,7 +15,6 @@ use bpffuse::spec::Spec;
 use bpffuse::sys::map::MapInfo;
 use proptest::prelude::*;
 use spec_support::array_of;
-use std::time::Instant;
 
 const TYPES: &str = "
     struct a; typedef struct a a_t; enum e { X, Y = 7 };
@@ -31,9 +30,9 @@ fn print(bytes: &[u8], key: u32, value: u32) -> Option<String> {
     let btf = Btf::parse(bytes, None).ok()?;
     let info = MapInfo { btf_key_type_id: key, btf_value_type_id: value, ..array_of(256) };
     let map = Map { info: &info, btf: Some(&btf), kernel: None, inner: None, numa_node: None };
-    let start = Instant::now();
     let text = schema::print(&map, "m");
-    assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
+    // However the types refer to each other: the work is as large as the text.
+    assert!(text.len() < 4 << 20, "{} bytes of text", text.len());
     Some(text)
 }
 

@@ -452,29 +452,6 @@ fn storages_are_named_by_what_they_belong_to() {
     }
 }
 
-/// Kinds without elements still mount, with `.info`.
-#[test]
-fn kinds_without_elements() {
-    require!("root", "bpf", "fuse");
-    let bed = Bed::new();
-    for (name, kind) in [("r", k::RINGBUF), ("u", k::USER_RINGBUF), ("a", k::ARENA)] {
-        if lacks_map(kind) {
-            continue;
-        }
-        make(&bed, name, kind);
-        assert!(bed.list(name).is_empty());
-        refused(fs::read(bed.at(&format!("{name}/0"))), "ENOENT");
-        refused(write_with(bed.at(&format!("{name}/0")), ANY, b"1"), "EINVAL");
-        let info: serde_json::Value =
-            serde_json::from_str(&bed.read(&format!("{name}/.info"))).unwrap();
-        assert_eq!(info["type"], k::name(kind).unwrap());
-        bed.ok(&format!("cat mnt/{name}/.help"));
-        for control in [".stream", ".push", ".pop/0"].iter().filter(|_| kind == k::ARENA) {
-            refused(File::open(bed.at(&format!("a/{control}"))), "EOPNOTSUPP");
-        }
-    }
-}
-
 /// prog_array: read as the program's id; set by an id, a pin's path, a PROG file's path.
 #[test]
 fn programs_in_arrays() {

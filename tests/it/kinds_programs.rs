@@ -137,7 +137,7 @@ fn programs_at_devices_and_cpus() {
     assert!(counts[0] > 0 && counts[2] >= counts[0], "{counts:?}");
     let text = format!("{{\"qsize\":64,\"prog_id\":{on_device}}}");
     // The kernel's own answer to a program that is not for CPU maps, with a reason.
-    refused(write_with(bed.at("cpu8/0"), ANY, text.as_bytes()), "errno 12");
+    refused(write_with(bed.at("cpu8/0"), ANY, text.as_bytes()), "ENOMEM");
     assert!(bed.errors().last().unwrap().contains("xdp/cpumap"), "{:?}", bed.errors().last());
     bed.write("cpu8/0", "192");
     assert_eq!(bed.read("cpu8/0"), "{\"qsize\":192,\"prog_id\":null}\n");

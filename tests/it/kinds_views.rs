@@ -1,5 +1,6 @@
 //! Controls and views (section 6) of the kinds whose elements stand for something else.
 
+use crate::common::kernel::lacks_map;
 use crate::common::require::require;
 use crate::common::{Bed, key32, refused, write_with};
 use crate::kinds_common::{Holder, Programs, make, prog_id};
@@ -165,4 +166,27 @@ fn an_arena_in_use() {
     drop(holder);
     fs::remove_dir(bed.at("a")).unwrap();
     assert!(!bed.pin("a").exists());
+}
+
+/// Kinds without elements still mount, with `.info`.
+#[test]
+fn kinds_without_elements() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    for (name, kind) in [("r", k::RINGBUF), ("u", k::USER_RINGBUF), ("a", k::ARENA)] {
+        if lacks_map(kind) {
+            continue;
+        }
+        make(&bed, name, kind);
+        assert!(bed.list(name).is_empty());
+        refused(fs::read(bed.at(&format!("{name}/0"))), "ENOENT");
+        refused(write_with(bed.at(&format!("{name}/0")), ANY, b"1"), "EINVAL");
+        let info: serde_json::Value =
+            serde_json::from_str(&bed.read(&format!("{name}/.info"))).unwrap();
+        assert_eq!(info["type"], k::name(kind).unwrap());
+        bed.ok(&format!("cat mnt/{name}/.help"));
+        for control in [".stream", ".push", ".pop/0"].iter().filter(|_| kind == k::ARENA) {
+            refused(File::open(bed.at(&format!("a/{control}"))), "EOPNOTSUPP");
+        }
+    }
 }
