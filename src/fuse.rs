@@ -229,11 +229,25 @@ impl Filesystem for Fuse {
     }
 
     fn unlink(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        self.done("unlink", req, parent, Some(name), self.0.unlink(parent.0, name), reply);
+        self.done(
+            "unlink",
+            req,
+            parent,
+            Some(name),
+            self.0.unlink(parent.0, name, caller(req)),
+            reply,
+        );
     }
 
     fn rmdir(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        self.done("rmdir", req, parent, Some(name), self.0.rmdir(parent.0, name), reply);
+        self.done(
+            "rmdir",
+            req,
+            parent,
+            Some(name),
+            self.0.rmdir(parent.0, name, caller(req)),
+            reply,
+        );
     }
 
     fn symlink(
@@ -258,7 +272,8 @@ impl Filesystem for Fuse {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        let outcome = self.0.rename((parent.0, name), (newparent.0, newname), flags.bits());
+        let (from, to) = ((parent.0, name), (newparent.0, newname));
+        let outcome = self.0.rename(from, to, flags.bits(), caller(req));
         self.done("rename", req, parent, Some(name), outcome, reply);
     }
 
