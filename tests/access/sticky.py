@@ -1,4 +1,4 @@
-"""Two users without rights keep renaming their pins to a name at which root keeps pinning a map.
+"""Processes of a user without rights keep renaming their pins to a name at which root keeps pinning a map.
 
 Usage: sticky.py BED SECONDS - BED holds `bpf` (its root 1777, with a map `src`) and `mnt`. Prints how
 often root's pin was there in peace and how often it was taken away.
@@ -11,6 +11,7 @@ import sys
 import time
 
 BPF_OBJ_PIN, BPF_OBJ_GET = 6, 7
+OWN = ["mine1", "mine2", "mine3", "mine4"]
 libc = ctypes.CDLL(None, use_errno=True)
 SYS_bpf = {"x86_64": 321, "aarch64": 280, "riscv64": 280}[platform.machine()]
 
@@ -41,7 +42,7 @@ def attack(own):
 os.chdir(sys.argv[1])
 src = bpf_path(BPF_OBJ_GET, "bpf/src")
 end = time.time() + float(sys.argv[2])
-for own in "mine1", "mine2":
+for own in OWN:
     bpf_path(BPF_OBJ_PIN, "bpf/" + own, src)
     os.chown("bpf/" + own, 1111, 1111)
     if os.fork() == 0:
@@ -54,7 +55,7 @@ while time.time() < end:
     except OSError:
         continue  # theirs is there
     pinned = time.time()
-    while time.time() < pinned + 0.0005:
+    while time.time() < pinned + 0.0002:
         pass
     try:
         mine = os.stat("bpf/x").st_uid == 0
@@ -63,6 +64,6 @@ while time.time() < end:
     if mine:
         os.unlink("bpf/x")
     peace, taken = peace + mine, taken + (not mine)
-for _ in range(2):
+for _ in OWN:
     assert os.wait()[1] == 0
 print(f"{taken} taken, some left in peace: {peace > 0}")
