@@ -3,6 +3,7 @@
 //! Each function is safe to call with any argument: lengths are checked before a pointer leaves.
 #![allow(unsafe_code)]
 
+pub mod acting;
 pub mod changes;
 pub mod info;
 pub mod iter;

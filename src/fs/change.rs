@@ -8,6 +8,7 @@ use super::{Fs, view};
 use crate::bpffs::{Pin, PinKind};
 use crate::map::Keys;
 use crate::node::{MapRef, Node, View};
+use crate::sys::acting::acting_as;
 use crate::sys::object::ObjectKind;
 use std::ffi::OsStr;
 use std::path::Path;
@@ -33,7 +34,7 @@ impl Fs {
     ///
     /// # Errors
     /// ENOENT; EPERM for an array's or a frozen map's element, and for controls.
-    pub fn unlink(&self, parent: u64, name: &OsStr) -> Result<()> {
+    pub fn unlink(&self, parent: u64, name: &OsStr, caller: Caller) -> Result<()> {
         match &*self.node(parent)? {
             Node::Map(
                 _,
@@ -59,7 +60,7 @@ impl Fs {
                     PinKind::Dir | PinKind::Object(ObjectKind::Map) => {
                         Err(Error::new(libc::EISDIR, "a directory: rmdir removes it"))
                     }
-                    _ => Ok(self.maps.bpffs.unlink(&pin)?),
+                    _ => self.as_caller(caller, || Ok(self.maps.bpffs.unlink(&pin)?)),
                 }
             }
             _ => Err(Error::new(libc::ENOTDIR, "not a directory")),
@@ -70,13 +71,13 @@ impl Fs {
     ///
     /// # Errors
     /// ENOTEMPTY if there is something that could be deleted first.
-    pub fn rmdir(&self, parent: u64, name: &OsStr) -> Result<()> {
+    pub fn rmdir(&self, parent: u64, name: &OsStr, caller: Caller) -> Result<()> {
         let Node::Dir(dir) = &*self.node(parent)? else {
             return Err(Error::new(libc::EPERM, "a view cannot be removed"));
         };
         let (pin, kind) = self.pin_at(dir, name)?;
         match kind {
-            PinKind::Dir => Ok(self.maps.bpffs.rmdir(&pin)?),
+            PinKind::Dir => self.as_caller(caller, || Ok(self.maps.bpffs.rmdir(&pin)?)),
             PinKind::Object(ObjectKind::Map) => {
                 let at = MapRef::Pin(pin.clone());
                 let (map, _) = self.maps.open(&at)?;
@@ -84,7 +85,7 @@ impl Fs {
                     let reason = "the map has entries: rm -r deletes them, then the pin";
                     return Err(Error::new(libc::ENOTEMPTY, reason));
                 }
-                self.maps.bpffs.unlink(&pin)?;
+                self.as_caller(caller, || Ok(self.maps.bpffs.unlink(&pin)?))?;
                 self.maps.close(&at);
                 Ok(())
             }
@@ -130,7 +131,15 @@ impl Fs {
                 _ => {}
             }
         }
-        Ok(self.maps.bpffs.rename((from_dir, from.1), (to_dir, to.1), flags)?)
+        self.as_caller(caller, || {
+            Ok(self.maps.bpffs.rename((from_dir, from.1), (to_dir, to.1), flags)?)
+        })
+    }
+
+    /// Removes or renames for the caller. The kernel has checked what was there when it looked; in a
+    /// sticky directory, such as bpffs's root, another user's pin may be there by now.
+    fn as_caller(&self, caller: Caller, act: impl FnOnce() -> Result<()>) -> Result<()> {
+        if caller.uid == self.owner { act() } else { acting_as(caller.uid, act)? }
     }
 
     /// Makes a symlink in bpffs, or sets an element of a map of maps to the map that it leads to.

@@ -39,7 +39,7 @@ const GLANCE: Duration = Duration::from_millis(2);
 
 /// How long an open waits for the last reader to be gone: the kernel tells of a close only after
 /// close(2) has returned, and so maybe after the next program's open(2).
-const HANDOVER: Duration = Duration::from_millis(100);
+const HANDOVER: Duration = Duration::from_millis(500);
 
 /// Whether maps of a kind have events.
 pub fn is_stream(kind: &Kind) -> bool {
@@ -50,6 +50,8 @@ pub fn is_stream(kind: &Kind) -> bool {
 #[derive(Debug, Default)]
 pub struct Streams {
     readers: Mutex<HashSet<u32>>,
+    /// Held by the one open that waits for a reader to be gone.
+    handover: Mutex<()>,
     writers: Mutex<HashMap<u32, Weak<Mutex<RingWriter>>>>,
 }
 
@@ -117,18 +119,23 @@ struct Claim {
 
 impl Claim {
     fn new(streams: &Arc<Streams>, id: u32) -> Result<Self> {
-        let deadline = Instant::now() + HANDOVER;
-        while !lock(&streams.readers).insert(id) {
-            if Instant::now() < deadline {
+        let mut claimed = lock(&streams.readers).insert(id);
+        // One open waits at a time: it occupies a thread that answers requests, and whoever may
+        // open a stream that is being read could else keep all of them from everybody.
+        if !claimed && let Ok(_turn) = streams.handover.try_lock() {
+            let deadline = Instant::now() + HANDOVER;
+            while !claimed && Instant::now() < deadline {
                 thread::sleep(GLANCE);
-                continue;
+                claimed = lock(&streams.readers).insert(id);
             }
-            return Err(Error::new(
-                libc::EBUSY,
-                "somebody reads this stream already, and each event goes to one reader alone",
-            ));
         }
-        Ok(Self { streams: Arc::clone(streams), id })
+        if claimed {
+            return Ok(Self { streams: Arc::clone(streams), id });
+        }
+        Err(Error::new(
+            libc::EBUSY,
+            "somebody reads this stream already, and each event goes to one reader alone",
+        ))
     }
 }
 

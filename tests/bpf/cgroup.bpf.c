@@ -1,4 +1,5 @@
-/* A program that can be attached to a control group and detached again. */
+// SPDX-License-Identifier: MIT OR Apache-2.0
+// A program that can be attached to a control group and detached again.
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 

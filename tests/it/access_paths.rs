@@ -1,7 +1,7 @@
 //! Section 9 of the interface: names and symlinks that somebody else made in bpffs lead nowhere.
 
-use crate::common::Bed;
 use crate::common::require::require;
+use crate::common::{Bed, shell};
 
 /// A user without rights who owns `bpf/mine`, with a map, a symlink and directories of their own.
 const SETUP: &str = "mkdir bpf/mine bpf/mine/sub secret; echo secret > secret/m; chmod 700 secret
@@ -187,4 +187,16 @@ fn hostile_names() {
         .filter(|line| line.starts_with("2026-11-23T00:00:00Z") || line.starts_with("b:"));
     assert_eq!(forged.count(), 0, "a name made a line of the log:\n{log}");
     assert!(!log.contains('\x1b'), "a name reached the terminal raw:\n{log}");
+}
+
+/// In a sticky directory nobody replaces or removes what is another's, not even what came there after
+/// the kernel had looked.
+#[test]
+fn a_pin_that_came_meanwhile_is_not_replaced() {
+    require!("root", "bpf", "fuse", "python3");
+    let bed = Bed::with(&["-o", "allow_other"]);
+    bed.hash("src");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/access/sticky.py");
+    let told = bed.ok(&format!("python3 {} \"$PWD\" 2", shell::quote(script)));
+    assert_eq!(told, "0 taken, some left in peace: True\n");
 }

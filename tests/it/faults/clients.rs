@@ -9,7 +9,7 @@ use std::io::{Read, Write};
 /// A client killed in the middle of a read: of a large text, a listing, a stream that waits.
 #[test]
 fn killed_in_mid_read() {
-    require!("root", "bpf", "fuse", "python3");
+    require!("root", "bpf", "fuse", "bpftool");
     let bed = Bed::new();
     bed.map("h", Kind::Hash, 4, 8, 50_000).fill32(50_000, &[1; 8]);
     bed.ok("bpftool map create bpf/rb type ringbuf key 0 value 0 entries 4096 name rb");
@@ -39,7 +39,7 @@ fn killed_in_mid_read() {
 /// A client killed in the middle of a write: what was complete stands, the rest leaves no trace.
 #[test]
 fn killed_in_mid_write() {
-    require!("root", "bpf", "fuse", "python3");
+    require!("root", "bpf", "fuse");
     let bed = Bed::new();
     bed.ok("echo \"hash key u32 value 'struct { __u32 a; __u64 b; }' entries 100\" > mnt/h
             echo '{\"a\":1,\"b\":1}' > mnt/h/1");
@@ -254,4 +254,32 @@ fn a_stopped_client() {
     assert!((49_999..=50_020).contains(&rest), "{rest} lines after the stop");
     drop(other);
     base.is_reached_again(&bed, 48 << 10);
+}
+
+/// Clients that keep asking for what somebody else has do not keep the others from what is free.
+#[test]
+fn opening_a_busy_stream_again_and_again() {
+    require!("root", "bpf", "fuse", "python3", "bpftool");
+    let bed = Bed::new();
+    bed.hash("h").set(&key32(1), &7_u64.to_ne_bytes());
+    bed.ok("bpftool map create bpf/rb type ringbuf key 0 value 0 entries 4096 name rb");
+    let base = Base::of(&bed, "h");
+    let mut clients = vec![bed.spawn("exec cat mnt/rb/.stream")];
+    for _ in 0..8 {
+        clients.push(bed.spawn(
+            r#"exec python3 -c '
+while True:
+    try: open("mnt/rb/.stream").close()
+    except OSError: pass'"#,
+        ));
+    }
+    eventually("the stream is refused", || bed.errors().iter().any(|line| line.contains("EBUSY")));
+    // They would take minutes if each try kept a thread for as long as it waits.
+    let reads = bed
+        .run_for(50, "for i in $(seq 1000); do read -r line < mnt/h/1 || exit; done; echo $line");
+    for client in &mut clients {
+        kill_all(&bed, client);
+    }
+    assert_eq!(reads.ok(), "7\n");
+    base.is_reached_again(&bed, 8 << 10);
 }

@@ -71,6 +71,27 @@ fn no_descriptors_left() {
     assert!(errors.contains("EMFILE: bpffuse itself has too many files open"), "{errors}");
     // Idle maps are closed, and what is left is enough.
     crate::common::eventually("it works again", || bed.run("cat mnt/m40/1").status.success());
+    for spare in 0..8 {
+        limit(base.files + spare);
+        let fresh = format!("m{}", 100 + spare);
+        bed.hash(&fresh);
+        match fs::symlink_metadata(bed.at(&fresh)) {
+            Ok(meta) => assert!(meta.is_dir(), "{fresh} is shown as {meta:?} ({spare} to spare)"),
+            error => refused(error, "EMFILE"),
+        }
+        let list =
+            || -> std::io::Result<Vec<std::fs::DirEntry>> { fs::read_dir(&bed.mnt)?.collect() };
+        match list() {
+            Ok(entries) => {
+                let is_map =
+                    |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
+                let maps = entries.iter().filter(|entry| is_map(entry)).count();
+                assert_eq!(maps, 41 + spare, "listed with {spare} descriptors to spare");
+            }
+            error => refused(error, "EMFILE"),
+        }
+    }
+    bed.ok("rm bpf/m1??");
     limit(4);
     refused(fs::read(bed.at("m3/1")), "EMFILE");
     limit(1000);

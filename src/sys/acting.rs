@@ -1,0 +1,94 @@
+//! Removing and renaming with no more rights than the user who asks has.
+
+use super::{Error, Result};
+
+/// `_LINUX_CAPABILITY_VERSION_3` in `include/uapi/linux/capability.h`.
+const VERSION: u32 = 0x2008_0522;
+/// CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH.
+const REACH: u32 = 1 << 1 | 1 << 2;
+
+#[repr(C)]
+struct Header {
+    version: u32,
+    pid: i32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct Capabilities {
+    effective: u32,
+    permitted: u32,
+    inheritable: u32,
+}
+
+/// This thread's file system uid, until it is dropped.
+struct Acting {
+    before: libc::c_int,
+}
+
+impl Drop for Acting {
+    fn drop(&mut self) {
+        // SAFETY: takes a number, and changes this thread alone. Back at 0 the kernel makes the
+        // file system's capabilities effective again.
+        unsafe { libc::setfsuid(self.before.cast_unsigned()) };
+    }
+}
+
+/// Calls `act` as `uid` in what ownership decides: in a sticky directory the kernel removes and
+/// replaces for `uid` only what is theirs, checked in the same moment. Directories stay reachable and
+/// writable as to ourselves: whether they are to the caller was checked before, with their groups.
+///
+/// # Errors
+/// EPERM if this process cannot act as `uid`; then `act` is not called.
+pub fn acting_as<T>(uid: u32, act: impl FnOnce() -> T) -> Result<T> {
+    const NOBODY: libc::uid_t = libc::uid_t::MAX;
+    // SAFETY: setfsuid takes a number, changes this thread alone, and with an invalid one only tells.
+    let (before, now) = unsafe { (libc::setfsuid(uid), libc::setfsuid(NOBODY)) };
+    let _acting = Acting { before };
+    if now.cast_unsigned() != uid {
+        return Err(Error::new("setfsuid", libc::EPERM));
+    }
+    let mut header = Header { version: VERSION, pid: 0 };
+    let mut sets = [Capabilities::default(); 2];
+    // SAFETY: both structures have the layout of version 3 (two sets), and outlive the calls, which
+    // concern this thread alone.
+    unsafe {
+        if libc::syscall(libc::SYS_capget, &raw mut header, sets.as_mut_ptr()) != 0 {
+            return Err(Error::last("capget"));
+        }
+        sets[0].effective |= sets[0].permitted & REACH;
+        if libc::syscall(libc::SYS_capset, &raw mut header, sets.as_ptr()) != 0 {
+            return Err(Error::last("capset"));
+        }
+    }
+    Ok(act())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn only_ones_own_in_a_sticky_directory() {
+        if crate::sys::os::effective_uid() != 0 {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o1700)).unwrap();
+        let (theirs, ours) = (dir.path().join("theirs"), dir.path().join("ours"));
+        for path in [&theirs, &ours] {
+            fs::write(path, "").unwrap();
+        }
+        std::os::unix::fs::chown(&theirs, Some(4321), None).unwrap();
+        // Root's directory: sticky binds whoever is not its owner.
+        let refused = acting_as(4321, || fs::remove_file(&ours)).unwrap().unwrap_err();
+        assert_eq!(refused.raw_os_error(), Some(libc::EPERM));
+        acting_as(4321, || fs::remove_file(&theirs)).unwrap().unwrap();
+        // And ourselves again.
+        fs::write(dir.path().join("new"), "").unwrap();
+        std::os::unix::fs::chown(dir.path().join("new"), Some(4321), None).unwrap();
+        fs::remove_file(dir.path().join("new")).unwrap();
+    }
+}
