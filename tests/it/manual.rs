@@ -88,6 +88,30 @@ fn the_page_is_well_formed() {
     }
 }
 
+/// Each control that a directory's `.help` has is in the page.
+#[test]
+fn controls_are_those_of_help() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    for (name, spec) in [
+        ("hash", "hash key u32 value u64 entries 4"),
+        ("percpu", "percpu_array key u32 value u64 entries 4"),
+        ("queue", "queue value u32 entries 4"),
+        ("bloom", "bloom_filter value u32 entries 4"),
+        ("ring", "ringbuf entries 4096"),
+    ] {
+        bed.write(name, spec);
+    }
+    let help = bed.ok("cat mnt/.help mnt/*/.help");
+    let words = help.lines().filter_map(|line| line.split([' ', '/', ',']).next());
+    let controls: BTreeSet<&str> = words.filter(|word| word.starts_with('.')).collect();
+    assert!(controls.len() > 14, "{controls:?}");
+    let page = section("CONTROLS");
+    for control in controls {
+        assert!(page.contains(control), "{control} is not in the page");
+    }
+}
+
 /// The README and the page name the same rights (and privileges.rs, those that the kernel shows).
 #[test]
 fn rights_are_those_of_the_readme() {
