@@ -26,6 +26,7 @@ mod keys;
 mod kinds;
 mod layers;
 mod lifecycle;
+mod model;
 mod objects;
 mod readme;
 mod spec_default;

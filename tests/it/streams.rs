@@ -12,10 +12,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// The programs of `tests/bpf/streams.bpf.c`, with their maps pinned in the bed.
-struct Programs(Object);
+pub(crate) struct Programs(Object);
 
 impl Programs {
-    fn load(bed: &Bed) -> Self {
+    pub(crate) fn load(bed: &Bed) -> Self {
         let opened = ObjectBuilder::default().open_file(object::compile("streams")).unwrap();
         let mut object = opened.load().expect("the kernel takes the programs");
         for mut map in object.maps_mut() {
@@ -39,7 +39,7 @@ impl Programs {
         prog.test_run(input).expect("the program runs");
     }
 
-    fn run(&self, name: &str, first: u64, count: u64) {
+    pub(crate) fn run(&self, name: &str, first: u64, count: u64) {
         self.run_on(name, first, count, None);
     }
 }
