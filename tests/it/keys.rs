@@ -530,3 +530,21 @@ fn read_and_write_on_one_descriptor() {
     assert_eq!(out, "42\n43\n");
     assert_eq!(value(&map, 7), Some(43));
 }
+
+/// Whoever has an element open when it is deleted has a file that was unlinked.
+#[test]
+fn a_deleted_element_that_is_open_is_an_unlinked_file() {
+    use std::os::unix::fs::MetadataExt;
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    let raw = bed.hash("h");
+    raw.set(&key32(1), &7_u64.to_ne_bytes());
+    let file = File::open(bed.at("h/1")).unwrap();
+    let seen = |file: &File| file.metadata().map(|meta| (meta.len(), meta.nlink())).unwrap();
+    assert_eq!(seen(&file), (2, 1));
+    raw.delete(&key32(1));
+    assert_eq!(seen(&file), (0, 0));
+    refused(fs::metadata(bed.at("h/1")), "ENOENT");
+    raw.set(&key32(1), &70_u64.to_ne_bytes());
+    assert_eq!(seen(&file), (3, 1));
+}
