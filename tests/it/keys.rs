@@ -534,7 +534,6 @@ fn read_and_write_on_one_descriptor() {
 /// Whoever has an element open when it is deleted has a file that was unlinked.
 #[test]
 fn a_deleted_element_that_is_open_is_an_unlinked_file() {
-    use std::os::unix::fs::MetadataExt;
     require!("root", "bpf", "fuse");
     let bed = Bed::new();
     let raw = bed.hash("h");
