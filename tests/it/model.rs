@@ -9,6 +9,7 @@
 //! --release --test it model::`), `BPFFUSE_MODEL_SEED` repeats a run. `scripts/soak` runs
 //! [`soak`] for as long as wanted.
 
+mod contest;
 mod disturb;
 mod elements;
 mod keys;

@@ -51,7 +51,12 @@ impl Worker<'_> {
     /// An operation on a shared key.
     pub(super) fn shared(&mut self) {
         let maps = &self.run.plan.maps;
+        // One key is much more in demand than the others, so that operations on it do overlap.
+        let hot = self.random.one_in(3);
         let at = loop {
+            if hot {
+                break At { map: 0, key: Ledger::HOT };
+            }
             let map = self.random.below(maps.len());
             if maps[map].owner.is_none() {
                 break At { map, key: self.random.below(KEYS) };
