@@ -138,7 +138,7 @@ fn fuzz(target: &'static str) {
         let mut input = input.clone();
         let other = &seeds[random.below(seeds.len())].1;
         random.change(&mut input, other);
-        if runs % 64 == 0 {
+        if runs.is_multiple_of(64) {
             alive.send(input.clone()).expect("the watchdog");
         }
         try_one(&input, name);

@@ -19,8 +19,11 @@ mod spec;
 mod ty;
 mod value;
 
+/// What must hold for an input; panics where it does not.
+pub type Check = fn(&[u8]);
+
 /// The targets by their names; `fuzz/seeds/NAME` has their first inputs.
-pub const TARGETS: [(&str, fn(&[u8])); 6] = [
+pub const TARGETS: [(&str, Check); 6] = [
     ("spec_words", spec::check),
     ("spec_c", spec::check),
     ("value_text", value::check),

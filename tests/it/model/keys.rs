@@ -50,7 +50,7 @@ impl Key {
                 }
             }
             Naming::Prefix { typed } => {
-                let (net, len) = (at / 2, if at % 2 == 0 { 24 } else { 32 });
+                let (net, len) = (at / 2, if at.is_multiple_of(2) { 24 } else { 32 });
                 let host = if len == 24 { 0 } else { 7 };
                 let address = format!("10.{worker}.{net}.{host}");
                 let data = [10, worker as u8, net as u8, host];
