@@ -33,7 +33,8 @@ fn print(bytes: &[u8], key: u32, value: u32) -> Option<String> {
     let map = Map { info: &info, btf: Some(&btf), kernel: None, inner: None, numa_node: None };
     let start = Instant::now();
     let text = schema::print(&map, "m");
-    assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
+    // Written out, such types would take hours; a busy machine may take some seconds for any.
+    assert!(start.elapsed().as_secs() < 60, "{:?}", start.elapsed());
     Some(text)
 }
 
