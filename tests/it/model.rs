@@ -149,7 +149,11 @@ fn run(bed: Bed, end: End, disturbed: bool) {
             })
         });
         let mut last = (0, Instant::now());
-        while workers.iter().any(|worker| !worker.is_finished()) {
+        let goes_on = || {
+            workers.iter().any(|worker| !worker.is_finished())
+                || disturber.as_ref().is_some_and(|disturber| !disturber.is_finished())
+        };
+        while goes_on() {
             thread::sleep(Duration::from_millis(50));
             vitals.sample();
             let done = run.done.load(Ordering::Relaxed);

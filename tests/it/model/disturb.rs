@@ -136,13 +136,13 @@ impl<'r> Disturber<'r> {
 
     /// Events of a ring buffer, as far as no client that is killed takes them.
     fn follow_events(&mut self) {
-        self.programs.run("to_ring", 0, 100);
         let path = self.run.bed.at("events/.stream/event");
         let file = match File::open(path) {
             // A client that was killed just now still has it.
             Err(error) if error.raw_os_error() == Some(libc::EBUSY) => return,
             opened => opened.expect("the stream"),
         };
+        self.programs.run("to_ring", 0, 100);
         for line in BufReader::with_capacity(256, file).lines().take(self.random.below(50)) {
             let line = line.expect("an event");
             assert!(line.starts_with("{\"seq\":") && line.ends_with("\"tester\"}"), "{line}");
