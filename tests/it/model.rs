@@ -5,9 +5,13 @@
 //! bpf(2) shows it too. Beside these are keys that all threads and another process change at once;
 //! of them every outcome must be one that some order of the operations gives.
 //!
-//! `BPFFUSE_MODEL_OPS` says how many operations (a million: `BPFFUSE_MODEL_OPS=1000000 cargo test
-//! --release --test it model::`), `BPFFUSE_MODEL_SEED` repeats a run. `scripts/soak` runs
-//! [`soak`] for as long as wanted.
+//! `BPFFUSE_MODEL_SEED` repeats a run, `BPFFUSE_MODEL_OPS` says how many operations; a million:
+//!
+//! ```sh
+//! BPFFUSE_MODEL_OPS=1000000 BPFFUSE_TEST_WATCHDOG=1800 cargo test --release --test it model::operations
+//! ```
+//!
+//! `scripts/soak` runs [`soak`] for as long as wanted.
 
 mod contest;
 mod disturb;

@@ -3,10 +3,12 @@
 use super::worker::{At, Worker};
 use super::{Run, plan};
 use crate::common::errno::write_with;
-use crate::common::eventually;
+use crate::common::{RawMap, eventually};
 use bpffuse::sys::object::map_by_id;
 use libc::{O_CREAT, O_TRUNC};
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Mutex;
 
 /// The ids of maps that were made and removed.
@@ -61,11 +63,22 @@ pub(super) fn nothing_lingers(run: Run) {
     let Run { bed, plan, gone, .. } = run;
     let removed = gone.0.into_inner().unwrap();
     eventually("the maps that were removed are gone", || removed.iter().all(is_gone));
-    let kept: Vec<u32> = plan.maps.iter().map(|map| map.raw.info.id).collect();
+    // Whatever is pinned, those of the disturbances' programs too.
+    let pins = fs::read_dir(&bed.bpf).expect("the bpffs").map(|entry| entry.expect("a pin"));
+    let kept: Vec<u32> = pins
+        .filter(|pin| !pin.file_type().expect("a type").is_dir() && is_name(&pin.file_name()))
+        .map(|pin| RawMap::open(&pin.path()).info.id)
+        .collect();
+    assert!(kept.len() >= plan.maps.len(), "a map is not pinned any more");
     assert!(!kept.iter().any(is_gone), "a map is gone that is pinned");
     drop::<plan::Plan>(plan);
     drop(bed);
     eventually("the maps are gone with their pins", || kept.iter().all(is_gone));
+}
+
+/// Whether a pin is ours: the kernel's own have a dot in their names.
+fn is_name(name: &OsStr) -> bool {
+    !name.as_bytes().contains(&b'.')
 }
 
 fn is_gone(id: &u32) -> bool {
