@@ -169,14 +169,27 @@ impl Codec {
     pub fn parse_key(&self, json: &[u8], key: &mut Vec<u8>) -> Result<(), TextError> {
         key.clear();
         key.resize(self.key.size, 0);
+        // A prefix is printed as its name, which may be one of hex digits: no number.
+        let by_name = self.key_type.is_none() && self.naming.is_prefix();
+        if by_name && self.parse_quoted_name(json, key) {
+            return Ok(());
+        }
         let Err(fault) = self.key.parse(self.key.root, json, key, false) else { return Ok(()) };
-        if let Ok(name) = serde_json::from_slice::<Cow<'_, str>>(json) {
-            key.fill(0);
-            if self.naming.parse(&self.key, name.as_bytes(), key).is_ok() {
-                return Ok(());
-            }
+        if !by_name && self.parse_quoted_name(json, key) {
+            return Ok(());
         }
         Err(fault.into())
+    }
+
+    /// Parses a JSON string that holds a key's file name; false if it is none.
+    fn parse_quoted_name(&self, json: &[u8], key: &mut [u8]) -> bool {
+        let Ok(name) = serde_json::from_slice::<Cow<'_, str>>(json) else { return false };
+        key.fill(0);
+        let found = self.naming.parse(&self.key, name.as_bytes(), key).is_ok();
+        if !found {
+            key.fill(0);
+        }
+        found
     }
 
     /// Appends one JSON document of one value (`value_size` bytes), without a newline.

@@ -182,3 +182,20 @@ fn whole_values_need_no_look_up() {
         assert!(codec(4, size).whole_writes(), "{size}");
     }
 }
+
+/// A prefix that its readable form cannot name is a name of hex digits in JSON too, and no number.
+#[test]
+fn a_prefix_in_hex_is_no_number() {
+    let codec = shaped(8, 4, None, true);
+    let key = b"0000\x10\x20\x300".as_slice();
+    let mut json = Vec::new();
+    codec.print_key(key, &mut json);
+    assert_eq!(json, b"\"3030303010203030\"");
+    let mut back = Vec::new();
+    codec.parse_key(&json, &mut back).unwrap();
+    assert_eq!(back, key);
+    codec.parse_key(b"\"10.0.0.0_8\"", &mut back).unwrap();
+    assert_eq!(back, [&8_u32.to_ne_bytes()[..], &[10, 0, 0, 0]].concat());
+    codec.parse_key(b"7", &mut back).unwrap();
+    assert_eq!(back, 7_u64.to_ne_bytes());
+}

@@ -9,7 +9,8 @@ mod codec_support;
 use bpffuse::btf::Btf;
 use bpffuse::codec::{Codec, NameMatch, Shape};
 use codec_support::blob::Blob;
-use codec_support::random::{Bit, Ty, bytes, types};
+use codec_support::random::{bytes, types};
+use codec_support::ty::{Bit, Ty, marks, mix};
 use proptest::prelude::*;
 
 /// `default` cases, or as PROPTEST_CASES says.
@@ -40,26 +41,6 @@ fn codec(ty: &Ty, cpus: Option<usize>) -> Codec {
     let codec = Codec::new(&shape, Some(&btf));
     assert_eq!(codec.fallback(), None);
     codec
-}
-
-fn marks(ty: &Ty) -> Vec<Bit> {
-    let mut bits = vec![Bit::Padding; ty.size() * 8];
-    ty.mark(0, &mut bits);
-    bits
-}
-
-/// `data` where bits are carried by text, `kept` where they are kept, else zero.
-fn mix(marks: &[Bit], data: &[u8], kept: &[u8], padding: &[u8]) -> Vec<u8> {
-    let mut out = vec![0; data.len()];
-    for (at, mark) in marks.iter().enumerate() {
-        let from = match mark {
-            Bit::Data => data,
-            Bit::Kept => kept,
-            Bit::Padding => padding,
-        };
-        out[at / 8] |= from[at / 8] & 1 << (at % 8);
-    }
-    out
 }
 
 /// A type, some bytes for it, and other bytes.

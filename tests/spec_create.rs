@@ -214,3 +214,17 @@ fn types_that_the_kernel_does_not_load_leave_the_map_without_btf() {
     let note = created.note.expect("a note");
     assert!(note.contains("does not take these types for an array"), "{note}");
 }
+
+/// A prefix of any number of bytes has a type of just that size.
+#[test]
+fn prefixes_of_any_size_beside_a_typed_value() {
+    if !have_bpf() {
+        return;
+    }
+    for key in [5, 6, 7, 8, 20, 259, 260] {
+        let text = format!("lpm_trie key {key} value u32 entries 1 flags no_prealloc");
+        let (info, created) = create(&text);
+        assert_eq!((info.key_size, created.note), (key, None), "{text}");
+        assert_ne!(info.btf_key_type_id, 0, "{text}");
+    }
+}

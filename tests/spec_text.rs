@@ -322,6 +322,10 @@ fn errors_in_c_name_the_line() {
             with("struct s { int a __attribute__((vector_size(16))); };", "struct s"),
             "`vector_size` is not understood",
         ),
+        (
+            with("struct s { struct in_addr a; }; struct in_addr { __u64 q; };", "struct s"),
+            "the member `a` cannot be `struct in_addr`, which is not defined",
+        ),
         (with("typedef int t; typedef long t;", "t"), "the typedef `t` is defined twice"),
         (
             with("#define F(x) x\nstruct s { int a[F(3)]; };", "struct s"),
@@ -541,3 +545,27 @@ const PARTS: [&str; 64] = [
     "...",
     "in6_addr",
 ];
+
+/// A text that defines a struct which headers have means its own, also where it is mentioned before.
+#[test]
+fn a_texts_own_struct_is_meant_before_its_definition() {
+    for text in [
+        "struct in_addr; typedef struct in_addr a_t; struct in_addr { __u64 q; };",
+        "typedef struct in_addr a_t; struct in_addr { __u64 q; };",
+        "struct n { struct in_addr *next; }; struct in_addr { __u64 q; }; typedef struct in_addr a_t;",
+        "#define BODY { __u64 q; }\nstruct in_addr *p; struct __attribute__((packed)) in_addr BODY;
+         typedef struct in_addr a_t;",
+    ] {
+        let spec = parse(&format!(
+            "{text} struct {{ __uint(type, BPF_MAP_TYPE_HASH); __type(key, a_t);
+             __type(value, struct in_addr); __uint(max_entries, 1); }} m SEC(\".maps\");"
+        ));
+        assert_eq!(sizes(&spec), (Some(8), Some(8)), "{text}");
+    }
+    let spec = parse(
+        "hash key 'struct { struct in_addr *p; struct in_addr { __u64 q; } a; }' value 4 entries 1",
+    );
+    assert_eq!(sizes(&spec), (Some(16), Some(4)));
+    let spec = parse("hash key 'struct in_addr' value 4 entries 1");
+    assert_eq!(sizes(&spec), (Some(4), Some(4)));
+}

@@ -311,11 +311,17 @@ impl Fs {
         let node = self.node(ino)?;
         match self.attr(&node) {
             Ok(attr) => Ok(Attr { ino, ..attr }),
-            // Created by open(2), not yet written: an empty file for those who hold it open.
-            Err(error) if error.errno == libc::ENOENT && self.promised(ino).is_some() => {
-                let Node::Element(at, ..) = &*node else { return Err(error) };
+            // Gone since it was looked up: as a file that was unlinked, empty, for those who hold it
+            // open. Nor must `echo v > k` fail because somebody deleted k while it was opened. Or
+            // created by open(2) and not yet written.
+            Err(error) if error.errno == libc::ENOENT => {
+                let Node::Element(at, view, _) = &*node else { return Err(error) };
                 let (map, stat) = self.maps.open(at)?;
-                Ok(Attr { ino, ..self.element_attr(&map, stat, 0) })
+                let mut attr = self.view_attr(&map, view, stat, 0);
+                if self.promised(ino).is_none() {
+                    attr.stat.nlink = 0;
+                }
+                Ok(Attr { ino, ..attr })
             }
             Err(error) => Err(error),
         }

@@ -6,7 +6,7 @@ use super::element::Access;
 use super::error::{Error, Result};
 use super::file::{OpenFile, Snapshot};
 use super::maps::Maps;
-use crate::codec::TextErrorKind;
+use crate::codec::{TextError, TextErrorKind};
 use crate::map::{Map, room};
 use crate::node::MapRef;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -55,35 +55,64 @@ impl Push {
 
 /// Adds the values that `written` begins with and removes their text.
 fn push_all(map: &Map, written: &mut Vec<u8>) -> Result<()> {
-    while !written.trim_ascii().is_empty() {
-        // A document may take several lines, and a line is a document: as many lines as it takes.
-        let ends = written.iter().enumerate().filter(|(_, c)| **c == b'\n').map(|(at, _)| at + 1);
-        let mut pushed = None;
-        let mut refused = None;
-        for end in ends.chain([written.len()]) {
-            let mut value = Vec::new();
-            room::zeros(&mut value, map.value_len())?;
-            match map.codec.parse_value(&written[..end], &mut value) {
-                Ok(()) => {
-                    map.push(&value)?;
-                    pushed = Some(end);
-                    break;
-                }
-                Err(error) if matches!(error.kind, TextErrorKind::Incomplete) => refused = None,
-                Err(error) => {
-                    refused = Some(error);
-                    break;
-                }
+    let mut done = 0;
+    let mut value = Vec::new();
+    room::zeros(&mut value, map.value_len())?;
+    loop {
+        let rest = written.get(done..).unwrap_or_default();
+        if rest.iter().all(u8::is_ascii_whitespace) {
+            written.clear();
+            return Ok(());
+        }
+        let mut parse = |end: usize| {
+            value.fill(0);
+            map.codec.parse_value(rest.get(..end).unwrap_or(rest), &mut value)
+        };
+        let is_incomplete = |error: &TextError| matches!(error.kind, TextErrorKind::Incomplete);
+        let mut end = first_line(rest);
+        let mut parsed = parse(end);
+        if end < rest.len() && parsed.as_ref().is_err_and(is_incomplete) {
+            end = first_document(rest);
+            parsed = parse(end);
+        }
+        match parsed {
+            Ok(()) => map.push(&value)?,
+            Err(error) if is_incomplete(&error) => {
+                written.drain(..done);
+                return Ok(());
             }
+            Err(error) => return Err(error.into()),
         }
-        match (pushed, refused) {
-            (Some(end), _) => drop(written.drain(..end)),
-            (None, Some(error)) => return Err(error.into()),
-            (None, None) => return Ok(()),
-        }
+        done += end;
     }
-    written.clear();
-    Ok(())
+}
+
+/// Where the first line that is not blank ends.
+fn first_line(text: &[u8]) -> usize {
+    let start = text.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(0);
+    let line = text.get(start..).unwrap_or_default();
+    line.iter().position(|&byte| byte == b'\n').map_or(text.len(), |len| start + len + 1)
+}
+
+/// Where the first document of a text ends, the rest of its line included: one in brackets may take
+/// several lines.
+fn first_document(text: &[u8]) -> usize {
+    let mut depth = 0_usize;
+    let mut quoted = false;
+    let start = text.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(0);
+    let mut at = start;
+    while let Some(&byte) = text.get(at) {
+        match byte {
+            b'\\' if quoted => at += 1,
+            b'"' => quoted = !quoted,
+            b'{' | b'[' if !quoted => depth += 1,
+            b'}' | b']' if !quoted => depth = depth.saturating_sub(1),
+            b'\n' if depth == 0 => return at + 1,
+            _ => {}
+        }
+        at += 1;
+    }
+    text.len()
 }
 
 impl OpenFile for Push {
@@ -112,5 +141,29 @@ impl OpenFile for Push {
             return Ok(());
         }
         Err(Error::new(libc::EINVAL, "the text ends before the value is complete"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_in_brackets_takes_several_lines() {
+        for (text, end) in [
+            ("1\n2\n", 2),
+            ("\n \n7 \n8\n", 6),
+            ("{\n\"a\":1}\n2\n", 9),
+            ("[\"]\\\"\n]\",\n{}]\n[]\n", 14),
+            ("\"{\"\n1\n", 4),
+            ("]\n1\n", 2),
+            ("12", 2),
+            ("{\n1\n2\n", 6),
+            ("", 0),
+        ] {
+            assert_eq!(first_document(text.as_bytes()), end, "{text:?}");
+        }
+        assert_eq!(first_line(b"\n \n7 \n8\n"), 6);
+        assert_eq!(first_line(b"{\n"), 2);
     }
 }

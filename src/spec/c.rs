@@ -17,8 +17,9 @@ use super::types::{TypeId, Types};
 use expressions::Const;
 use lexer::{Tok, Token, tokens};
 pub(crate) use specifiers::basic_int;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::mem;
+use std::rc::Rc;
 
 /// How deep structs, parentheses and macros may nest. The kernel resolves BTF to a depth of 32.
 pub(super) const MAX_DEPTH: u32 = 40;
@@ -77,6 +78,8 @@ pub(super) struct Parser {
     pub(super) types: Types,
     typedefs: HashMap<String, Alias>,
     tags: HashMap<String, Tag>,
+    /// Tags that the text defines somewhere: to it, the well-known structs of these names are not.
+    own_tags: HashSet<Rc<str>>,
     constants: HashMap<String, Const>,
     /// Integers and floats already in `types`, by their spelling.
     basic: HashMap<&'static str, TypeId>,
@@ -94,6 +97,7 @@ impl Parser {
             types: Types::default(),
             typedefs: HashMap::new(),
             tags: HashMap::new(),
+            own_tags: HashSet::new(),
             constants: HashMap::new(),
             basic: HashMap::new(),
             maps: Vec::new(),

@@ -58,12 +58,12 @@ impl Spec {
     }
 }
 
-/// `struct { __u32 prefixlen; __u8 data[N]; }`
+/// `struct { __u32 prefixlen; __u8 data[N]; }`, packed: it may have any number of bytes.
 fn prefix_key(types: &mut Types, size: u32) -> TypeId {
     let length = types.int("unsigned int", 4, false, false);
     let byte = types.int("unsigned char", 1, false, false);
     let data = types.array(byte, size.saturating_sub(4)).unwrap_or(TypeId::VOID);
-    record(types, "lpm_key", vec![("prefixlen", length), ("data", data)])
+    record(types, "lpm_key", vec![("prefixlen", length), ("data", data)], true)
 }
 
 /// `struct bpf_cgroup_storage_key`
@@ -71,10 +71,10 @@ fn cgroup_key(types: &mut Types) -> TypeId {
     let inode = types.int("unsigned long long", 8, false, false);
     let attach = types.int("unsigned int", 4, false, false);
     let members = vec![("cgroup_inode_id", inode), ("attach_type", attach)];
-    record(types, "bpf_cgroup_storage_key", members)
+    record(types, "bpf_cgroup_storage_key", members, false)
 }
 
-fn record(types: &mut Types, name: &str, members: Vec<(&str, TypeId)>) -> TypeId {
+fn record(types: &mut Types, name: &str, members: Vec<(&str, TypeId)>, packed: bool) -> TypeId {
     let id = types.declare(false, Some(name));
     let members = members
         .into_iter()
@@ -87,7 +87,7 @@ fn record(types: &mut Types, name: &str, members: Vec<(&str, TypeId)>) -> TypeId
             tags: Vec::new(),
         })
         .collect();
-    match types.complete(id, members, Vec::new(), false, 0) {
+    match types.complete(id, members, Vec::new(), packed, 0) {
         Ok(()) => id,
         Err(_) => TypeId::VOID,
     }

@@ -4,6 +4,7 @@
 
 pub mod blob;
 pub mod random;
+pub mod ty;
 
 use bpffuse::btf::Btf;
 use bpffuse::codec::{Codec, Shape};

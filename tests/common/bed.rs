@@ -21,8 +21,14 @@ use tempfile::TempDir;
 /// [`patience`].
 const START: Duration = Duration::from_secs(30);
 
-/// How long a test may take before its daemon is killed, which ends every call that waits for it.
+/// How long a test may take before its daemon is killed, which ends every call that waits for it;
+/// seconds in the environment allow more.
 const WATCHDOG: Duration = Duration::from_secs(300);
+
+fn watchdog() -> Duration {
+    let seconds = std::env::var("BPFFUSE_TEST_WATCHDOG").ok().and_then(|text| text.parse().ok());
+    seconds.map_or(WATCHDOG, Duration::from_secs)
+}
 
 /// Begins the name of each bed's directory, so that `scripts/test` can clear up after a crash.
 const PREFIX: &str = "bpffuse-test-";
@@ -448,8 +454,9 @@ impl Watchdog {
         let (done, wait): (_, Receiver<()>) = channel();
         let name = require::test_name();
         let thread = thread::spawn(move || {
-            if wait.recv_timeout(WATCHDOG * patience()) == Err(RecvTimeoutError::Timeout) {
-                eprintln!("WATCHDOG: {name} takes more than {WATCHDOG:?}; killing its processes");
+            let limit = watchdog() * patience();
+            if wait.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
+                eprintln!("WATCHDOG: {name} takes more than {limit:?}; killing its processes");
                 reaper.kill();
             }
         });

@@ -2,7 +2,7 @@
 
 use crate::common::errno::open_with;
 use crate::common::require::require;
-use crate::common::{Bed, Kind, RawMap, key32, open_then_write, refused, write_with};
+use crate::common::{Bed, Kind, RawMap, eventually, key32, open_then_write, refused, write_with};
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -529,4 +529,22 @@ fn read_and_write_on_one_descriptor() {
     );
     assert_eq!(out, "42\n43\n");
     assert_eq!(value(&map, 7), Some(43));
+}
+
+/// Whoever has an element open when it is deleted has a file that was unlinked.
+#[test]
+fn a_deleted_element_that_is_open_is_an_unlinked_file() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    let raw = bed.hash("h");
+    raw.set(&key32(1), &7_u64.to_ne_bytes());
+    let file = File::open(bed.at("h/1")).unwrap();
+    let seen = |file: &File| file.metadata().map(|meta| (meta.len(), meta.nlink())).unwrap();
+    assert_eq!(seen(&file), (2, 1));
+    raw.delete(&key32(1));
+    // What the look-up said of it holds until the kernel's next tick.
+    eventually("the open file has no element", || seen(&file) == (0, 0));
+    refused(fs::metadata(bed.at("h/1")), "ENOENT");
+    raw.set(&key32(1), &70_u64.to_ne_bytes());
+    eventually("the open file has its element again", || seen(&file) == (3, 1));
 }

@@ -147,6 +147,23 @@ fn bloom_filter() {
     refused(File::open(bed.at("b/.pop")), "EOPNOTSUPP");
 }
 
+/// A document of many lines, and many documents of a line: each byte is looked at a few times only.
+#[test]
+fn long_texts_are_pushed() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    bed.write("b", "bloom_filter value 'struct { __u32 a; }' entries 1000\n");
+    let raw = bed.open("b");
+    let has = |a: u32| raw.fd.lookup(&[], &mut a.to_ne_bytes(), 0).is_ok();
+    let text = format!("{{\"a\":{}7}}\n[]{{", "\n".repeat(300_000));
+    refused(write_with(bed.at("b/.push"), 0, text.as_bytes()), "EINVAL");
+    assert!(has(7));
+    let text: String = (100..150).map(|a| format!("{{\"a\":\n{a}}}\n\n")).collect();
+    write_with(bed.at("b/.push"), 0, (text.clone() + &"\n".repeat(300_000)).as_bytes()).unwrap();
+    assert!((100..150).all(has));
+    write_with(bed.at("b/.push"), 0, "{\"a\":1}\n".repeat(20_000).as_bytes()).unwrap();
+}
+
 /// An outer map of each sort, and an inner one that fits.
 fn outer(bed: &Bed) -> RawMap {
     let inner = map(bed, "inner", k::HASH, 4, 4, 10);

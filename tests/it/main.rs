@@ -42,6 +42,7 @@ mod kinds_views;
 mod layers;
 mod lifecycle;
 mod manual;
+mod model;
 mod objects;
 mod privileges;
 mod readme;

@@ -2,15 +2,18 @@
 //! are variables in other sections, so that a program's text can be pasted.
 
 use super::attributes::Attributes;
-use super::lexer::{Tok, tokens};
+use super::lexer::{Tok, Token, tokens};
 use super::specifiers::Storage;
 use super::{Alias, MapVariable, Parser, Result};
 use crate::spec::types::TypeId;
+use std::rc::Rc;
 
 impl Parser {
     /// Reads `text` as a whole file.
     pub(in super::super) fn file(&mut self, text: &str) -> Result<()> {
-        self.with(tokens(text, 1)?, |p| {
+        let tokens = tokens(text, 1)?;
+        self.note_own_tags(&tokens);
+        self.with(tokens, |p| {
             while p.token().tok != Tok::End {
                 p.declaration()?;
             }
@@ -20,13 +23,25 @@ impl Parser {
 
     /// Reads `text`, which starts at `line` of the whole, as one type.
     pub(in super::super) fn single_type(&mut self, text: &str, line: u32) -> Result<TypeId> {
-        self.with(tokens(text, line)?, |p| {
+        let tokens = tokens(text, line)?;
+        self.note_own_tags(&tokens);
+        self.with(tokens, |p| {
             let ty = p.type_name()?;
             match p.token().tok {
                 Tok::End => Ok(ty),
                 _ => Err(p.fail("expected nothing more after the type")),
             }
         })
+    }
+
+    /// Notes the tags that a text defines, before it is read: a mention that comes before the
+    /// definition means that one too.
+    fn note_own_tags(&mut self, tokens: &[Token]) {
+        for pair in tokens.windows(2) {
+            if let [Token { tok: Tok::Word(tag), .. }, Token { tok: Tok::Punct("{"), .. }] = pair {
+                self.own_tags.insert(Rc::clone(tag));
+            }
+        }
     }
 
     /// Reads one declaration.

@@ -148,8 +148,11 @@ impl Parser {
         TYPEDEFS.iter().map(|&(name, _)| name)
     }
 
-    /// The well-known struct `name`, added if it is not there yet.
+    /// The well-known struct `name`, added if it is not there yet; none that the text defines.
     pub(super) fn known_struct(&mut self, name: &str) -> Result<Option<Tag>> {
+        if self.own_tags.contains(name) {
+            return Ok(None);
+        }
         let Some((name, text)) = STRUCTS.iter().find(|(known, _)| *known == name) else {
             return Ok(None);
         };
