@@ -72,7 +72,7 @@ const MAP: &[Row] = &[
         is_stream,
         ".stream/T",
         "(in the path itself: not by a symlink or io_uring)",
-        "ls .stream/T",
+        "ls .stream/event",
     ),
     row_if(is_written_ring, ".stream", "a line, in hex, is an event", "echo 0x0a0b > .stream"),
     row_if(is_perf, ".stream", "(takes the place of another program's reader)", "cat .stream"),

@@ -1,25 +1,9 @@
 //! Removing and renaming with no more rights than the user who asks has.
 
-use super::{Error, Result};
+use super::{Error, Result, privileges};
 
-/// `_LINUX_CAPABILITY_VERSION_3` in `include/uapi/linux/capability.h`.
-const VERSION: u32 = 0x2008_0522;
 /// CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH.
 const REACH: u32 = 1 << 1 | 1 << 2;
-
-#[repr(C)]
-struct Header {
-    version: u32,
-    pid: i32,
-}
-
-#[repr(C)]
-#[derive(Clone, Copy, Default)]
-struct Capabilities {
-    effective: u32,
-    permitted: u32,
-    inheritable: u32,
-}
 
 /// This thread's file system uid, until it is dropped.
 struct Acting {
@@ -48,19 +32,7 @@ pub fn acting_as<T>(uid: u32, act: impl FnOnce() -> T) -> Result<T> {
     if now.cast_unsigned() != uid {
         return Err(Error::new("setfsuid", libc::EPERM));
     }
-    let mut header = Header { version: VERSION, pid: 0 };
-    let mut sets = [Capabilities::default(); 2];
-    // SAFETY: both structures have the layout of version 3 (two sets), and outlive the calls, which
-    // concern this thread alone.
-    unsafe {
-        if libc::syscall(libc::SYS_capget, &raw mut header, sets.as_mut_ptr()) != 0 {
-            return Err(Error::last("capget"));
-        }
-        sets[0].effective |= sets[0].permitted & REACH;
-        if libc::syscall(libc::SYS_capset, &raw mut header, sets.as_ptr()) != 0 {
-            return Err(Error::last("capset"));
-        }
-    }
+    privileges::change(|sets| sets[0].effective |= sets[0].permitted & REACH)?;
     Ok(act())
 }
 

@@ -12,6 +12,7 @@ pub enum Capability {
     DacReadSearch = 2,
     Fowner = 3,
     Fsetid = 4,
+    Setuid = 7,
     NetAdmin = 12,
     SysPtrace = 19,
     SysAdmin = 21,
@@ -31,9 +32,9 @@ struct Header {
 /// `struct __user_cap_data_struct`: 32 bits of each set.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
-struct Sets {
-    effective: u32,
-    permitted: u32,
+pub(super) struct Sets {
+    pub(super) effective: u32,
+    pub(super) permitted: u32,
     inheritable: u32,
 }
 
@@ -59,17 +60,24 @@ pub fn keep_only(kept: &[Capability]) -> Result<()> {
             Ok(_) => {}
         }
     }
+    change(|sets| {
+        for (sets, word) in sets.iter_mut().zip([mask as u32, (mask >> 32) as u32]) {
+            sets.effective &= word;
+            sets.permitted &= word;
+            sets.inheritable = 0;
+        }
+    })
+}
+
+/// Changes this thread's capabilities; the first 32 come first.
+pub(super) fn change(change: impl FnOnce(&mut [Sets; 2])) -> Result<()> {
     let mut header = Header { version: VERSION_3, pid: 0 };
     let mut sets = [Sets::default(); 2];
     // SAFETY: version 3 takes a header and two sets, all of which outlive the call.
     let rc =
         unsafe { libc::syscall(libc::SYS_capget, &raw mut header, (&raw mut sets).cast::<Sets>()) };
     check("capget", rc)?;
-    for (sets, word) in sets.iter_mut().zip([mask as u32, (mask >> 32) as u32]) {
-        sets.effective &= word;
-        sets.permitted &= word;
-        sets.inheritable = 0;
-    }
+    change(&mut sets);
     // SAFETY: as above; the sets are only read.
     let rc = unsafe {
         libc::syscall(libc::SYS_capset, &raw mut header, (&raw const sets).cast::<Sets>())

@@ -473,6 +473,19 @@ impl Drop for Watchdog {
     }
 }
 
+/// How many descriptors a daemon has open for others. Each of its threads keeps three of its own:
+/// what it watches, and the last caller that it asked about.
+pub(crate) fn open_files(pid: u32) -> usize {
+    let Ok(files) = fs::read_dir(format!("/proc/{pid}/fd")) else { return 0 };
+    let links = files.flatten().filter_map(|file| fs::read_link(file.path()).ok());
+    let (own, others): (Vec<_>, Vec<_>) = links.partition(|link| {
+        link.as_os_str() == "anon_inode:inotify"
+            || ["mountinfo", "syscall"].iter().any(|name| link.ends_with(name))
+    });
+    assert!(own.len() <= 3 * 8, "too many for its threads: {own:?}");
+    others.len()
+}
+
 /// Sends a signal by its name.
 pub(crate) fn signal(name: &str, pid: u32) {
     let kill = format!("kill -{name} {pid}");

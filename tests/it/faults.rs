@@ -6,23 +6,10 @@ mod daemon;
 mod kernel;
 mod shortage;
 
-use crate::common::bed::signal;
+use crate::common::bed::{open_files, signal};
 use crate::common::{Bed, eventually};
 use std::fs;
 use std::process::Child;
-
-/// How many descriptors the daemon has open for others. Each of its threads keeps three of its own:
-/// what it watches, and the last caller that it asked about.
-fn open_files(bed: &Bed) -> usize {
-    let Ok(files) = fs::read_dir(format!("/proc/{}/fd", bed.pid())) else { return 0 };
-    let links = files.flatten().filter_map(|file| fs::read_link(file.path()).ok());
-    let (own, others): (Vec<_>, Vec<_>) = links.partition(|link| {
-        link.as_os_str() == "anon_inode:inotify"
-            || ["mountinfo", "syscall"].iter().any(|name| link.ends_with(name))
-    });
-    assert!(own.len() <= 3 * 8, "too many for its threads: {own:?}");
-    others.len()
-}
 
 /// The daemon's resident memory in KiB.
 fn resident(bed: &Bed) -> usize {
@@ -47,7 +34,7 @@ impl Base {
         let mut files = usize::MAX;
         eventually("the open files settle", || {
             std::thread::sleep(std::time::Duration::from_millis(700));
-            let now = open_files(bed);
+            let now = open_files(bed.pid());
             std::mem::replace(&mut files, now) == now
         });
         Self { files, memory: resident(bed) }
@@ -57,7 +44,7 @@ impl Base {
     /// its allocator keeps.
     #[track_caller]
     fn is_reached_again(&self, bed: &Bed, slack: usize) {
-        eventually("the daemon's descriptors are closed", || open_files(bed) <= self.files);
+        eventually("the daemon's descriptors are closed", || open_files(bed.pid()) <= self.files);
         let now = resident(bed);
         let most = self.memory + slack;
         assert!(now <= most, "the daemon has {now} KiB, {} before", self.memory);

@@ -1,7 +1,7 @@
 //! Section 9 of the interface: what the daemon keeps of root's rights, by the kernel's own account.
 
 use crate::common::require::require;
-use crate::common::{Bed, key32};
+use crate::common::{Bed, eventually, key32};
 use std::fs;
 
 /// Name, number in `linux/capability.h`, of what stays.
@@ -11,6 +11,7 @@ pub(super) const KEPT: &[(&str, u32)] = &[
     ("CAP_DAC_READ_SEARCH", 2),
     ("CAP_FOWNER", 3),
     ("CAP_FSETID", 4),
+    ("CAP_SETUID", 7),
     ("CAP_NET_ADMIN", 12),
     ("CAP_SYS_PTRACE", 19),
     ("CAP_SYS_ADMIN", 21),
@@ -117,6 +118,12 @@ fn each_remaining_right_is_needed() {
         ("CAP_FOWNER", "chmod 640 mnt/h", "Operation not permitted"),
         ("CAP_DAC_OVERRIDE", "cat mnt/shut/1", "Not a directory"),
         ("CAP_FSETID", "chmod 2755 mnt/dir; test -g bpf/dir || echo no >&2; test -g bpf/dir", "no"),
+        (
+            "CAP_SETUID",
+            "cd mnt; mkdir ../bpf/theirs; chown 65534 ../bpf/theirs
+            setpriv --reuid=65534 --clear-groups rmdir theirs || { rmdir ../bpf/theirs; exit 1; }",
+            "Operation not permitted",
+        ),
         ("CAP_DAC_READ_SEARCH", "stat -c %i cg > mnt/cgroups/1", "Operation not permitted"),
         (
             "CAP_SYS_PTRACE",
@@ -134,7 +141,7 @@ fn each_remaining_right_is_needed() {
             none if none.is_empty() => String::new(),
             some => format!("setpriv --inh-caps=-{some} --bounding-set=-{some} --"),
         };
-        bed.ok(&format!("{without} bpffuse bpf mnt"));
+        bed.ok(&format!("{without} bpffuse -o allow_other bpf mnt"));
         let [pid] = bed.daemons()[..] else { panic!("one daemon was expected") };
         assert_has(pid, kept_but(&[lacking]));
         for (needed, script, message) in &cases {
@@ -147,5 +154,6 @@ fn each_remaining_right_is_needed() {
             }
         }
         bed.ok("umount mnt; rm bpf/h bpf/shut; rmdir bpf/dir");
+        eventually("the daemon has ended", || bed.daemons().is_empty());
     }
 }

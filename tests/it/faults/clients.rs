@@ -153,7 +153,7 @@ print("used", flush=True)
         bed.ok("cat mnt/h/7; echo 5 > mnt/h/1700; cat mnt/h/1700"),
         "72340172838076673\n5\n"
     );
-    let files = open_files(&bed);
+    let files = open_files(bed.pid());
     assert!(files < base.files + 100, "{files} descriptors, {} before", base.files);
     std::fs::write(bed.dir.join("go"), "").unwrap();
     stdout.read_exact(&mut line).expect("all of them still work");

@@ -1,6 +1,6 @@
 //! The daemon's memory and open files through time.
 
-use crate::common::eventually;
+use crate::common::bed::{eventually, open_files};
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -86,6 +86,6 @@ fn take(pid: u32, start: Instant) -> Sample {
         let line = status.lines().find(|line| line.starts_with(name));
         line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0)
     };
-    let files = fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
+    let files = open_files(pid);
     Sample { at: start.elapsed(), rss_kib: field("VmRSS:"), files, threads: field("Threads:") }
 }
