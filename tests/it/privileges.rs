@@ -1,7 +1,7 @@
 //! Section 9 of the interface: what the daemon keeps of root's rights, by the kernel's own account.
 
 use crate::common::require::require;
-use crate::common::{Bed, key32};
+use crate::common::{Bed, eventually, key32};
 use std::fs;
 
 /// Name, number in `linux/capability.h`, of what stays.
@@ -147,5 +147,6 @@ fn each_remaining_right_is_needed() {
             }
         }
         bed.ok("umount mnt; rm bpf/h bpf/shut; rmdir bpf/dir");
+        eventually("the daemon has ended", || bed.daemons().is_empty());
     }
 }
