@@ -120,7 +120,7 @@ impl Config {
             flags: Vec::new(),
             default_map: cli.default_map,
             watch_interval: cli.watch_interval,
-            threads: cli.threads.map_or(cpus.clamp(2, 4), usize::from),
+            threads: cli.threads.map_or(cpus.min(4), usize::from),
             mount_bpffs: !cli.no_mount_bpffs,
             verbose: cli.verbose,
             log_file: cli.log_file,

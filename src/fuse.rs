@@ -15,6 +15,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 /// Names and attributes are asked for anew each time: other programs change maps at any moment.
@@ -30,7 +31,7 @@ const WRITE_MAX: u32 = 1 << 20;
 
 /// The file system as fuser calls it.
 #[derive(Debug)]
-pub struct Fuse(pub Fs);
+pub struct Fuse(pub Arc<Fs>);
 
 impl Fuse {
     /// Remembers why an operation failed, and gives the errno to reply with.
@@ -42,9 +43,7 @@ impl Fuse {
         name: Option<&OsStr>,
         error: &Error,
     ) -> Errno {
-        let path = self.0.path(ino.0, name);
-        self.0.refusals.record(operation, req.pid(), req.uid(), path, error);
-        Errno::from_i32(error.errno)
+        refuse(&self.0, operation, caller(req), ino, name, error)
     }
 
     /// Replies to what gives nothing but success.
@@ -77,6 +76,26 @@ impl Fuse {
             Ok(found) => reply.entry(&FRESH, &file_attr(&found.attr), Generation(0)),
             Err(error) => reply.error(self.refuse(operation, req, parent, Some(name), &error)),
         }
+    }
+}
+
+fn refuse(
+    fs: &Fs,
+    operation: &'static str,
+    caller: Caller,
+    ino: INodeNo,
+    name: Option<&OsStr>,
+    error: &Error,
+) -> Errno {
+    let path = fs.path(ino.0, name);
+    fs.refusals.record(operation, caller.pid, caller.uid, path, error);
+    Errno::from_i32(error.errno)
+}
+
+fn open(fs: &Fs, ino: INodeNo, flags: OpenFlags, caller: Caller, reply: ReplyOpen) {
+    match fs.open(ino.0, flags.0, caller) {
+        Ok(opened) => reply.opened(FileHandle(opened.handle), open_flags(opened.flush)),
+        Err(error) => reply.error(refuse(fs, "open", caller, ino, None, &error)),
     }
 }
 
@@ -290,9 +309,12 @@ impl Filesystem for Fuse {
     }
 
     fn open(&self, req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        match self.0.open(ino.0, flags.0, caller(req)) {
-            Ok(opened) => reply.opened(FileHandle(opened.handle), open_flags(opened.flush)),
-            Err(error) => reply.error(self.refuse("open", req, ino, None, &error)),
+        let caller = caller(req);
+        if self.0.open_may_wait(ino.0) {
+            let fs = Arc::clone(&self.0);
+            wait::beside("open", move || open(&fs, ino, flags, caller, reply));
+        } else {
+            open(&self.0, ino, flags, caller, reply);
         }
     }
 

@@ -22,7 +22,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 
 /// Why there is no mount: a sentence that names the remedy.
@@ -158,7 +158,7 @@ fn serve(
     let acl = if config.allow_other { SessionACL::All } else { SessionACL::Owner };
     let mut settings = fuser::Config::default();
     settings.n_threads = Some(config.threads);
-    let started = Session::from_fd(Fuse(fs), kernel, acl, settings)
+    let started = Session::from_fd(Fuse(Arc::new(fs)), kernel, acl, settings)
         .and_then(Session::spawn)
         .map_err(|error| checks::session_error(&mountpoint, &error))
         .and_then(|session| {

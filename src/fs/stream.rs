@@ -15,7 +15,7 @@ use super::event::{self, EventCodec};
 use super::file::OpenFile;
 use super::{Fs, view};
 use crate::map::{Kind, Map};
-use crate::node::{MapRef, Node};
+use crate::node::{Control, MapRef, Node};
 use crate::sys::map::kind as k;
 use crate::sys::object;
 use crate::sys::os;
@@ -56,6 +56,15 @@ pub struct Streams {
 }
 
 impl Fs {
+    /// Whether opening a file may take longer than a call or two: a stream may have a reader who is
+    /// about to be gone.
+    pub fn open_may_wait(&self, ino: u64) -> bool {
+        matches!(
+            self.nodes.get(ino).as_deref(),
+            Some(Node::Control(_, Control::Stream) | Node::TypedStream(..))
+        )
+    }
+
     /// A type in `.stream/`.
     pub(super) fn lookup_stream(&self, at: &MapRef, name: &OsStr) -> Result<(Node, Attr)> {
         let (map, _) = self.maps.open(at)?;
@@ -120,8 +129,8 @@ struct Claim {
 impl Claim {
     fn new(streams: &Arc<Streams>, id: u32) -> Result<Self> {
         let mut claimed = lock(&streams.readers).insert(id);
-        // One open waits at a time: it occupies a thread that answers requests, and whoever may
-        // open a stream that is being read could else keep all of them from everybody.
+        // One open waits at a time: else whoever may open a stream that is being read could have us
+        // start any number of threads.
         if !claimed && let Ok(_turn) = streams.handover.try_lock() {
             let deadline = Instant::now() + HANDOVER;
             while !claimed && Instant::now() < deadline {

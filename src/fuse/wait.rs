@@ -1,4 +1,4 @@
-//! Reads that wait, for streams, beside the threads that answer requests.
+//! Reads and opens that wait, of streams, beside the threads that answer requests.
 //!
 //! fuser answers FUSE_INTERRUPT with ENOSYS, so a signal reaches a waiting reader only with a
 //! reply: one comes at the latest after [`PATIENCE`], EINTR, upon which callers ask again.
@@ -39,9 +39,13 @@ pub(super) fn read_later(file: Arc<dyn OpenFile>, offset: u64, size: u32, reply:
             reply.error(Errno::from_i32(errno));
         }
     };
-    // Without a thread the reply is dropped, and fuser answers EIO.
-    if let Err(error) = thread::Builder::new().name("wait".into()).spawn(wait) {
-        log::error!("a reader cannot wait: {error}");
+    beside("wait", wait);
+}
+
+/// Does something in a thread of its own. Without one its reply is dropped, and fuser answers EIO.
+pub(super) fn beside(name: &str, work: impl FnOnce() + Send + 'static) {
+    if let Err(error) = thread::Builder::new().name(name.into()).spawn(work) {
+        log::error!("a stream cannot wait: {error}");
     }
 }
 
