@@ -166,13 +166,24 @@ fn the_readme_shows_what_happens() {
 /// "recipes …; every example is run by a test".
 #[test]
 fn the_recipes_work() {
-    require!("root", "bpf", "fuse", "clang", "xdp-filter", "ip", "jq", "bpftool", "runuser");
+    require!(
+        "root",
+        "bpf",
+        "fuse",
+        "clang",
+        "xdp-filter",
+        "ip",
+        "jq",
+        "bpftool",
+        "runuser",
+        "watch"
+    );
     check("docs/recipes.md", 60);
 }
 
 #[test]
 fn the_reference_shows_what_happens() {
-    require!("root", "bpf", "fuse", "jq");
+    require!("root", "bpf", "fuse", "jq", "xxd");
     check("docs/reference.md", 20);
 }
 
