@@ -11,6 +11,7 @@ use crate::fs::Fs;
 use crate::fuse::Fuse;
 use crate::spec::Spec;
 use crate::sys::describe;
+use crate::sys::mounts;
 use crate::sys::object::silence_libbpf;
 use crate::sys::os::{self, Fork};
 use fuser::{Session, SessionACL};
@@ -20,7 +21,6 @@ use signal_hook::iterator::Signals;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -155,6 +155,7 @@ fn serve(
         .map_err(|error| Error(format!("cannot handle signals: {}", describe(&error))))?;
     let kernel = attach::attach(config, &mountpoint)
         .map_err(|error| checks::session_error(&mountpoint, &error.into()))?;
+    let device = mounts::at(&mountpoint).map(|mount| mount.device);
     let acl = if config.allow_other { SessionACL::All } else { SessionACL::Owner };
     let mut settings = fuser::Config::default();
     settings.n_threads = Some(config.threads);
@@ -162,12 +163,11 @@ fn serve(
         .and_then(Session::spawn)
         .map_err(|error| checks::session_error(&mountpoint, &error))
         .and_then(|session| {
-            let root = fs::metadata(&mountpoint).map_err(|error| no_answer(&mountpoint, &error))?;
-            Ok((session, root.dev()))
-        })
-        .and_then(|started| ready().map(|()| started));
-    let (session, device) = match started {
-        Ok(started) => started,
+            fs::metadata(&mountpoint).map_err(|error| no_answer(&mountpoint, &error))?;
+            ready().map(|()| session)
+        });
+    let session = match started {
+        Ok(session) => session,
         Err(error) => {
             // Why it did not start is what matters.
             let _ = attach::unmount(&mountpoint);
@@ -201,11 +201,11 @@ fn serve(
     match end {
         Ok(End::Signal(signal)) => {
             log::info!("signal {signal}: unmounting {}", mountpoint.display());
-            attach::detach(&mountpoint, device)
+            attach::detach(&mountpoint, device.as_deref())
         }
         Ok(End::Session(Err(error))) => {
-            // Without us it could not be used any more.
-            let _ = attach::unmount(&mountpoint);
+            // Without us it could not be used any more; why it ended is what matters.
+            let _ = attach::detach(&mountpoint, device.as_deref());
             Err(Error(format!("the mount ended: {}", describe(&error))))
         }
         Ok(End::Session(Ok(()))) | Err(_) => Ok(()),

@@ -3,10 +3,8 @@
 
 use super::Error;
 use crate::cli::Config;
-use crate::sys::{self, os};
-use std::fs;
+use crate::sys::{self, mounts, os};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Mounts; gives the device through which the kernel asks.
@@ -52,14 +50,13 @@ fn flag_bit(flag: &str) -> (libc::c_ulong, bool) {
 
 /// Unmounts what is at the mount point if that is still ours, the file system with the number
 /// `device`. With files open in it, the mount leaves the tree at once and ends with us.
-pub(super) fn detach(mountpoint: &Path, device: u64) -> Result<(), Error> {
-    match fs::metadata(mountpoint) {
-        Ok(meta) if meta.dev() == device => unmount(mountpoint),
-        _ => {
-            let reason = "something else is there by now; it stays, and what is under it is dead";
-            Err(Error(format!("{}: not unmounted: {reason}", mountpoint.display())))
-        }
+pub(super) fn detach(mountpoint: &Path, device: Option<&str>) -> Result<(), Error> {
+    // By the table: to ask the mount itself, it would have to answer.
+    if mounts::at(mountpoint).is_some_and(|mount| Some(&*mount.device) == device) {
+        return unmount(mountpoint);
     }
+    let reason = "something else is there by now; it stays, and what is under it is dead";
+    Err(Error(format!("{}: not unmounted: {reason}", mountpoint.display())))
 }
 
 /// Unmounts what is at the mount point.

@@ -46,7 +46,7 @@ pub(super) fn mountpoint_error(path: &Path, error: &io::Error) -> Error {
 
 /// The type of what is mounted at `path` itself, if anything is.
 fn mounted(path: &Path) -> Option<String> {
-    mounts::at(&path.canonicalize().ok()?)
+    mounts::at(&path.canonicalize().ok()?).map(|mount| mount.kind)
 }
 
 /// Root, /dev/fuse, and the right to use bpf(2).

@@ -13,17 +13,19 @@ pub struct Mount {
     pub point: PathBuf,
     /// The file system's type, such as `bpf` or `fuse.bpffuse`.
     pub kind: String,
+    /// Its device, `MAJOR:MINOR`: no two mounted file systems have the same.
+    pub device: String,
 }
 
 /// All mounts that this process sees, later ones covering earlier ones; none without /proc.
 pub fn all() -> Vec<Mount> {
-    let table = fs::read("/proc/self/mounts").unwrap_or_default();
+    let table = fs::read("/proc/self/mountinfo").unwrap_or_default();
     table.split(|&c| c == b'\n').filter_map(parse).collect()
 }
 
-/// The type of what is mounted at `path` itself, absolute and without symlinks, if anything is.
-pub fn at(path: &Path) -> Option<String> {
-    all().into_iter().rfind(|mount| mount.point == path).map(|mount| mount.kind)
+/// What is mounted at `path` itself, absolute and without symlinks, if anything is.
+pub fn at(path: &Path) -> Option<Mount> {
+    all().into_iter().rfind(|mount| mount.point == path)
 }
 
 /// The type of the file system that `path` lies in.
@@ -33,12 +35,17 @@ pub fn holding(path: &Path) -> Option<String> {
     holding.max_by_key(|mount| mount.point.components().count()).map(|mount| mount.kind)
 }
 
-/// A line of fstab(5): the device, the mount point, the type.
+/// A line of proc_pid_mountinfo(5): two ids, the device, a root, the mount point, options, and behind
+/// a dash the type.
 fn parse(line: &[u8]) -> Option<Mount> {
     let mut words = line.split(|&c| c == b' ');
-    let (point, kind) = (words.nth(1)?, words.next()?);
-    let point = PathBuf::from(OsString::from_vec(unescape(point)));
-    Some(Mount { point, kind: String::from_utf8_lossy(kind).into_owned() })
+    let (device, point) = (words.nth(2)?, words.nth(1)?);
+    let kind = words.skip_while(|word| *word != b"-").nth(1)?;
+    Some(Mount {
+        point: PathBuf::from(OsString::from_vec(unescape(point))),
+        kind: String::from_utf8_lossy(kind).into_owned(),
+        device: String::from_utf8_lossy(device).into_owned(),
+    })
 }
 
 /// White space, backslashes and `#` are three octal digits behind a backslash.
@@ -60,7 +67,9 @@ mod tests {
 
     #[test]
     fn escapes() {
-        let mount = parse(br"dev /a\040b\134040\012c fuse.bpffuse rw 0 0").unwrap();
+        let line = br"36 35 0:71 / /a\040b\134040\012c rw,noatime master:1 - fuse.bpffuse dev rw";
+        let mount = parse(line).unwrap();
+        assert_eq!(mount.device, "0:71");
         assert_eq!(mount.point, Path::new("/a b\\040\nc"));
         assert_eq!(mount.kind, "fuse.bpffuse");
         assert_eq!(unescape(br"\04"), br"\04");
@@ -69,7 +78,7 @@ mod tests {
 
     #[test]
     fn root_and_proc() {
-        assert_eq!(at(Path::new("/proc")).as_deref(), Some("proc"));
+        assert_eq!(at(Path::new("/proc")).unwrap().kind, "proc");
         assert_eq!(holding(Path::new("/proc/self/mounts")).as_deref(), Some("proc"));
         assert_eq!(at(Path::new("/proc/self")), None);
     }
