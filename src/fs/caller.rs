@@ -5,6 +5,10 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a caller may take to fall asleep after it has queued its request.
+const FALLS_ASLEEP: Duration = Duration::from_secs(1);
 
 /// Who asks.
 #[derive(Debug, Clone, Copy)]
@@ -24,13 +28,19 @@ impl Caller {
         if self.pid == 0 {
             return None;
         }
-        for _ in 0..50 {
+        let start = Instant::now();
+        for n in 0_u32.. {
             let text = ASKED.with_borrow_mut(|asked| asked.read(self.pid))?;
             if !text.starts_with("running") {
                 return Some(text);
             }
-            // Not yet asleep on its way into the kernel's queue.
-            thread::yield_now();
+            // It waits for our reply, but is not asleep yet; where CPUs are few or busy, it may not
+            // even run.
+            match start.elapsed() {
+                _ if n < 50 => thread::yield_now(),
+                waited if waited < FALLS_ASLEEP => thread::sleep(Duration::from_micros(100)),
+                _ => break,
+            }
         }
         None
     }
