@@ -145,7 +145,7 @@ impl Bpffs {
     /// # Errors
     /// ENOENT if it was removed or replaced; ENODEV if no bpffs is mounted any more.
     pub fn stat(&self, pin: &Pin) -> io::Result<Stat> {
-        let seen = seen::look(&self.root, &pin.path, || open_inode(pin)?.metadata())?;
+        let seen = seen::look(&self.root, &pin.path, || Ok(held(pin)?.1))?;
         if pin.ino != 0 && seen.ino != pin.ino {
             return Err(gone());
         }
@@ -330,15 +330,21 @@ fn check_bpffs(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Opens a pin's inode itself, with O_PATH.
-fn open_inode(pin: &Pin) -> io::Result<File> {
+/// Opens a pin's inode itself, with O_PATH; gives its attributes as well.
+fn held(pin: &Pin) -> io::Result<(File, Metadata)> {
     let file = os::open_beneath(&pin.path)?;
+    let meta = file.metadata()?;
     if pin.ino == 0 {
         check_bpffs(&proc_path(&file))?;
-    } else if file.metadata()?.ino() != pin.ino {
+    } else if meta.ino() != pin.ino {
         return Err(gone());
     }
-    Ok(file)
+    Ok((file, meta))
+}
+
+/// Opens a pin's inode itself, with O_PATH.
+fn open_inode(pin: &Pin) -> io::Result<File> {
+    held(pin).map(|(file, _)| file)
 }
 
 /// A name in a directory that is held open, so that nobody can put another in its place.

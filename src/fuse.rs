@@ -248,25 +248,13 @@ impl Filesystem for Fuse {
     }
 
     fn unlink(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        self.done(
-            "unlink",
-            req,
-            parent,
-            Some(name),
-            self.0.unlink(parent.0, name, caller(req)),
-            reply,
-        );
+        let outcome = self.0.unlink(parent.0, name, caller(req));
+        self.done("unlink", req, parent, Some(name), outcome, reply);
     }
 
     fn rmdir(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        self.done(
-            "rmdir",
-            req,
-            parent,
-            Some(name),
-            self.0.rmdir(parent.0, name, caller(req)),
-            reply,
-        );
+        let outcome = self.0.rmdir(parent.0, name, caller(req));
+        self.done("rmdir", req, parent, Some(name), outcome, reply);
     }
 
     fn symlink(

@@ -68,7 +68,7 @@ impl Map {
         };
         let codec = Arc::new(Codec::new(&shape, btf.as_ref()));
         let btf_unused = unread.or_else(|| codec.fallback().map(str::to_owned));
-        let lock = if codec.has_lock() && takes_lock(&fd) { LOCK } else { 0 };
+        let lock = if codec.has_lock() && takes_lock(&fd)? { LOCK } else { 0 };
         Ok(Self { fd, info, kind, codec, btf_unused, lock })
     }
 
@@ -266,10 +266,11 @@ impl Map {
 
 /// Whether the kernel knows a lock in the map's values: older ones do not look for one inside
 /// of a member, and refuse BPF_F_LOCK there. Asked of the key of zeros, which need not exist.
-fn takes_lock(fd: &MapFd) -> bool {
-    let mut value = vec![0; fd.value_len()];
+fn takes_lock(fd: &MapFd) -> sys::Result<bool> {
+    let mut value = Vec::new();
+    room::resize(&mut value, fd.value_len())?;
     let asked = fd.lookup(&vec![0; fd.key_size()], &mut value, LOCK);
-    !asked.is_err_and(|error| error.errno == libc::EINVAL)
+    Ok(!asked.is_err_and(|error| error.errno == libc::EINVAL))
 }
 
 /// A look-up's outcome: whether there is an element.

@@ -11,9 +11,9 @@ use crate::fs::Fs;
 use crate::fuse::Fuse;
 use crate::spec::Spec;
 use crate::sys::describe;
-use crate::sys::mounts;
 use crate::sys::object::silence_libbpf;
 use crate::sys::os::{self, Fork};
+use crate::sys::{limits, mounts};
 use fuser::{Session, SessionACL};
 use log::LevelFilter;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -146,8 +146,8 @@ fn serve(
     let fs = Fs::new(bpffs, os::effective_uid(), default_map, config.watch_interval)
         .map_err(|error| Error(format!("cannot start: {}", describe(&error))))?;
     fs.serve_at(&mountpoint);
-    os::return_freed_memory();
-    if let Err(error) = os::raise_open_files() {
+    limits::return_freed_memory();
+    if let Err(error) = limits::raise_open_files() {
         log::info!("the limit of open files stays: {error}");
     }
     // Before the mount, so that no signal can end the process and leave a dead mount behind.

@@ -7,6 +7,7 @@ pub mod acting;
 pub mod changes;
 pub mod info;
 pub mod iter;
+pub mod limits;
 pub mod map;
 pub mod mounts;
 pub mod object;
@@ -92,13 +93,19 @@ fn own(call: &'static str, rc: i32) -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Takes over the descriptor that a libc call or syscall(2) returned; -1 means errno.
-fn own_libc(call: &'static str, rc: impl Into<i64>) -> Result<OwnedFd> {
-    match i32::try_from(rc.into()) {
-        // SAFETY: the kernel just gave us this descriptor, and nothing else owns it.
-        Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
-        _ => Err(Error::last(call)),
+/// Turns libc's and syscall(2)'s convention (-1, and errno) into ours.
+fn check_libc(call: &'static str, rc: impl Into<i64>) -> Result<i64> {
+    match rc.into() {
+        -1 => Err(Error::last(call)),
+        rc => Ok(rc),
     }
+}
+
+/// Takes over the descriptor that a libc call or syscall(2) returned.
+fn own_libc(call: &'static str, rc: impl Into<i64>) -> Result<OwnedFd> {
+    let fd = check_libc(call, rc)?;
+    // SAFETY: the kernel just gave us this descriptor, and nothing else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 
 /// A path as system calls take it.

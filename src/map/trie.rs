@@ -7,6 +7,8 @@
 //! Kernels before 6.13, but for those that were mended, go on from an absent key as if it were
 //! another one of its length. There, look-ups tell most, and walking to the key's place the rest.
 
+use super::cursor::trie_order;
+use super::{present, room};
 use crate::sys;
 use crate::sys::map::{ANY, MapFd, NewMap, create, kind};
 use std::cmp::Ordering;
@@ -64,12 +66,12 @@ fn has_by_walk(map: &MapFd, key: &[u8]) -> sys::Result<bool> {
     let mut more = map.next_key(None, &mut at)?;
     let mut restarts = 0;
     while more {
-        match super::cursor::trie_order(&at, key) {
+        match trie_order(&at, key) {
             Ordering::Less => {}
             order => return Ok(order.is_eq()),
         }
         more = map.next_key(Some(&at), &mut next)?;
-        if more && super::cursor::trie_order(&next, &at).is_le() {
+        if more && trie_order(&next, &at).is_le() {
             restarts += 1;
             if restarts > TRIES {
                 return Err(sys::Error { call: "BPF_MAP_GET_NEXT_KEY", errno: libc::EBUSY });
@@ -82,11 +84,9 @@ fn has_by_walk(map: &MapFd, key: &[u8]) -> sys::Result<bool> {
 
 /// Whether a look-up finds an entry for this prefix: its own, or a shorter one.
 fn covers(map: &MapFd, key: &[u8]) -> sys::Result<bool> {
-    match map.lookup(key, &mut vec![0; map.value_len()], 0) {
-        Ok(()) => Ok(true),
-        Err(error) if error.errno == libc::ENOENT => Ok(false),
-        Err(error) => Err(error),
-    }
+    let mut value = Vec::new();
+    room::resize(&mut value, map.value_len())?;
+    present(map.lookup(key, &mut value, 0))
 }
 
 /// [`has`] where the walk starts again from an absent key.
@@ -122,15 +122,11 @@ pub(super) fn lookup(map: &MapFd, key: &[u8], value: &mut [u8], flags: u64) -> s
     if !has(map, key)? {
         return Ok(false);
     }
-    match map.lookup(key, value, flags) {
-        Ok(()) => has(map, key),
-        Err(error) if error.errno == libc::ENOENT => Ok(false),
-        Err(error) => Err(error),
-    }
+    Ok(present(map.lookup(key, value, flags))? && has(map, key)?)
 }
 
 fn same_prefix(a: &[u8], b: &[u8]) -> bool {
-    super::cursor::trie_order(a, b).is_eq()
+    trie_order(a, b).is_eq()
 }
 
 #[cfg(test)]

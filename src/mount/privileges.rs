@@ -1,6 +1,7 @@
 //! What the daemon keeps of root's rights, and why.
 
 use super::Error;
+use crate::sys::limits;
 use crate::sys::privileges::{self, Capability};
 
 /// What is kept; README's section Access says the same, and a test compares it with the kernel's view.
@@ -30,8 +31,10 @@ const KEPT: &[Capability] = &[
 
 /// Gives up all rights that serving does not need. Must be called before any thread is started.
 pub(super) fn reduce() -> Result<(), Error> {
-    // Needs a right that is given up.
-    privileges::unlimit_locked_memory();
+    // Needs a right that is given up. Where a limit stays, what meets it says so.
+    if let Err(error) = limits::lift_locked_memory() {
+        log::info!("the limit of locked memory stays: {error}");
+    }
     privileges::keep_only(KEPT)
         .map_err(|error| Error(format!("cannot give up rights: {error}; allow it the call")))
 }

@@ -1,9 +1,10 @@
 //! Removing and renaming with no more rights than the user who asks has.
 
-use super::{Error, Result, privileges};
+use super::privileges::{self, Capability};
+use super::{Error, Result};
 
-/// CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH.
-const REACH: u32 = 1 << 1 | 1 << 2;
+/// What reaches every directory; both are among the first 32.
+const REACH: u32 = (Capability::DacOverride.bit() | Capability::DacReadSearch.bit()) as u32;
 
 /// This thread's file system uid, until it is dropped.
 struct Acting {

@@ -1,6 +1,6 @@
 //! Whether anything has changed: inotify(7) on chosen paths, and the mount table.
 
-use super::{Error, Result, c_path, own_libc};
+use super::{Error, Result, c_path, check_libc, own_libc};
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -49,7 +49,7 @@ impl Changes {
         let c = c_path(CALL, path)?;
         // SAFETY: the path is NUL-terminated.
         let rc = unsafe { libc::inotify_add_watch(self.events.as_raw_fd(), c.as_ptr(), MASK) };
-        if rc < 0 { Err(Error::last(CALL)) } else { Ok(()) }
+        check_libc(CALL, rc).map(drop)
     }
 
     /// Whether anything watched, or the mount table, has changed since this was asked last. A change

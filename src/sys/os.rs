@@ -1,6 +1,6 @@
 //! Mounts, paths that no symlink can divert, and going to the background.
 
-use super::{Error, Result, c_path, mounts, own_libc};
+use super::{Error, Result, c_path, check_libc, mounts, own_libc};
 use std::ffi::CString;
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 fn check(call: &'static str, rc: libc::c_int) -> Result<()> {
-    if rc == 0 { Ok(()) } else { Err(Error::last(call)) }
+    check_libc(call, rc).map(drop)
 }
 
 /// Opens `path` with O_PATH, following no symlink anywhere in it: a directory that somebody
@@ -147,31 +147,6 @@ fn timespec(time: Option<SystemTime>) -> libc::timespec {
     }
 }
 
-/// Raises the limit of open files as far as it may be raised: a walk over thousands of maps has many
-/// open for a moment.
-///
-/// # Errors
-/// Those of getrlimit(2) and setrlimit(2).
-pub fn raise_open_files() -> Result<()> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `limit` is writable and outlives both calls.
-    unsafe {
-        check("getrlimit", libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit))?;
-        limit.rlim_cur = limit.rlim_max;
-        check("setrlimit", libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit))
-    }
-}
-
-/// Gives large buffers back to the system as soon as they are freed: by default glibc keeps more and
-/// more of them after the first (`M_MMAP_THRESHOLD` in mallopt(3)).
-pub fn return_freed_memory() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: sets a number; no other thread runs yet, or it takes malloc's lock.
-    unsafe {
-        libc::mallopt(libc::M_MMAP_THRESHOLD, 1 << 20);
-    }
-}
-
 /// The user that this process acts as.
 pub fn effective_uid() -> u32 {
     // SAFETY: cannot fail and takes nothing.
@@ -214,9 +189,7 @@ pub fn fork_daemon() -> Result<Fork> {
 pub fn redirect_stdio(file: &File) -> Result<()> {
     for target in 0..3 {
         // SAFETY: both are valid descriptors; the standard ones are owned by nobody in Rust.
-        if unsafe { libc::dup2(file.as_raw_fd(), target) } < 0 {
-            return Err(Error::last("dup2"));
-        }
+        check("dup2", unsafe { libc::dup2(file.as_raw_fd(), target) })?;
     }
     Ok(())
 }

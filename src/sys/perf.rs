@@ -2,7 +2,7 @@
 //! (perf_event_open(2)).
 
 use super::shared::{Shared, page_size};
-use super::{Error, Result, own_libc};
+use super::{Error, Result, check_libc, own_libc};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering;
 
@@ -84,9 +84,8 @@ impl PerfRing {
         let fd = own_libc(CALL, fd)?;
         let pages = Shared::map(fd.as_fd(), 0, page + size, true)?;
         // SAFETY: this ioctl takes a number.
-        if unsafe { libc::ioctl(fd.as_raw_fd(), IOC_ENABLE, 0) } < 0 {
-            return Err(Error::last("ioctl PERF_EVENT_IOC_ENABLE"));
-        }
+        let rc = unsafe { libc::ioctl(fd.as_raw_fd(), IOC_ENABLE, 0) };
+        check_libc("ioctl PERF_EVENT_IOC_ENABLE", rc)?;
         Ok(Self { fd, pages, size, enabled: None })
     }
 

@@ -1,6 +1,6 @@
-//! What this process may do: its capabilities (capabilities(7)) and its limit of locked memory.
+//! What this process may do: its capabilities (capabilities(7)).
 
-use super::{Error, Result};
+use super::{Result, check_libc};
 
 /// A capability that the daemon may want to keep; the numbers are those of `linux/capability.h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,13 @@ pub enum Capability {
     SysPtrace = 19,
     SysAdmin = 21,
     Syslog = 34,
+}
+
+impl Capability {
+    /// Its bit in a set.
+    pub(super) const fn bit(self) -> u64 {
+        1 << self as u8
+    }
 }
 
 /// `_LINUX_CAPABILITY_VERSION_3`: sets of 64 bits, as two words each.
@@ -47,7 +54,7 @@ pub(super) struct Sets {
 /// # Errors
 /// Of capget(2), capset(2) and prctl(2): only where something like seccomp forbids them.
 pub fn keep_only(kept: &[Capability]) -> Result<()> {
-    let mask = kept.iter().fold(0_u64, |mask, &one| mask | 1 << one as u8);
+    let mask = kept.iter().fold(0, |mask, one| mask | one.bit());
     prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0)?;
     // EINVAL before Linux 4.3, which has no ambient set.
     let _ = prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL as libc::c_ulong, 0);
@@ -76,38 +83,16 @@ pub(super) fn change(change: impl FnOnce(&mut [Sets; 2])) -> Result<()> {
     // SAFETY: version 3 takes a header and two sets, all of which outlive the call.
     let rc =
         unsafe { libc::syscall(libc::SYS_capget, &raw mut header, (&raw mut sets).cast::<Sets>()) };
-    check("capget", rc)?;
+    check_libc("capget", rc)?;
     change(&mut sets);
     // SAFETY: as above; the sets are only read.
     let rc = unsafe {
         libc::syscall(libc::SYS_capset, &raw mut header, (&raw const sets).cast::<Sets>())
     };
-    check("capset", rc).map(drop)
-}
-
-/// Lifts the limit of locked memory, which before Linux 5.11 maps count against, and buffers of
-/// perf events on any; without CAP_SYS_RESOURCE, to the hard limit. What then meets it says so.
-pub fn unlimit_locked_memory() {
-    let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
-    // SAFETY: the struct is valid and outlives each call.
-    unsafe {
-        if libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) != 0
-            && libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) == 0
-        {
-            limit.rlim_cur = limit.rlim_max;
-            libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit);
-        }
-    }
+    check_libc("capset", rc).map(drop)
 }
 
 fn prctl(option: libc::c_int, first: libc::c_ulong, second: libc::c_ulong) -> Result<i64> {
     // SAFETY: the options used here take numbers, no pointers; those not used must be zero.
-    check("prctl", unsafe { libc::prctl(option, first, second, 0_u64, 0_u64) })
-}
-
-fn check(call: &'static str, rc: impl Into<i64>) -> Result<i64> {
-    match rc.into() {
-        -1 => Err(Error::last(call)),
-        rc => Ok(rc),
-    }
+    check_libc("prctl", unsafe { libc::prctl(option, first, second, 0_u64, 0_u64) })
 }
