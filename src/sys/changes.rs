@@ -21,9 +21,16 @@ const DRAIN: usize = 16;
 /// A question that can be asked again and again: has anything changed since the last time?
 #[derive(Debug)]
 pub struct Changes {
+    /// The two below. The kernel puts what is ready on its list, so asking costs a third of poll(2).
+    ready: OwnedFd,
     events: File,
-    mounts: File,
+    /// Open, so that the mount table is watched.
+    _mounts: File,
 }
+
+/// What epoll tells of the events; the mount table's has another number.
+const EVENTS: u64 = 0;
+const MOUNTS: u64 = 1;
 
 impl Changes {
     /// Watches the mount table, and no path yet.
@@ -37,7 +44,20 @@ impl Changes {
         let events: OwnedFd = own_libc(CALL, events)?;
         let mounts = File::open("/proc/self/mountinfo")
             .map_err(|error| Error::new("open", error.raw_os_error().unwrap_or(libc::EIO)))?;
-        Ok(Self { events: events.into(), mounts })
+        // SAFETY: no pointer is passed.
+        let ready = own_libc("epoll_create1", unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
+        for (file, number, wanted) in [
+            (events.as_raw_fd(), EVENTS, libc::EPOLLIN),
+            (mounts.as_raw_fd(), MOUNTS, libc::EPOLLPRI),
+        ] {
+            let mut event = libc::epoll_event { events: wanted as u32, u64: number };
+            // SAFETY: `event` is only read, and all descriptors are open.
+            let rc = unsafe {
+                libc::epoll_ctl(ready.as_raw_fd(), libc::EPOLL_CTL_ADD, file, &raw mut event)
+            };
+            check_libc("epoll_ctl", rc)?;
+        }
+        Ok(Self { ready, events: events.into(), _mounts: mounts })
     }
 
     /// Watches a path: its attributes, what comes and goes in it if it is a directory, and its end.
@@ -55,14 +75,17 @@ impl Changes {
     /// Whether anything watched, or the mount table, has changed since this was asked last. A change
     /// is seen as soon as the call that made it has returned: the kernel queues its event inside.
     pub fn any(&self) -> bool {
-        let watch = |file: &File, events| libc::pollfd { fd: file.as_raw_fd(), events, revents: 0 };
-        let mut files = [watch(&self.events, libc::POLLIN), watch(&self.mounts, libc::POLLPRI)];
-        // SAFETY: `files` is an array of that many entries; no time is waited.
-        let ready = unsafe { libc::poll(files.as_mut_ptr(), files.len() as libc::nfds_t, 0) };
-        if files[0].revents != 0 {
+        let mut ready = [libc::epoll_event { events: 0, u64: 0 }; 2];
+        // SAFETY: `ready` is an array of that many entries; no time is waited.
+        let count = unsafe {
+            let room = ready.len() as libc::c_int;
+            libc::epoll_wait(self.ready.as_raw_fd(), ready.as_mut_ptr(), room, 0)
+        };
+        if ready.iter().take(count.max(0) as usize).any(|event| event.u64 == EVENTS) {
             self.drain();
         }
-        ready != 0
+        // A question that fails is no answer: then, too, everything is looked at anew.
+        count != 0
     }
 
     fn drain(&self) {
