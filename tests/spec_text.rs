@@ -207,7 +207,7 @@ fn errors_name_the_word_and_what_would_be_right() {
             "type nothing_known key 4",
             "unknown kind of map `nothing_known`: the kinds are hash, array",
         ),
-        ("key 4 value 4 entries 1", "the kind of map is missing"),
+        ("key 4 value 4 entries 1\n", "the kind of map is missing"),
         ("hash key 4 value 4 entrys 1", "unknown word `entrys`: did you mean `entries`?"),
         ("hash key 4\nvalue 4\nbogus 1 entries 3", "line 3: unknown word `bogus`"),
         ("hash array key 4 value 4", "unknown word `array`"),
@@ -260,6 +260,9 @@ fn errors_name_the_word_and_what_would_be_right() {
     ] {
         let error = refused(text);
         assert!(error.reason.contains(reason), "{text}\n{error}");
+        // A line has a number only where there are several.
+        let several = text.trim().contains('\n');
+        assert_eq!(error.reason.starts_with("line "), several, "{text}\n{error}");
         assert!(!error.incomplete, "{text}");
     }
 }

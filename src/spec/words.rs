@@ -140,7 +140,8 @@ fn clip(word: &str) -> &str {
 
 /// Reads a map from words, which start at `line`; `inside` for the inner map of another.
 pub(super) fn parse(text: &str, line: u32, inside: bool) -> Result<Spec, SpecError> {
-    let mut reader = Reader { text, at: 0, line };
+    // What is missing at the end is missing in the last line that says something.
+    let mut reader = Reader { text: text.trim_ascii_end(), at: 0, line };
     let mut spec = Spec::new(0);
     let mut parser = Parser::new();
     let mut seen: Vec<&str> = Vec::new();
@@ -173,7 +174,10 @@ pub(super) fn parse(text: &str, line: u32, inside: bool) -> Result<Spec, SpecErr
         }
     }
     if !seen.contains(&"type") {
-        return Err(error(reader.line, "the kind of map is missing, such as `hash` or `array`"));
+        return Err(error(
+            reader.line,
+            "the kind of map is missing, such as `hash` in `hash key u32 value u64 entries 8`",
+        ));
     }
     spec.types = Arc::new(parser.types);
     Ok(spec)
