@@ -14,6 +14,7 @@ pub mod error;
 pub mod event;
 pub mod file;
 pub mod freeze;
+pub mod held;
 pub mod help;
 pub mod ids;
 pub mod info;

@@ -102,13 +102,13 @@ impl Fs {
         }
         let (map, _) = self.maps.open(at)?;
         match control {
-            Control::Schema => Ok(Arc::new(Snapshot(definition::render(&map)?))),
+            Control::Schema => Ok(Arc::new(Snapshot::new(definition::render(&map)?))),
             Control::Push => Ok(Arc::new(Push::new(at, &self.maps))),
             Control::Pop => queue::open_taken(&map, &[], access),
             Control::Stream => self.open_stream(at, None, access, caller),
-            Control::Info => Ok(Arc::new(Snapshot(info::render(&map, &self.maps.bpffs)))),
+            Control::Info => Ok(Arc::new(Snapshot::new(info::render(&map, &self.maps.bpffs)))),
             Control::Entries => Ok(Arc::new(EntriesFile::open(&self.maps, at, &map, access)?)),
-            Control::Count => Ok(Arc::new(Snapshot(count::render(&map)?))),
+            Control::Count => Ok(Arc::new(Snapshot::new(count::render(&map)?))),
             Control::Clear => Ok(self.switch(at, Vec::new(), clear::clear)),
             Control::Freeze => Ok(self.switch(at, freeze::render(&map), freeze::freeze)),
             Control::Watch => self.watches.open(at, &map),

@@ -3,6 +3,7 @@
 use super::caller::Caller;
 use super::error::{Error, Result};
 use super::file::{OpenFile, part};
+use super::held::{self, Held};
 use super::maps::Maps;
 use super::{refs, view};
 use crate::map::{ANY, EXIST, Map, NOEXIST, room};
@@ -53,11 +54,11 @@ pub struct ElementFile {
 #[derive(Debug)]
 struct State {
     /// What reads give; made anew after a write.
-    text: Option<Vec<u8>>,
+    text: Option<Held>,
     /// BPF_ANY, BPF_NOEXIST or BPF_EXIST, as the open said.
     flag: u64,
     /// What was written of the present value, from `start` on.
-    written: Vec<u8>,
+    written: Held,
     start: u64,
     /// Whether `written` has taken effect.
     applied: bool,
@@ -74,13 +75,14 @@ impl ElementFile {
     pub fn open(element: Element, map: &Map, access: Access, creat: bool) -> Result<Self> {
         let mut text = None;
         if access.read {
+            held::check(map.value_len())?;
             let (mut value, mut rendered) = (Vec::new(), Vec::new());
             if view::lookup(map, &element.view, &element.key, &mut value)? {
                 view::render(map, &element.view, &value, &mut rendered);
             } else if !creat {
                 return Err(Error::new(libc::ENOENT, "the key is gone"));
             }
-            text = Some(rendered);
+            text = Some(Held::new(rendered));
         }
         if access.write && map.is_frozen() {
             return Err(Error::new(libc::EPERM, "the map is frozen"));
@@ -93,7 +95,7 @@ impl ElementFile {
     /// Opens an element that does not exist yet, with the flags of open(2), O_CREAT among them.
     pub fn create(element: Element, flags: i32) -> Self {
         let flag = if flags & libc::O_EXCL != 0 { NOEXIST } else { ANY };
-        let state = Mutex::new(State::new(Some(Vec::new()), flag, true));
+        let state = Mutex::new(State::new(Some(Held::new(Vec::new())), flag, true));
         Self { element, state }
     }
 
@@ -153,8 +155,8 @@ impl ElementFile {
 }
 
 impl State {
-    fn new(text: Option<Vec<u8>>, flag: u64, promise: bool) -> Self {
-        Self { text, flag, written: Vec::new(), start: 0, applied: false, promise }
+    fn new(text: Option<Held>, flag: u64, promise: bool) -> Self {
+        Self { text, flag, written: Held::new(Vec::new()), start: 0, applied: false, promise }
     }
 
     /// Adds what a write brings: to the text that it continues, or as the start of a new one.
@@ -170,7 +172,7 @@ impl State {
             self.written.clear();
             self.start = offset;
         }
-        room::append(&mut self.written, data)?;
+        self.written.append(data)?;
         self.applied = false;
         Ok(())
     }
@@ -190,7 +192,7 @@ impl OpenFile for ElementFile {
             if view::lookup(&map, &self.element.view, &self.element.key, &mut value)? {
                 view::render(&map, &self.element.view, &value, &mut text);
             }
-            state.text = Some(text);
+            state.text = Some(Held::new(text));
         }
         reply(part(state.text.as_deref().unwrap_or_default(), offset, size));
         Ok(())
@@ -263,11 +265,11 @@ mod tests {
         state.stage(&View::Text, 0, b"1").unwrap();
         state.applied = true;
         state.stage(&View::Text, 1, b"2\n").unwrap();
-        assert_eq!(state.written, b"12\n", "a number cut by the writer goes on");
+        assert_eq!(*state.written, *b"12\n", "a number cut by the writer goes on");
         state.applied = true;
         state.stage(&View::Text, 3, b"7\n").unwrap();
-        assert_eq!(state.written, b"7\n", "a line after a whole line is a new value");
+        assert_eq!(*state.written, *b"7\n", "a line after a whole line is a new value");
         state.stage(&View::Text, 99, b"8").unwrap();
-        assert_eq!(state.written, b"8", "another offset is a new value");
+        assert_eq!(*state.written, *b"8", "another offset is a new value");
     }
 }

@@ -3,6 +3,7 @@
 use super::caller::Caller;
 use super::element::{Access, Element, ElementFile};
 use super::error::{Error, Result};
+use super::held::Held;
 use super::lookup::Found;
 use super::{Fs, object, queue, view};
 use crate::node::{MapRef, Node, View};
@@ -52,7 +53,14 @@ pub trait OpenFile: Debug + Send + Sync {
 
 /// Text that was rendered when the file was opened.
 #[derive(Debug)]
-pub struct Snapshot(pub Vec<u8>);
+pub struct Snapshot(Held);
+
+impl Snapshot {
+    /// Opens this text.
+    pub fn new(text: Vec<u8>) -> Self {
+        Self(Held::new(text))
+    }
+}
 
 impl OpenFile for Snapshot {
     fn read(&self, offset: u64, size: usize, reply: &mut dyn FnMut(&[u8])) -> Result<()> {
@@ -107,8 +115,8 @@ impl Fs {
             _ if access.write => {
                 return Err(Error::new(libc::EACCES, "this file cannot be written"));
             }
-            Node::Errors => Arc::new(Snapshot(self.refusals.render())),
-            Node::Help(dir) => Arc::new(Snapshot(self.help(dir)?)),
+            Node::Errors => Arc::new(Snapshot::new(self.refusals.render())),
+            Node::Help(dir) => Arc::new(Snapshot::new(self.help(dir)?)),
             Node::Object(pin, kind) => object::open(&self.maps.bpffs, pin, *kind)?,
             Node::Dir(_) | Node::Symlink(_) | Node::Link(..) | Node::Map(..) | Node::Ids => {
                 return Err(Error::new(libc::EISDIR, "not a file"));

@@ -34,7 +34,7 @@ pub fn open(bpffs: &Bpffs, pin: &Pin, kind: ObjectKind) -> Result<Arc<dyn OpenFi
             ));
         }
     };
-    Ok(Arc::new(Snapshot(format!("{object}\n").into_bytes())))
+    Ok(Arc::new(Snapshot::new(format!("{object}\n").into_bytes())))
 }
 
 fn prog(info: &ProgInfo) -> Value {

@@ -5,6 +5,7 @@ use super::caller::Caller;
 use super::element::Access;
 use super::error::{Error, Result};
 use super::file::{OpenFile, Snapshot};
+use super::held;
 use super::maps::Maps;
 use crate::codec::{TextError, TextErrorKind};
 use crate::map::{Map, room};
@@ -22,6 +23,7 @@ pub fn open_taken(map: &Map, key: &[u8], access: Access) -> Result<Arc<dyn OpenF
     if access.write {
         return Err(Error::new(libc::EACCES, ".pop can only be read"));
     }
+    held::check(map.value_len())?;
     let mut value = Vec::new();
     if !map.take(key, &mut value)? {
         let reason = if key.is_empty() { "the map is empty" } else { "no such key" };
@@ -29,7 +31,7 @@ pub fn open_taken(map: &Map, key: &[u8], access: Access) -> Result<Arc<dyn OpenF
     }
     let mut text = Vec::new();
     map.print_file(&value, &mut text);
-    Ok(Arc::new(Snapshot(text)))
+    Ok(Arc::new(Snapshot::new(text)))
 }
 
 /// An open `.push`: each value written is added to the map.

@@ -1,0 +1,123 @@
+//! The text that open files hold, counted: who may only read a map must not be able to take all of
+//! the machine's memory by opening it again and again.
+
+use super::error::{Error, Result};
+use crate::map::room;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Bytes that open files may hold together before no more are opened. What one file holds is not
+/// limited here: a value may be as large as the kernel lets it.
+const MOST: usize = 1 << 30;
+/// Values up to this size are always served: the kernel spends as much on a file that is open.
+const SMALL: usize = 1 << 10;
+
+/// Of the whole process, since memory is.
+static ALL: Budget = Budget { used: AtomicUsize::new(0) };
+
+#[derive(Debug)]
+struct Budget {
+    used: AtomicUsize,
+}
+
+impl Budget {
+    fn check(&self, size: usize) -> Result<()> {
+        if size > SMALL && self.used.load(Ordering::Relaxed) > MOST {
+            let reason = format!("open files hold {} MiB already: close some", MOST >> 20);
+            return Err(Error::new(libc::ENOMEM, reason));
+        }
+        Ok(())
+    }
+}
+
+/// Whether there is room for the text of another value of `size` bytes. To be asked before it is made.
+///
+/// # Errors
+/// ENOMEM if open files hold too much already.
+pub fn check(size: usize) -> Result<()> {
+    ALL.check(size)
+}
+
+/// Bytes that an open file holds.
+#[derive(Debug)]
+pub struct Held {
+    bytes: Vec<u8>,
+    counted: usize,
+    budget: &'static Budget,
+}
+
+impl Held {
+    /// Counts `bytes` until they are dropped.
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self::of(&ALL, bytes)
+    }
+
+    fn of(budget: &'static Budget, bytes: Vec<u8>) -> Self {
+        let mut held = Self { bytes, counted: 0, budget };
+        held.count();
+        held
+    }
+
+    /// Counts what is allocated now.
+    fn count(&mut self) {
+        let now = self.bytes.capacity();
+        // Wraps around to less, and sums stay right.
+        self.budget.used.fetch_add(now.wrapping_sub(self.counted), Ordering::Relaxed);
+        self.counted = now;
+    }
+
+    /// Appends `more`.
+    ///
+    /// # Errors
+    /// ENOMEM if there is no room, or open files hold too much already.
+    pub fn append(&mut self, more: &[u8]) -> Result<()> {
+        self.budget.check(self.bytes.len().saturating_add(more.len()))?;
+        room::append(&mut self.bytes, more)?;
+        self.count();
+        Ok(())
+    }
+
+    /// Forgets the bytes, not the room for them.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+    }
+}
+
+impl Deref for Held {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.budget.used.fetch_sub(self.counted, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_counts_until_it_is_dropped() {
+        static BUDGET: Budget = Budget { used: AtomicUsize::new(0) };
+        let used = || BUDGET.used.load(Ordering::Relaxed);
+        let small = Held::of(&BUDGET, vec![0; 1000]);
+        let mut grows = Held::of(&BUDGET, Vec::new());
+        grows.append(&[7; 5000]).unwrap();
+        assert!(used() >= 6000, "{}", used());
+        // As large as one value may be.
+        let large = Held::of(&BUDGET, Vec::with_capacity(MOST));
+        assert_eq!(grows.append(b"x").map_err(|error| error.errno), Err(libc::ENOMEM));
+        assert_eq!(BUDGET.check(SMALL + 1).map_err(|error| error.errno), Err(libc::ENOMEM));
+        BUDGET.check(SMALL).unwrap();
+        assert_eq!(grows.len(), 5000, "what was refused has changed nothing");
+        drop(large);
+        grows.append(b"x").unwrap();
+        drop((small, grows));
+        assert_eq!(used(), 0);
+    }
+}
