@@ -193,10 +193,9 @@ fn update(map: &Map, key: &[u8], value: &[u8], flag: u64) -> Result<()> {
             Some(reason) => Error::new(libc::EINVAL, reason),
             None => error.into(),
         },
+        // Before Linux 7, all that is wrong with an entry is ENOMEM.
         (Content::Cpu, libc::ENOMEM) => {
-            let reason = "no memory for the queue, or the program is not one for CPU maps \
-                          (SEC(\"xdp/cpumap\"))";
-            Error::new(libc::ENOMEM, reason)
+            Error::new(libc::ENOMEM, format!("no memory for the queue, or {NO_CPU_PROGRAM}"))
         }
         // Passed on, it would say that the writer's own descriptor is closed.
         (Content::PerfEvent, libc::EBADF) => invalid("the descriptor is no perf event"),
@@ -204,6 +203,8 @@ fn update(map: &Map, key: &[u8], value: &[u8], flag: u64) -> Result<()> {
         _ => error.into(),
     })
 }
+
+const NO_CPU_PROGRAM: &str = "the program is not one for CPU maps (SEC(\"xdp/cpumap\"))";
 
 /// What the kernel's bare EINVAL means.
 fn misfit(content: Content) -> Option<&'static str> {
@@ -215,6 +216,7 @@ fn misfit(content: Content) -> Option<&'static str> {
         Content::Prog => "the program is of another type than those that this map serves",
         Content::Device => "there is no such network interface, or it takes no redirects",
         Content::Cgroup => "this is no cgroup of the cgroup2 hierarchy",
+        Content::Cpu => NO_CPU_PROGRAM,
         _ => return None,
     })
 }

@@ -128,8 +128,10 @@ fn maps_without_btf() {
     let bed = Bed::new();
     for kind in Kind::ALL {
         let name = kind.name();
+        // In a small LRU map, each CPU's share of free elements leaves too few for another's.
+        let entries = if name.starts_with("lru") { 4096 } else { 64 };
         bed.ok(&format!(
-            "bpftool map create bpf/{name} type {name} key 4 value 8 entries 64 name x"
+            "bpftool map create bpf/{name} type {name} key 4 value 8 entries {entries} name x"
         ));
         all_operations(&bed, name, kind, false);
     }

@@ -1,5 +1,6 @@
 //! Every kind of map that this kernel creates: which controls each has, and that none is kept alive.
 
+use crate::common::kernel::lacks_map;
 use crate::common::require::require;
 use crate::common::{Bed, errno, refused, write_with};
 use crate::kinds_common::{freed, make};
@@ -8,8 +9,10 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 
-/// All types of Linux 6.18.
-const ALL: std::ops::RangeInclusive<u32> = 1..=33;
+/// All types of Linux 6.18 that this kernel has.
+fn all() -> impl Iterator<Item = u32> {
+    (1..=33).filter(|kind| !lacks_map(*kind))
+}
 
 const PER_CPU: &[u32] =
     &[k::PERCPU_HASH, k::PERCPU_ARRAY, k::LRU_PERCPU_HASH, k::PERCPU_CGROUP_STORAGE];
@@ -89,7 +92,7 @@ fn among<'a>(kind: u32, kinds: &[u32], then: &'a str, otherwise: &'a str) -> &'a
 fn controls_of_each() {
     require!("root", "bpf", "fuse");
     let bed = Bed::new();
-    for kind in ALL {
+    for kind in all() {
         let name = k::name(kind).unwrap();
         let raw = make(&bed, name, kind);
         let at = |control: &str| format!("{name}/{control}");
@@ -168,7 +171,7 @@ fn freeze(bed: &Bed, name: &str, kind: u32) {
 fn help_is_true_of_each() {
     require!("root", "bpf", "fuse");
     let bed = Bed::new();
-    for kind in ALL {
+    for kind in all() {
         let name = k::name(kind).unwrap();
         make(&bed, name, kind);
         let help = bed.read(&format!("{name}/.help"));
@@ -194,7 +197,7 @@ fn none_is_kept_alive() {
     require!("root", "bpf", "fuse");
     let bed = Bed::new();
     let mut ids = Vec::new();
-    for kind in ALL {
+    for kind in all() {
         let name = k::name(kind).unwrap();
         let id = make(&bed, name, kind).info.id;
         let at = |control: &str| format!("{name}/{control}");

@@ -144,6 +144,9 @@ fn taking_needs_both_rights() {
 #[test]
 fn an_arena_in_use() {
     require!("root", "bpf", "fuse", "python3");
+    if lacks_map(k::ARENA) {
+        return;
+    }
     let bed = Bed::new();
     let raw = make(&bed, "a", k::ARENA);
     let (holder, _) = Holder::start(

@@ -45,7 +45,9 @@ fn no_descriptors_left() {
     let limit = |files: usize| {
         bed.ok(&format!("prlimit --pid {pid} --nofile={files}:{}", hard.trim()));
     };
-    limit(base.files + 6);
+    // Three for what each thread watches, and two for the maps.
+    let threads = bed.ok(&format!("grep -c ^fuser- /proc/{pid}/task/*/comm | grep -c ':1'"));
+    limit(base.files + 3 * threads.trim().parse::<usize>().unwrap() + 2);
     let told = bed.python(
         "
         told, lists = {}, {}
