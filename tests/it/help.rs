@@ -7,7 +7,7 @@
 use crate::common::kernel::lacks_map;
 use crate::common::require::require;
 use crate::common::{Bed, Ran, object};
-use crate::streams::Programs;
+use crate::kinds_common::Programs;
 use bpffuse::sys::map::kind;
 use std::fmt::Write;
 use std::thread;
@@ -236,7 +236,7 @@ fn of_directories() {
 fn of_rings() {
     require!("root", "bpf", "fuse", "clang", "jq");
     let bed = Bed::new();
-    let programs = Programs::load(&bed);
+    let programs = Programs::load(&bed, "streams");
     for (map, view, program) in [
         ("events", "", "to_ring"),
         ("events", "/.stream", "to_ring"),
@@ -260,7 +260,7 @@ fn of_rings() {
             thread::scope(|scope| {
                 let runs = scope.spawn(|| bed.run(&text));
                 while !runs.is_finished() {
-                    programs.run(program, 0, 10);
+                    programs.run_raw(program, [0, 10], None);
                     thread::sleep(Duration::from_millis(20));
                 }
                 worked(&dir, &example, runs.join().unwrap());

@@ -5,6 +5,7 @@
 use crate::common::kernel::{lacks, lacks_map};
 use crate::common::require::require;
 use crate::common::{Bed, Kind, RawMap, key32, refused, write_with};
+use crate::kinds_common::make;
 use bpffuse::sys;
 use bpffuse::sys::map::{ANY, EXIST, LOCK, NOEXIST, NewMap, kind as k};
 use std::fs;
@@ -94,16 +95,7 @@ fn maps_of_maps_without_batches() {
 fn flags_of_a_trie() {
     require!("root", "bpf", "fuse");
     let bed = Bed::new();
-    let new = NewMap {
-        map_type: k::LPM_TRIE,
-        name: "t".to_owned(),
-        key_size: 8,
-        value_size: 4,
-        max_entries: 10,
-        flags: 1,
-        ..NewMap::default()
-    };
-    let trie = RawMap::create(&bed.pin("t"), &new);
+    let trie = make(&bed, "t", k::LPM_TRIE);
     let key = |len: u32, first: u8| [&len.to_ne_bytes()[..], &[first, 0, 0, 0]].concat();
     trie.fd.update(&key(8, 10), &[1, 0, 0, 0], ANY).unwrap();
     let again = trie.fd.update(&key(8, 10), &[1, 0, 0, 0], NOEXIST);
@@ -125,16 +117,7 @@ fn flags_of_a_trie() {
 fn absent_keys_of_a_trie() {
     require!("root", "bpf", "fuse");
     let bed = Bed::new();
-    let new = NewMap {
-        map_type: k::LPM_TRIE,
-        name: "t".to_owned(),
-        key_size: 8,
-        value_size: 4,
-        max_entries: 10,
-        flags: 1,
-        ..NewMap::default()
-    };
-    let trie = RawMap::create(&bed.pin("t"), &new);
+    let trie = make(&bed, "t", k::LPM_TRIE);
     let key = |len: u32, data: [u8; 4]| [&len.to_ne_bytes()[..], &data].concat();
     for (len, data) in [(8, [9, 0, 0, 0]), (8, [10, 0, 0, 0]), (16, [10, 1, 0, 0])] {
         trie.fd.update(&key(len, data), &[1, 0, 0, 0], ANY).unwrap();

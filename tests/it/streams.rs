@@ -2,47 +2,15 @@
 //! lines as events of user ring buffers.
 
 use crate::common::require::require;
-use crate::common::{Bed, eventually, object, patience};
-use libbpf_rs::{MapCore, Object, ObjectBuilder, ProgramInput};
+use crate::common::{Bed, eventually, patience};
+use crate::kinds_common::Programs;
+use libbpf_rs::MapCore;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::AsFd;
 use std::process::{Child, Command};
 use std::thread;
 use std::time::{Duration, Instant};
-
-/// The programs of `tests/bpf/streams.bpf.c`, with their maps pinned in the bed.
-pub(crate) struct Programs(Object);
-
-impl Programs {
-    pub(crate) fn load(bed: &Bed) -> Self {
-        let opened = ObjectBuilder::default().open_file(object::compile("streams")).unwrap();
-        let mut object = opened.load().expect("the kernel takes the programs");
-        for mut map in object.maps_mut() {
-            let name = map.name().to_string_lossy().into_owned();
-            if !name.contains('.') {
-                map.pin(bed.pin(&name)).unwrap();
-            }
-        }
-        Self(object)
-    }
-
-    /// Runs a program once, on `cpu` if that matters: `count` (at most 1,000) events from `first`.
-    fn run_on(&self, name: &str, first: u64, count: u64, cpu: Option<u32>) {
-        const ON_CPU: u32 = 1;
-        let prog = self.0.progs_mut().find(|prog| prog.name() == name).expect("a program");
-        let mut args = [first.to_ne_bytes(), count.to_ne_bytes()].concat();
-        let mut input = ProgramInput { context_in: Some(&mut args), ..Default::default() };
-        if let Some(cpu) = cpu {
-            (input.flags, input.cpu) = (ON_CPU, cpu);
-        }
-        prog.test_run(input).expect("the program runs");
-    }
-
-    pub(crate) fn run(&self, name: &str, first: u64, count: u64) {
-        self.run_on(name, first, count, None);
-    }
-}
 
 /// An event's line under `.stream/event`.
 fn line(seq: u64, twice: u64) -> String {
@@ -79,13 +47,13 @@ fn output(child: Child) -> String {
 fn a_ring_in_hex_and_typed() {
     require!("root", "bpf", "fuse", "user_ringbuf maps", "clang");
     let bed = Bed::new();
-    let programs = Programs::load(&bed);
-    programs.run("to_ring", 1, 3);
+    let programs = Programs::load(&bed, "streams");
+    programs.run_raw("to_ring", [1, 3], None);
     assert_eq!(bed.ok("head -n 3 mnt/events/.stream"), hex(1) + &hex(2) + &hex(3));
-    programs.run("to_ring", 4, 3);
+    programs.run_raw("to_ring", [4, 3], None);
     assert_eq!(bed.ok("head -n 3 mnt/events/.stream/event"), lines(4..7));
     // A type of another size: nothing of the event is lost.
-    programs.run("to_ring", 7, 1);
+    programs.run_raw("to_ring", [7, 1], None);
     assert_eq!(bed.ok("head -n 1 mnt/events/.stream/command"), hex(7));
     bed.fails_with("cat mnt/events/.stream/no_such_type", "No such file");
 }
@@ -95,8 +63,8 @@ fn a_ring_in_hex_and_typed() {
 fn discarded_records_are_skipped() {
     require!("root", "bpf", "fuse", "user_ringbuf maps", "clang");
     let bed = Bed::new();
-    let programs = Programs::load(&bed);
-    programs.run("to_ring_with_gaps", 0, 8);
+    let programs = Programs::load(&bed, "streams");
+    programs.run_raw("to_ring_with_gaps", [0, 8], None);
     let expected: String = (0..8).step_by(2).map(|seq| line(seq, 2 * seq)).collect();
     assert_eq!(bed.ok("head -n 4 mnt/events/.stream/event"), expected);
 }
@@ -107,14 +75,14 @@ fn ten_thousand_a_second(program: &str, map: &str) {
     const STEP: u64 = 100;
     let total = SECONDS * 10_000;
     let bed = Bed::new();
-    let programs = Programs::load(&bed);
+    let programs = Programs::load(&bed, "streams");
     let reader = bed.spawn(&format!("head -n {total} mnt/{map}/.stream/event"));
     let gather = thread::spawn(move || output(reader));
     wait_for_reader(&bed, map);
     let start = Instant::now();
     for first in (0..total).step_by(STEP as usize) {
         // On one CPU: there is an order only among the events of a CPU.
-        programs.run_on(program, first, STEP, Some(0));
+        programs.run_raw(program, [first, STEP], Some(0));
         let due = start + Duration::from_micros(100) * (first + STEP) as u32;
         thread::sleep(due.saturating_duration_since(Instant::now()));
     }
@@ -141,19 +109,19 @@ fn a_perf_array_loses_nothing() {
 fn a_perf_array_has_all_cpus_and_tells_of_losses() {
     require!("root", "bpf", "fuse", "user_ringbuf maps", "clang");
     let bed = Bed::new();
-    let programs = Programs::load(&bed);
+    let programs = Programs::load(&bed, "streams");
     let stream = File::open(bed.at("perf/.stream/event")).unwrap();
     let mut stream = BufReader::new(stream);
     let cpus = thread::available_parallelism().unwrap().get() as u32;
     for cpu in 0..cpus {
-        programs.run_on("to_perf", u64::from(cpu), 1, Some(cpu));
+        programs.run_raw("to_perf", [u64::from(cpu), 1], Some(cpu));
     }
     let mut text = read_lines(&mut stream, cpus as usize);
     text.sort();
     assert_eq!(text.concat(), lines(0..u64::from(cpus)));
     // 50,000 records of about 40 bytes are more than a ring of 1 MiB holds.
     for first in (0..50_000).step_by(1000) {
-        programs.run_on("to_perf", first, 1000, Some(0));
+        programs.run_raw("to_perf", [first, 1000], Some(0));
     }
     // Read some, so that there is room, and the kernel says how many it dropped with the next one.
     let (mut events, mut lost) = (0, 0);
@@ -170,7 +138,7 @@ fn a_perf_array_has_all_cpus_and_tells_of_losses() {
             }
         }
         if events == 1000 {
-            programs.run_on("to_perf", sent, 1, Some(0));
+            programs.run_raw("to_perf", [sent, 1], Some(0));
             sent += 1;
         }
     }
@@ -193,7 +161,7 @@ fn read_lines(stream: &mut BufReader<File>, count: usize) -> Vec<String> {
 fn a_signal_ends_it() {
     require!("root", "bpf", "fuse", "user_ringbuf maps", "clang");
     let bed = Bed::new();
-    let programs = Programs::load(&bed);
+    let programs = Programs::load(&bed, "streams");
     for map in ["events", "perf"] {
         for signal in ["TERM", "INT", "KILL"] {
             let start = Instant::now();
@@ -205,7 +173,7 @@ fn a_signal_ends_it() {
         }
     }
     // The next reader need not wait for the killed one, and gets everything.
-    programs.run("to_ring", 5, 2);
+    programs.run_raw("to_ring", [5, 2], None);
     assert_eq!(bed.ok("head -n 2 mnt/events/.stream/event"), lines(5..7));
 }
 
@@ -214,7 +182,7 @@ fn a_signal_ends_it() {
 fn poll_and_select_answer() {
     require!("root", "bpf", "fuse", "user_ringbuf maps", "clang", "python3");
     let bed = Bed::new();
-    let programs = Programs::load(&bed);
+    let programs = Programs::load(&bed, "streams");
     for (map, program) in [("events", "to_ring"), ("perf", "to_perf")] {
         let script = format!(
             "
@@ -241,11 +209,11 @@ fn poll_and_select_answer() {
             let threads = fs::read_dir(format!("/proc/{}/task", bed.pid())).unwrap().count();
             assert!(threads < 50, "{threads} threads");
             thread::sleep(Duration::from_millis(300));
-            programs.run(program, 1, 1);
+            programs.run_raw(program, [1, 1], None);
             assert_eq!(reader.join().unwrap(), lines(1..2), "{map}");
         });
     }
-    programs.run("to_ring", 2, 1);
+    programs.run_raw("to_ring", [2, 1], None);
     bed.python(
         "
         import select
@@ -261,7 +229,7 @@ fn poll_and_select_answer() {
 fn one_reader_at_a_time() {
     require!("root", "bpf", "fuse", "user_ringbuf maps", "clang");
     let bed = Bed::new();
-    let programs = Programs::load(&bed);
+    let programs = Programs::load(&bed, "streams");
     for map in ["events", "perf"] {
         let first = File::open(bed.at(map).join(".stream")).unwrap();
         bed.fails_with(&format!("cat mnt/{map}/.stream"), "resource busy");
@@ -271,7 +239,7 @@ fn one_reader_at_a_time() {
             File::open(bed.at(map).join(".stream")).expect("free again");
         }
     }
-    programs.run("to_ring", 0, 1);
+    programs.run_raw("to_ring", [0, 1], None);
     assert_eq!(bed.ok("head -n 1 mnt/events/.stream/event"), lines(0..1));
 }
 
@@ -280,7 +248,7 @@ fn one_reader_at_a_time() {
 fn others_go_on_meanwhile() {
     require!("root", "bpf", "fuse", "user_ringbuf maps", "clang");
     let bed = Bed::new();
-    let programs = Programs::load(&bed);
+    let programs = Programs::load(&bed, "streams");
     let reader = bed.spawn("head -n 1 mnt/events/.stream/event");
     let other = bed.spawn("timeout 2 cat mnt/perf/.stream");
     wait_for_reader(&bed, "events");
@@ -291,7 +259,7 @@ fn others_go_on_meanwhile() {
         bed.read("events/.info");
     }
     assert!(start.elapsed() < Duration::from_secs(2) * patience(), "{:?}", start.elapsed());
-    programs.run("to_ring", 9, 1);
+    programs.run_raw("to_ring", [9, 1], None);
     assert_eq!(output(reader), lines(9..10));
     output(other);
 }
@@ -302,11 +270,11 @@ fn others_go_on_meanwhile() {
 fn pieces_of_any_size() {
     require!("root", "bpf", "fuse", "user_ringbuf maps", "clang");
     let bed = Bed::new();
-    let programs = Programs::load(&bed);
-    programs.run("to_ring", 1, 2);
+    let programs = Programs::load(&bed, "streams");
+    programs.run_raw("to_ring", [1, 2], None);
     let script = "exec 3< mnt/events/.stream/event; read -r a <&3; read -r b <&3; echo $b; echo $a";
     assert_eq!(bed.ok(script), line(2, 4) + &line(1, 2));
-    programs.run("to_ring", 1, 2);
+    programs.run_raw("to_ring", [1, 2], None);
     assert_eq!(bed.ok(&format!("dash -c '{script}'")), line(2, 4) + &line(1, 2));
     let resident = || {
         let status = fs::read_to_string(format!("/proc/{}/status", bed.pid())).unwrap();
@@ -318,7 +286,7 @@ fn pieces_of_any_size() {
     let mut before = 0;
     // 20 MB of text, in pieces that never end with a line.
     for round in 0..400 {
-        programs.run("to_ring", 0, 1000);
+        programs.run_raw("to_ring", [0, 1000], None);
         let mut left = 1000 * hex(0).len();
         if round > 0 {
             left += 7;
@@ -340,11 +308,11 @@ fn pieces_of_any_size() {
 fn a_line_is_an_event() {
     require!("root", "bpf", "fuse", "user_ringbuf maps", "clang");
     let bed = Bed::new();
-    let programs = Programs::load(&bed);
+    let programs = Programs::load(&bed, "streams");
     bed.ok("echo 0x0700000009000000 > mnt/commands/.stream");
     bed.ok("echo '{\"id\":8,\"amount\":10}' > mnt/commands/.stream/command");
     bed.ok("printf '01 00 00 00 02 00 00 00\\n03 00 00 00 04 00 00 00' > mnt/commands/.stream");
-    programs.run("drain", 0, 0);
+    programs.run_raw("drain", [0, 0], None);
     let expected = line(7, 9) + &line(8, 10) + &line(1, 2) + &line(3, 4);
     assert_eq!(bed.ok("head -n 4 mnt/events/.stream/event"), expected);
     bed.fails_with("echo hello > mnt/commands/.stream", "Invalid argument");
@@ -357,17 +325,17 @@ fn a_line_is_an_event() {
 fn a_full_ring_is_enospc() {
     require!("root", "bpf", "fuse", "user_ringbuf maps", "clang");
     let bed = Bed::new();
-    let programs = Programs::load(&bed);
+    let programs = Programs::load(&bed, "streams");
     // 4,096 bytes hold 256 records of 8 bytes and their headers.
     bed.ok("for i in {0..299}; do printf '%02x %02x 00 00 00 00 00 00\\n' $((i % 256)) $((i / 256)); done > lines");
     bed.fails_with("cat lines > mnt/commands/.stream", "No space left");
-    programs.run("drain", 0, 0);
+    programs.run_raw("drain", [0, 0], None);
     let expected: String = (0..256).map(|seq| line(seq, 0)).collect();
     assert_eq!(bed.ok("head -n 256 mnt/events/.stream/event"), expected);
     // Round the ring's end.
     for seq in 0..300 {
         bed.write("commands/.stream/command", &format!("{{\"id\":{seq},\"amount\":1}}\n"));
-        programs.run("drain", 0, 0);
+        programs.run_raw("drain", [0, 0], None);
     }
     let expected: String = (0..300).map(|seq| line(seq, 1)).collect();
     assert_eq!(bed.ok("head -n 300 mnt/events/.stream/event"), expected);
@@ -378,8 +346,8 @@ fn a_full_ring_is_enospc() {
 fn broken_positions_do_no_harm() {
     require!("root", "bpf", "fuse", "user_ringbuf maps", "clang", "python3");
     let bed = Bed::new();
-    let programs = Programs::load(&bed);
-    programs.run("to_ring", 0, 10);
+    let programs = Programs::load(&bed, "streams");
+    programs.run_raw("to_ring", [0, 10], None);
     poke(&programs, "events", 0, 3);
     poke(&programs, "commands", 4096, 5);
     bed.run("timeout 1 head -n 1 mnt/events/.stream");
@@ -406,12 +374,12 @@ m[0:8] = struct.pack('=Q', {position})"
 fn nothing_lingers() {
     require!("root", "bpf", "fuse", "user_ringbuf maps", "clang");
     let bed = Bed::new();
-    let programs = Programs::load(&bed);
+    let programs = Programs::load(&bed, "streams");
     let maps = ["events", "perf", "commands"];
     let ids: Vec<u32> = maps.iter().map(|name| bed.open(name).info.id).collect();
-    programs.run("to_ring", 0, 1);
+    programs.run_raw("to_ring", [0, 1], None);
     bed.ok("head -n 1 mnt/events/.stream/event; timeout 0.2 cat mnt/perf/.stream; true");
-    bed.ok("echo 0x00 > mnt/commands/.stream; rm -r bpf/events bpf/perf bpf/commands");
+    bed.ok("echo 0x00 > mnt/commands/.stream; rm -r bpf/events bpf/perf bpf/commands bpf/p");
     drop(programs);
     let gone = |id: &u32| bpffuse::sys::object::map_by_id(*id).is_err();
     let start = Instant::now();

@@ -7,7 +7,7 @@ use super::random::Random;
 use crate::common::bed::signal;
 use crate::common::map::{Kind, RawMap, key32};
 use crate::common::{eventually, shell};
-use crate::streams::Programs;
+use crate::kinds_common::Programs;
 use bpffuse::sys::map::NewMap;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -27,7 +27,7 @@ pub(super) struct Disturber<'r> {
 
 impl<'r> Disturber<'r> {
     pub(super) fn new(run: &'r Run, random: Random) -> Self {
-        Self { run, random, programs: Programs::load(&run.bed), made: 0 }
+        Self { run, random, programs: Programs::load(&run.bed, "streams"), made: 0 }
     }
 
     /// One thing after the other.
@@ -142,7 +142,7 @@ impl<'r> Disturber<'r> {
             Err(error) if error.raw_os_error() == Some(libc::EBUSY) => return,
             opened => opened.expect("the stream"),
         };
-        self.programs.run("to_ring", 0, 100);
+        self.programs.run_raw("to_ring", [0, 100], None);
         for line in BufReader::with_capacity(256, file).lines().take(self.random.below(50)) {
             let line = line.expect("an event");
             assert!(line.starts_with("{\"seq\":") && line.ends_with("\"tester\"}"), "{line}");
