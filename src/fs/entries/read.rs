@@ -11,8 +11,9 @@ use crate::sys;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-/// Bytes of text that a chunk grows to: some milliseconds of work for another thread.
-const CHUNK: usize = 256 * 1024;
+/// Bytes of text that a chunk grows to: a whole read of cat(1), a millisecond or more of work for
+/// another thread.
+const CHUNK: usize = 128 * 1024;
 
 /// A position in the text.
 #[derive(Debug, Default)]
