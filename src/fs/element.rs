@@ -44,6 +44,18 @@ pub struct Element {
     pub opener: Caller,
 }
 
+impl Element {
+    /// Its text at this moment; `None` if there is no element.
+    fn text(&self, map: &Map) -> Result<Option<Held>> {
+        let (mut value, mut text) = (Vec::new(), Vec::new());
+        if !view::lookup(map, &self.view, &self.key, &mut value)? {
+            return Ok(None);
+        }
+        view::render(map, &self.view, &value, &mut text);
+        Ok(Some(Held::new(text)))
+    }
+}
+
 /// An open element.
 #[derive(Debug)]
 pub struct ElementFile {
@@ -76,13 +88,11 @@ impl ElementFile {
         let mut text = None;
         if access.read {
             held::check(map.value_len())?;
-            let (mut value, mut rendered) = (Vec::new(), Vec::new());
-            if view::lookup(map, &element.view, &element.key, &mut value)? {
-                view::render(map, &element.view, &value, &mut rendered);
-            } else if !creat {
+            let rendered = element.text(map)?;
+            if rendered.is_none() && !creat {
                 return Err(Error::new(libc::ENOENT, "the key is gone"));
             }
-            text = Some(Held::new(rendered));
+            text = Some(rendered.unwrap_or_default());
         }
         if access.write && map.is_frozen() {
             return Err(Error::new(libc::EPERM, "the map is frozen"));
@@ -95,7 +105,7 @@ impl ElementFile {
     /// Opens an element that does not exist yet, with the flags of open(2), O_CREAT among them.
     pub fn create(element: Element, flags: i32) -> Self {
         let flag = if flags & libc::O_EXCL != 0 { NOEXIST } else { ANY };
-        let state = Mutex::new(State::new(Some(Held::new(Vec::new())), flag, true));
+        let state = Mutex::new(State::new(Some(Held::default()), flag, true));
         Self { element, state }
     }
 
@@ -156,7 +166,7 @@ impl ElementFile {
 
 impl State {
     fn new(text: Option<Held>, flag: u64, promise: bool) -> Self {
-        Self { text, flag, written: Held::new(Vec::new()), start: 0, applied: false, promise }
+        Self { text, flag, written: Held::default(), start: 0, applied: false, promise }
     }
 
     /// Adds what a write brings: to the text that it continues, or as the start of a new one.
@@ -188,11 +198,7 @@ impl OpenFile for ElementFile {
         let mut state = self.lock();
         if state.text.is_none() {
             let (map, _) = self.element.maps.open(&self.element.map)?;
-            let (mut value, mut text) = (Vec::new(), Vec::new());
-            if view::lookup(&map, &self.element.view, &self.element.key, &mut value)? {
-                view::render(&map, &self.element.view, &value, &mut text);
-            }
-            state.text = Some(Held::new(text));
+            state.text = Some(self.element.text(&map)?.unwrap_or_default());
         }
         reply(part(state.text.as_deref().unwrap_or_default(), offset, size));
         Ok(())

@@ -83,6 +83,12 @@ impl Held {
     }
 }
 
+impl Default for Held {
+    fn default() -> Self {
+        Self::new(Vec::new())
+    }
+}
+
 impl Deref for Held {
     type Target = [u8];
 

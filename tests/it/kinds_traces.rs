@@ -65,6 +65,7 @@ fn kernel_stacks() {
     let probe = raw.fd.take(&9_i32.to_ne_bytes(), &mut vec![0; bytes.len()], 0).unwrap_err();
     if lacks("BPF_MAP_LOOKUP_AND_DELETE_ELEM of stack traces", probe.errno != libc::EOPNOTSUPP) {
         refused(fs::read(bed.at(&format!("stacks/.pop/{again}"))), "EOPNOTSUPP");
+        assert!(raw.get(&again.to_ne_bytes()).is_some(), "refused, and yet taken");
         return;
     }
     let taken = frames(&bed, &format!("stacks/.pop/{again}"));
