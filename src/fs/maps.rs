@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::thread;
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant, SystemTime};
 
 /// A map that was not used for this long is closed.
@@ -32,6 +32,8 @@ pub struct Maps {
     /// The bpffs that the pins are in.
     pub bpffs: Bpffs,
     open: Mutex<HashMap<MapRef, Kept>>,
+    /// Closes what is idle; sleeps while nothing is open.
+    closer: OnceLock<Thread>,
     started: SystemTime,
     /// Where the mount is, once it is known.
     mountpoint: OnceLock<PathBuf>,
@@ -46,11 +48,14 @@ impl Maps {
         let maps = Arc::new(Self {
             bpffs,
             open: Mutex::default(),
+            closer: OnceLock::new(),
             started: SystemTime::now(),
             mountpoint: OnceLock::new(),
         });
         let weak = Arc::downgrade(&maps);
-        thread::Builder::new().name("close-idle".into()).spawn(move || close_idle(&weak))?;
+        let closer = thread::Builder::new().name("close-idle".into());
+        let closer = closer.spawn(move || close_idle(&weak))?;
+        let _ = maps.closer.set(closer.thread().clone());
         Ok(maps)
     }
 
@@ -71,8 +76,18 @@ impl Maps {
         }
         let map = Arc::new(self.open_once(at)?);
         let kept = Kept { map: Arc::clone(&map), last_use: Instant::now() };
-        self.lock().insert(at.clone(), kept);
+        let mut open = self.lock();
+        if open.is_empty() {
+            self.wake_closer();
+        }
+        open.insert(at.clone(), kept);
         Ok((map, stat))
+    }
+
+    fn wake_closer(&self) {
+        if let Some(closer) = self.closer.get() {
+            closer.unpark();
+        }
     }
 
     /// The map for this use alone: it is closed when the caller drops it.
@@ -129,17 +144,28 @@ impl Maps {
     }
 }
 
+impl Drop for Maps {
+    fn drop(&mut self) {
+        self.wake_closer();
+    }
+}
+
 fn close_idle(maps: &Weak<Maps>) {
     loop {
-        thread::sleep(SWEEP);
         let Some(maps) = maps.upgrade() else { return };
-        let idle: Vec<Kept> = {
+        let (idle, none_left) = {
             let mut open = maps.lock();
-            open.extract_if(|_, kept| kept.last_use.elapsed() > IDLE)
-                .map(|(_, kept)| kept)
-                .collect()
+            let idle = open.extract_if(|_, kept| kept.last_use.elapsed() > IDLE);
+            let idle: Vec<Kept> = idle.map(|(_, kept)| kept).collect();
+            (idle, open.is_empty())
         };
         // Closed without the lock: the kernel may take its time to free a map.
         drop(idle);
+        drop(maps);
+        if none_left {
+            thread::park();
+        } else {
+            thread::sleep(SWEEP);
+        }
     }
 }

@@ -53,6 +53,10 @@ impl Fs {
         if !access.write {
             return Ok(());
         }
+        if is_link(map, view) {
+            let reason = "the elements of a map of maps are symlinks: ln -s MAP KEY";
+            return Err(Error::new(libc::EPERM, reason));
+        }
         if *view == View::Pop {
             return Err(Error::new(libc::EACCES, ".pop/KEY can only be read"));
         }

@@ -89,6 +89,10 @@ fn ln_sets_and_replaces() {
         bed.fails_with(&format!("cd mnt && ln -sfn ../nonesuch {outer}/3"), "No such file");
         bed.fails_with(&format!("cd mnt && ln -sfn /etc/passwd {outer}/3"), "Invalid argument");
         bed.fails_with(&format!("cd mnt && ln -sfn ../inner {outer}/x"), "Invalid argument");
+        // No file comes of a plain write, at open already.
+        bed.fails_with(&format!("echo {} > mnt/{outer}/5", inner.info.id), "not permitted");
+        assert!(bed.errors().last().unwrap().contains("EPERM: the elements of a map of maps are"));
+        assert_eq!(at(5), None);
         assert_eq!(at(3), Some(inner.info.id));
         assert_eq!(bed.list(outer), ["3", "4"]);
         symlink("../other", bed.at(&format!("{outer}/.gone"))).unwrap();

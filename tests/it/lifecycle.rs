@@ -6,6 +6,8 @@ use crate::common::shell::BPFFUSE;
 use crate::common::{Bed, eventually, key32, refused};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
 
 /// A bed whose bpffs has a hash `h` with one element, 1 → 42, and no daemon yet.
 fn idle_with_a_map() -> Bed {
@@ -524,6 +526,34 @@ fn threads() {
         bed.ok("for i in 1 2 3 4; do (for j in 1 2 3 4 5; do cat mnt/h/1; done) & done > /dev/null; wait");
         bed.stop();
     }
+}
+
+/// What is always mounted must cost nothing while nobody uses it: no thread of it wakes up.
+#[test]
+fn an_idle_daemon_sleeps() {
+    require!("root", "bpf", "fuse");
+    let mut bed = idle_with_a_map();
+    bed.start(&[]);
+    let sleeps = || -> u64 {
+        let tasks = fs::read_dir(format!("/proc/{}/task", bed.pid())).expect("the daemon runs");
+        tasks.map(|task| sleeps_of(&task.expect("a thread").path().join("status"))).sum()
+    };
+    for _ in 0..2 {
+        assert_eq!(bed.read("h/1"), "42\n");
+        eventually("a second passes without a wake-up", || {
+            let before = sleeps();
+            std::thread::sleep(Duration::from_secs(1));
+            sleeps() == before
+        });
+    }
+    bed.stop();
+}
+
+/// How often a thread has gone to sleep.
+fn sleeps_of(status: &Path) -> u64 {
+    let status = fs::read_to_string(status).expect("a thread's status");
+    let count = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    count.expect("the count of sleeps").trim().parse().expect("a number")
 }
 
 /// Mount points with spaces, through symlinks, and relative to the working directory.

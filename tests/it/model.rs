@@ -74,7 +74,7 @@ struct Run {
     end: End,
     done: AtomicU64,
     stop: AtomicBool,
-    /// What each worker does just now.
+    /// What each worker, and last the disturber, does just now.
     now: Vec<Mutex<String>>,
     gone: Gone,
 }
@@ -88,6 +88,11 @@ impl Run {
                 End::After(count) => done < count,
                 End::At(_) => !self.is_over(),
             }
+    }
+
+    /// Notes what a thread does just now, for messages.
+    fn doing(&self, thread: usize, what: String) {
+        *self.now[thread].lock().unwrap_or_else(PoisonError::into_inner) = what;
     }
 
     /// Whether the time or the operations are used up.
@@ -124,7 +129,7 @@ fn run(bed: Bed, end: End, disturbed: bool) {
     println!("BPFFUSE_MODEL_SEED={seed}");
     let mut vitals = Vitals::of(bed.pid());
     let plan = Plan::create(&bed);
-    let now = (0..WORKERS).map(|_| Mutex::default()).collect();
+    let now = (0..=WORKERS).map(|_| Mutex::default()).collect();
     let ledger = Ledger::new(&plan);
     let (done, stop) = (AtomicU64::new(0), AtomicBool::new(false));
     let run = Run { bed, plan, ledger, end, done, stop, now, gone: Gone::default() };
@@ -141,6 +146,7 @@ fn run(bed: Bed, end: End, disturbed: bool) {
                     while run.goes_on() {
                         worker.step();
                     }
+                    run.doing(number, format!("nothing: worker {number} has ended"));
                     worker
                 })
             })

@@ -1,9 +1,9 @@
 //! What else happens on a machine meanwhile: clients are killed, pins come and go, the same bpffs is
 //! mounted once more, events and changes are followed and left.
 
-use super::Run;
 use super::plan::Sort;
 use super::random::Random;
+use super::{Run, WORKERS};
 use crate::common::bed::signal;
 use crate::common::map::{Kind, RawMap, key32};
 use crate::common::{eventually, shell};
@@ -35,16 +35,19 @@ impl<'r> Disturber<'r> {
         let mut done = [0_u64; 5];
         while !self.run.stop.load(Ordering::Relaxed) && !self.run.is_over() {
             let what = self.random.below(done.len());
-            match what {
-                0 => self.kill_a_client(),
-                1 => self.pin_and_unpin(),
-                2 => self.mount_once_more(),
-                3 => self.follow_events(),
-                _ => self.follow_changes(),
-            }
+            let (name, act): (_, fn(&mut Self)) = match what {
+                0 => ("kill a client", Self::kill_a_client),
+                1 => ("pin and unpin", Self::pin_and_unpin),
+                2 => ("mount once more", Self::mount_once_more),
+                3 => ("follow events", Self::follow_events),
+                _ => ("follow changes", Self::follow_changes),
+            };
+            self.run.doing(WORKERS, format!("disturbance {}: {name}", done[what]));
+            act(&mut self);
             done[what] += 1;
             thread::sleep(Duration::from_millis(20));
         }
+        self.run.doing(WORKERS, "nothing: the disturber has ended".to_owned());
         let [killed, pins, mounts, streams, watches] = done;
         println!(
             "{killed} clients killed, {pins} pins made and removed, {mounts} further mounts, \

@@ -73,7 +73,7 @@ impl Worker<'_> {
         let kept = Ledger::has(map, at.key);
         let what = self.random.below(if kept { 5 } else { 9 });
         let message = format!("operation {what} on shared {}/{}", map.name, key.name);
-        *self.run.now[self.number].lock().unwrap() = message.clone();
+        self.run.doing(self.number, message.clone());
         let array = map.sort == Sort::Array;
         let absent: &[i32] = if array { &[] } else { &[ENOENT] };
         match what {

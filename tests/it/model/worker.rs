@@ -8,7 +8,6 @@ use crate::common::errno;
 use std::fmt::Debug;
 use std::io;
 use std::path::PathBuf;
-use std::sync::PoisonError;
 
 /// A thread with keys of its own, and what it knows of them.
 pub(super) struct Worker<'r> {
@@ -108,7 +107,7 @@ impl<'r> Worker<'r> {
     pub(super) fn doing(&self, what: &str, at: At) {
         let (map, key) = (&self.map(at).name, &self.key(at).name);
         let what = format!("{} by {}: {what} {map}/{key}", self.done, self.number);
-        *self.run.now[self.number].lock().unwrap_or_else(PoisonError::into_inner) = what;
+        self.run.doing(self.number, what);
     }
 
     pub(super) fn map(&self, at: At) -> &'r Map {
