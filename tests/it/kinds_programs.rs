@@ -10,7 +10,7 @@ use bpffuse::sys::{info, object as sys_object};
 use libbpf_rs::{MapCore, ObjectBuilder};
 use serde_json::{Value, json};
 use std::fs;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 
 const ANY: i32 = libc::O_CREAT | libc::O_TRUNC;
 const NOEXIST: i32 = libc::O_CREAT | libc::O_EXCL;
@@ -139,7 +139,9 @@ fn programs_at_devices_and_cpus() {
     assert!(counts[0] > 0 && counts[2] >= counts[0], "{counts:?}");
     let text = format!("{{\"qsize\":64,\"prog_id\":{on_device}}}");
     // The kernel's own answer to a program that is not for CPU maps, with a reason.
-    let answer = raw.fd.update(&key32(0), &[key32(64), key32(on_device)].concat(), 0).unwrap_err();
+    let wrong = sys_object::prog_by_id(on_device).unwrap();
+    let value = [key32(64), key32(wrong.as_raw_fd() as u32)].concat();
+    let answer = raw.fd.update(&key32(0), &value, 0).unwrap_err();
     assert!([libc::ENOMEM, libc::EINVAL].contains(&answer.errno), "{answer}");
     refused(write_with(bed.at("cpu8/0"), ANY, text.as_bytes()), &errno_name(answer.errno));
     assert!(bed.errors().last().unwrap().contains("xdp/cpumap"), "{:?}", bed.errors().last());
@@ -185,7 +187,7 @@ fn cgroup_storages() {
     let cgroup = Cgroup::new(&bed);
     let directory = fs::File::open(&cgroup.0).unwrap();
     let prog = |name: &str| programs.0.progs_mut().find(|prog| prog.name() == name).unwrap();
-    let fd = std::os::fd::AsRawFd::as_raw_fd(&directory);
+    let fd = directory.as_raw_fd();
     let absent = format!("cgroup_inode_id={},attach_type=1", cgroup.id());
     for map in ["storage", "percpu_storage"] {
         // Elements come with an attachment, so that none can be made here.
