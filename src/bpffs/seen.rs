@@ -21,8 +21,12 @@ use std::path::Path;
 const KNOWN_MAX: usize = 256;
 /// Watches that one inotify instance gets before it is replaced.
 const WATCHES_MAX: usize = 4096;
-/// Paths remembered as asked for: one that comes again before another takes its place is watched.
+/// Paths remembered as asked for.
 const ASKED: usize = 64;
+/// A path that is asked for so many times, before another takes its place, is watched. A thread that
+/// lives for one operation asks less often: the kernel takes its time to end an inotify instance, and
+/// a user has 128 of them.
+const OFTEN: u8 = 16;
 
 /// What is at a path.
 #[derive(Debug, Clone, Copy)]
@@ -57,13 +61,29 @@ thread_local! {
 type Fast = BuildHasherDefault<SipHasher13>;
 
 struct Sight {
-    asked: [u64; ASKED],
+    asked: [Asked; ASKED],
     watched: Option<Watched>,
 }
 
 impl Default for Sight {
     fn default() -> Self {
-        Self { asked: [0; ASKED], watched: None }
+        Self { asked: [Asked::default(); ASKED], watched: None }
+    }
+}
+
+/// A path's hash, and how often it was asked for.
+#[derive(Clone, Copy, Default)]
+struct Asked {
+    hash: u64,
+    times: u8,
+}
+
+impl Asked {
+    /// Counts once more; true if that is often.
+    fn again(&mut self, hash: u64) -> bool {
+        let times = if self.hash == hash { self.times.saturating_add(1) } else { 1 };
+        *self = Self { hash, times };
+        times >= OFTEN
     }
 }
 
@@ -89,8 +109,8 @@ impl Sight {
             }
         }
         let hash = Fast::default().hash_one(bytes);
-        let slot = &mut self.asked[hash as usize % ASKED];
-        if std::mem::replace(slot, hash) == hash && self.watch(root, path).is_some() {
+        let often = self.asked[hash as usize % ASKED].again(hash);
+        if often && self.watch(root, path).is_some() {
             // Watched first, looked at then: what changes in between is an event.
             let meta = ask()?;
             let seen = Seen::of(&meta);

@@ -23,9 +23,10 @@ const DRAIN: usize = 16;
 pub struct Changes {
     /// The two below. The kernel puts what is ready on its list, so asking costs a third of poll(2).
     ready: OwnedFd,
-    events: File,
     /// Open, so that the mount table is watched.
     _mounts: File,
+    /// Closed last, since that may take the kernel a while.
+    events: File,
 }
 
 /// What epoll tells of the events; the mount table's has another number.
@@ -57,7 +58,7 @@ impl Changes {
             };
             check_libc("epoll_ctl", rc)?;
         }
-        Ok(Self { ready, events: events.into(), _mounts: mounts })
+        Ok(Self { ready, _mounts: mounts, events: events.into() })
     }
 
     /// Watches a path: its attributes, what comes and goes in it if it is a directory, and its end.
