@@ -47,7 +47,7 @@ pub struct Cli {
     #[arg(long, value_name = "TIME", default_value = "1", value_parser = interval)]
     watch_interval: Duration,
 
-    /// Threads that answer requests
+    /// Threads that answer requests, 1 to 64; by default one for each CPU, 4 at most
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     threads: Option<u16>,
 
@@ -55,7 +55,7 @@ pub struct Cli {
     #[arg(long)]
     no_mount_bpffs: bool,
 
-    /// Log more: -v operations, -vv details (RUST_LOG is heeded as well)
+    /// Log more: -v operations, -vv details; seen with -f or --log-file (RUST_LOG is heeded as well)
     #[arg(short, action = ArgAction::Count)]
     verbose: u8,
 

@@ -150,7 +150,8 @@ impl Codec {
     }
 
     /// Appends a key as one JSON document: as a value of its type would be. A prefix of an LPM
-    /// trie without BTF is a string with its name.
+    /// trie without BTF is a string with its name. A key that its members do not give back whole,
+    /// for what its padding or a union holds besides, is a string of its bytes in hex.
     pub fn print_key(&self, key: &[u8], out: &mut Vec<u8>) {
         if self.key_type.is_none() && self.naming.is_prefix() {
             out.push(b'"');
@@ -158,7 +159,24 @@ impl Codec {
             out.push(b'"');
             return;
         }
-        with_size(key, self.key.size, |key| self.key.print(self.key.root, key, out));
+        with_size(key, self.key.size, |key| {
+            let start = out.len();
+            self.key.print(self.key.root, key, out);
+            if !self.is_whole(key, &out[start..]) {
+                out.truncate(start);
+                out.extend_from_slice(b"\"0x");
+                word::push_hex(key, out);
+                out.push(b'"');
+            }
+        });
+    }
+
+    /// Whether a key's JSON gives back all its bytes.
+    fn is_whole(&self, key: &[u8], json: &[u8]) -> bool {
+        self.naming.shows_all(key).unwrap_or_else(|| {
+            let mut again = vec![0; key.len()];
+            self.key.parse(self.key.root, json, &mut again, false).is_ok() && again == key
+        })
     }
 
     /// Parses a key's JSON into `key`, which is cleared and gets exactly `key_size` bytes. A

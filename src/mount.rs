@@ -185,7 +185,11 @@ fn serve(
 
     let (sender, ends) = mpsc::channel();
     let from_signals = sender.clone();
-    let failed = |error: io::Error| Error(format!("cannot start a thread: {}", describe(&error)));
+    let failed = |error: io::Error| {
+        // Without us it could not be used any more.
+        let _ = attach::detach(&mountpoint, device.as_deref());
+        Error(format!("cannot start a thread: {}", describe(&error)))
+    };
     thread::Builder::new()
         .name("signals".into())
         .spawn(move || {

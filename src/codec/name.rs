@@ -95,6 +95,22 @@ impl Naming {
         }
     }
 
+    /// Whether a key has no bit set that none of its type's members shows; `None` if only trying
+    /// tells.
+    pub(super) fn shows_all(&self, key: &[u8]) -> Option<bool> {
+        match self.form {
+            Form::Hex => None,
+            _ => Some(!self.has_stray_bits(key)),
+        }
+    }
+
+    fn has_stray_bits(&self, key: &[u8]) -> bool {
+        let stray = |gap: &Gap| {
+            key[gap.offset as usize..][..gap.len as usize].iter().any(|b| b & gap.mask != 0)
+        };
+        self.gaps.iter().any(stray)
+    }
+
     /// False if the readable form would not be faithful.
     fn print_readable(&self, plan: &Plan, key: &[u8], name: &mut Vec<u8>) -> bool {
         match &self.form {
@@ -103,10 +119,7 @@ impl Naming {
             Form::Text => return push_text(key, name) && key.first() != Some(&0),
             Form::Prefix => return push_prefix(key, name),
             Form::Members => {
-                let stray = |gap: &Gap| {
-                    key[gap.offset as usize..][..gap.len as usize].iter().any(|b| b & gap.mask != 0)
-                };
-                if self.gaps.iter().any(stray) {
+                if self.has_stray_bits(key) {
                     return false;
                 }
                 for (at, leaf) in self.leaves.iter().enumerate() {

@@ -171,16 +171,23 @@ impl Fs {
     /// EPERM for a file that has none of its own.
     pub fn setattr(&self, ino: u64, changes: Changes) -> Result<Attr> {
         let node = self.node(ino)?;
+        let made;
         let pin = match &*node {
             Node::Dir(pin) | Node::Symlink(pin) | Node::Object(pin, _) => Some(pin),
             Node::Map(MapRef::Pin(pin), View::Text) => Some(pin),
+            Node::New(dir, name) => {
+                // cp -p and install set the mode of the file that they wrote: of the map, by now.
+                made = self.pin_at(dir, name).ok();
+                made.as_ref().map(|(pin, _)| pin)
+            }
             _ => None,
         };
         let Changes { mode, uid, gid, atime, mtime } = changes;
         match pin {
             Some(pin) => {
                 // The x bits of a map's directory are not the pin's: they come with r and w.
-                let kept = if matches!(&*node, Node::Map(..)) { 0o7666 } else { 0o7777 };
+                let is_map = matches!(&*node, Node::Map(..) | Node::New(..));
+                let kept = if is_map { 0o7666 } else { 0o7777 };
                 let mode = mode.map(|mode| mode & kept);
                 self.change_pin(pin, Changes { mode, ..changes })?;
             }

@@ -30,7 +30,8 @@ pub fn render(map: &Map, bpffs: &Bpffs) -> Vec<u8> {
         "frozen": map.is_frozen(),
         "memlock": map.fdinfo("memlock").and_then(|bytes| bytes.parse::<u64>().ok()),
         "btf_id": info.btf_id,
-        "btf_key_type": map.codec.key_type(),
+        // A bloom filter's names are values: it has no keys.
+        "btf_key_type": if info.key_size == 0 { None } else { map.codec.key_type() },
         "btf_value_type": map.codec.value_type(),
         "pins": pins(map, bpffs),
     });

@@ -9,7 +9,7 @@ use super::lookup::Found;
 use super::maps::Maps;
 use super::place::{self, Sought};
 use crate::bpffs::Pin;
-use crate::node::{MapRef, Node};
+use crate::node::{MapRef, Node, View};
 use crate::spec::{CreateError, Created, Inner, Spec, SpecError};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -60,8 +60,13 @@ impl Fs {
 
     /// Refuses, with a reason, what bpffs refuses with a bare EPERM, and a name that is taken.
     fn check_new_pin(&self, parent: u64, name: &OsStr, caller: Caller) -> Result<Pin> {
-        let Node::Dir(dir) = &*self.node(parent)? else {
-            return Err(Error::new(libc::EPERM, "maps are made in directories of bpffs"));
+        let node = self.node(parent)?;
+        let dir = match &*node {
+            Node::Dir(dir) => dir,
+            Node::Element(_, View::Field(_), _) => {
+                return Err(Error::new(libc::ENOENT, "the value has no such member or index"));
+            }
+            _ => return Err(Error::new(libc::EPERM, "maps are made in directories of bpffs")),
         };
         self.owner_only(caller, "creating maps")?;
         if name.as_bytes().contains(&b'.') {

@@ -7,6 +7,7 @@ use super::error::{Error, Result};
 use crate::bpffs::{Bpffs, Stat};
 use crate::map::Map;
 use crate::node::MapRef;
+use crate::sys::limits;
 use crate::sys::object::{self, ObjectKind};
 use std::collections::HashMap;
 use std::os::fd::AsFd;
@@ -163,6 +164,7 @@ fn close_idle(maps: &Weak<Maps>) {
         drop(idle);
         drop(maps);
         if none_left {
+            limits::trim_memory();
             thread::park();
         } else {
             thread::sleep(SWEEP);

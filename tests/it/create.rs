@@ -21,6 +21,19 @@ fn reason(bed: &Bed) -> String {
     bed.ok("tail -n 1 mnt/.errors")
 }
 
+/// "NAME is a file until the write, then the map": what sets its mode while it is open still sets
+/// the map's.
+#[test]
+fn a_spec_file_is_copied_with_its_mode() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    bed.ok("echo 'hash key 4 value 8 entries 10' > spec; chmod 640 spec; cp spec moved");
+    bed.ok("cp -p spec mnt/copied; install -m 604 spec mnt/installed; mv moved mnt/moved");
+    bed.ok("test ! -e moved");
+    assert_eq!(bed.ok("stat -c %a bpf/copied bpf/installed bpf/moved"), "640\n604\n640\n");
+    assert_eq!(bed.ok("jq -r .type mnt/*/.info | uniq -c | xargs"), "3 hash\n");
+}
+
 /// "`echo SPEC > DIR/NAME`: a map by SPEC", "then `.info` of both equal but for id, name and pins".
 #[test]
 fn a_schema_makes_the_same_map_of_every_kind() {

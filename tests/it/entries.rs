@@ -45,6 +45,44 @@ fn copies_a_map() {
     bed.ok("jq -es 'length == 100000 and all(.[]; .value == .key * 77777777777)' < mnt/b/.entries");
 }
 
+/// Keys that differ in their padding alone, in a union beyond the member shown
+/// are as many lines, and the copy has the same bytes.
+#[test]
+fn copies_keys_with_stray_bits() {
+    require!("root", "bpf", "fuse", "bpftool");
+    let bed = Bed::new();
+    for (name, key) in [
+        ("padded", "struct k { __u8 a; __u32 b; }"),
+        ("nested", "struct k { struct { __u8 a; __u16 b; } in; __u32 c; }"),
+        ("united", "struct k { union { __u16 a; __u8 b; } u[2]; __u32 c; }"),
+        ("array", "struct k { struct { __u8 a; __u16 b; } in[2]; }"),
+    ] {
+        bed.ok(&format!(
+            "cat > mnt/{name} <<'END'
+{key};
+struct {{ __uint(type, BPF_MAP_TYPE_HASH); __type(key, struct k); __type(value, __u32); \
+__uint(max_entries, 64); }} {name} SEC(\".maps\");
+END
+cat mnt/{name}/.schema > mnt/{name}_copy"
+        ));
+        let map = bed.open(name);
+        for at in 0..8 {
+            for stray in [1_u8, 0x80] {
+                let mut key = [0; 8];
+                key[at] = stray;
+                map.set(&key, &[at as u8, stray, 0, 0]);
+            }
+        }
+        map.set(&[0; 8], &[9, 0, 0, 0]);
+        bed.ok(&format!("cat mnt/{name}/.entries > mnt/{name}_copy/.entries"));
+        let (whole, copy) = (dump(&bed, name), dump(&bed, &format!("{name}_copy")));
+        assert_eq!(whole.len(), 17, "{name}");
+        assert_eq!(whole, copy, "{name}: {}", bed.read(&format!("{name}/.entries")));
+    }
+    // What has nothing stray stays typed.
+    assert!(bed.read("padded/.entries").contains("{\"key\":{\"a\":1,\"b\":0},\"value\":256}"));
+}
+
 /// Every kind, with types and without; per CPU: `"values":[…]`.
 #[test]
 fn copies_every_kind() {

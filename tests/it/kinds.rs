@@ -153,6 +153,8 @@ fn long_texts_are_pushed() {
     require!("root", "bpf", "fuse");
     let bed = Bed::new();
     bed.write("b", "bloom_filter value 'struct { __u32 a; }' entries 1000\n");
+    let info: serde_json::Value = serde_json::from_str(&bed.read("b/.info")).unwrap();
+    assert!(info["btf_key_type"].is_null() && info["btf_value_type"].is_string(), "{info}");
     let raw = bed.open("b");
     let has = |a: u32| raw.fd.lookup(&[], &mut a.to_ne_bytes(), 0).is_ok();
     let text = format!("{{\"a\":{}7}}\n[]{{", "\n".repeat(300_000));

@@ -33,6 +33,10 @@ fn members_are_files() {
     assert!(error.contains("out of range"), "{error}");
     assert_eq!(bed.read("s/9"), "{\"packets\":6,\"in\":{\"a\":7,\"b\":[1,42,3]}}\n");
     bed.fails("cat mnt/s/.field/9/nothing");
+    for absent in ["nothing", "in/b/3"] {
+        let error = bed.fails(&format!("echo 1 > mnt/s/.field/9/{absent}"));
+        assert!(error.contains("No such file"), "{error}");
+    }
     bed.fails("rm mnt/s/.field/9/packets");
     bed.fails("rmdir mnt/s/.field/9");
     bed.fails("cat mnt/s/.field/10/packets");

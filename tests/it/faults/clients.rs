@@ -163,6 +163,26 @@ print("used", flush=True)
     base.is_reached_again(&bed, 48 << 10);
 }
 
+/// Readers that have taken much of the daemon's memory leave none of it taken.
+#[test]
+fn memory_of_closed_files_is_given_back() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    bed.map("big", Kind::Hash, 4, 4096, 1000).fill32(1000, &[b'A'; 4096]);
+    let base = Base::of(&bed, "big");
+    let readers: Vec<_> = (0..200)
+        .map(|_| {
+            let mut file = std::fs::File::open(bed.at("big/.entries")).unwrap();
+            file.read_exact(&mut vec![0; 200_000]).unwrap();
+            file
+        })
+        .collect();
+    let held = super::resident(&bed);
+    assert!(held > base.memory + 32 * 1024, "{held} KiB is little more than {}", base.memory);
+    drop(readers);
+    eventually("the memory is given back", || super::resident(&bed) < base.memory + 8 * 1024);
+}
+
 /// "64 clients" at once, each with its own keys in a shared map: none sees another's, all is there.
 #[test]
 fn sixty_four_clients() {
