@@ -54,6 +54,7 @@ mod word;
 pub use fault::{TextError, TextErrorKind};
 pub use member::Member;
 pub use name::NameMatch;
+pub(crate) use print::push_json_hex;
 
 use crate::btf::Btf;
 use name::Naming;
@@ -164,16 +165,14 @@ impl Codec {
             self.key.print(self.key.root, key, out);
             if !self.is_whole(key, &out[start..]) {
                 out.truncate(start);
-                out.extend_from_slice(b"\"0x");
-                word::push_hex(key, out);
-                out.push(b'"');
+                push_json_hex(key, out);
             }
         });
     }
 
     /// Whether a key's JSON gives back all its bytes.
     fn is_whole(&self, key: &[u8], json: &[u8]) -> bool {
-        self.naming.shows_all(key).unwrap_or_else(|| {
+        self.naming.shows_all(&self.key, key).unwrap_or_else(|| {
             let mut again = vec![0; key.len()];
             self.key.parse(self.key.root, json, &mut again, false).is_ok() && again == key
         })

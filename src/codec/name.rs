@@ -97,9 +97,10 @@ impl Naming {
 
     /// Whether a key has no bit set that none of its type's members shows; `None` if only trying
     /// tells.
-    pub(super) fn shows_all(&self, key: &[u8]) -> Option<bool> {
+    pub(super) fn shows_all(&self, plan: &Plan, key: &[u8]) -> Option<bool> {
         match self.form {
-            Form::Hex => None,
+            // Without a readable name, nobody has looked for the bits between the members.
+            Form::Hex if !plan.whole(plan.root) => None,
             _ => Some(!self.has_stray_bits(key)),
         }
     }

@@ -20,6 +20,13 @@ pub(super) fn push_json_str(text: &str, out: &mut Vec<u8>) {
     let _ = serde_json::to_writer(out, text);
 }
 
+/// Appends bytes as the JSON string `"0x…"`, in memory order.
+pub(crate) fn push_json_hex(bytes: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\"0x");
+    push_hex(bytes, out);
+    out.push(b'"');
+}
+
 /// The string in a `char` array: UTF-8 with nothing but NULs after the first one.
 pub(super) fn text_of(bytes: &[u8]) -> Option<&str> {
     let len = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
@@ -57,11 +64,7 @@ impl Plan {
                 Some(text) => push_json_str(text, out),
                 None => self.print_array(len, 1, elem, bytes, out),
             },
-            Node::Bytes { len } => {
-                out.extend_from_slice(b"\"0x");
-                push_hex(&bytes[..len as usize], out);
-                out.push(b'"');
-            }
+            Node::Bytes { len } => push_json_hex(&bytes[..len as usize], out),
             Node::Ipv4 => {
                 out.push(b'"');
                 push_ipv4(bytes, out);
@@ -163,8 +166,6 @@ fn print_float(bytes: &[u8], out: &mut Vec<u8>) {
     } else if quiet {
         out.extend_from_slice(b"\"nan\"");
     } else {
-        out.extend_from_slice(b"\"0x");
-        push_hex(bytes, out);
-        out.push(b'"');
+        push_json_hex(bytes, out);
     }
 }

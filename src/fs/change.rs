@@ -177,8 +177,12 @@ impl Fs {
             Node::Map(MapRef::Pin(pin), View::Text) => Some(pin),
             Node::New(dir, name) => {
                 // cp -p and install set the mode of the file that they wrote: of the map, by now.
-                made = self.pin_at(dir, name).ok();
-                made.as_ref().map(|(pin, _)| pin)
+                made = match self.pin_at(dir, name) {
+                    Ok((pin, PinKind::Object(ObjectKind::Map))) => Some(pin),
+                    Err(error) if error.errno != libc::ENOENT => return Err(error),
+                    _ => None,
+                };
+                made.as_ref()
             }
             _ => None,
         };

@@ -110,6 +110,7 @@ impl Fs {
     /// Closes a directory.
     pub fn releasedir(&self, handle: u64) {
         self.dirs.remove(handle);
+        self.maps.file_closed();
     }
 
     fn list_whole(&self, node: &Node) -> Result<Vec<(u64, FileKind, OsString)>> {

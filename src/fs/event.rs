@@ -1,9 +1,8 @@
 //! One event as text and back: in hex, or by a type that the map's or a program's BTF has.
 
 use super::error::{Error, Result};
-use super::stream::hex_text;
 use crate::btf::{Btf, Kind};
-use crate::codec::{Codec, Shape};
+use crate::codec::{Codec, Shape, push_json_hex};
 use crate::map::{Map, load_btf, room};
 use crate::sys::{info, object};
 use std::collections::HashSet;
@@ -77,7 +76,7 @@ impl EventCodec {
             Some((codec, size)) if (*size..size + slack).contains(&event.len()) => {
                 codec.print_value(&event[..*size], text);
             }
-            _ => hex_text(event, text),
+            _ => push_json_hex(event, text),
         }
     }
 

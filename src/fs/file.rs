@@ -193,6 +193,7 @@ impl Fs {
         let Some(file) = self.files.remove(handle) else { return Ok(()) };
         let outcome = file.release();
         drop(file);
+        self.maps.file_closed();
         let mut promised = self.promised.lock().unwrap_or_else(PoisonError::into_inner);
         if promised.get(&ino).is_some_and(|file| file.strong_count() == 0) {
             promised.remove(&ino);

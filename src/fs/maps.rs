@@ -33,7 +33,7 @@ pub struct Maps {
     /// The bpffs that the pins are in.
     pub bpffs: Bpffs,
     open: Mutex<HashMap<MapRef, Kept>>,
-    /// Closes what is idle; sleeps while nothing is open.
+    /// Closes what is idle and gives memory back; sleeps while there is neither.
     closer: OnceLock<Thread>,
     started: SystemTime,
     /// Where the mount is, once it is known.
@@ -83,6 +83,12 @@ impl Maps {
         }
         open.insert(at.clone(), kept);
         Ok((map, stat))
+    }
+
+    /// A file or directory was closed: the memory that it held goes back to the system once there
+    /// is nothing else to do.
+    pub fn file_closed(&self) {
+        self.wake_closer();
     }
 
     fn wake_closer(&self) {
@@ -153,21 +159,23 @@ impl Drop for Maps {
 
 fn close_idle(maps: &Weak<Maps>) {
     loop {
-        let Some(maps) = maps.upgrade() else { return };
-        let (idle, none_left) = {
-            let mut open = maps.lock();
-            let idle = open.extract_if(|_, kept| kept.last_use.elapsed() > IDLE);
-            let idle: Vec<Kept> = idle.map(|(_, kept)| kept).collect();
-            (idle, open.is_empty())
-        };
-        // Closed without the lock: the kernel may take its time to free a map.
-        drop(idle);
-        drop(maps);
-        if none_left {
-            limits::trim_memory();
-            thread::park();
-        } else {
+        // Until a map is opened, or a file closed.
+        thread::park();
+        loop {
             thread::sleep(SWEEP);
+            let Some(maps) = maps.upgrade() else { return };
+            let (idle, none_left) = {
+                let mut open = maps.lock();
+                let idle = open.extract_if(|_, kept| kept.last_use.elapsed() > IDLE);
+                let idle: Vec<Kept> = idle.map(|(_, kept)| kept).collect();
+                (idle, open.is_empty())
+            };
+            // Closed without the lock: the kernel may take its time to free a map.
+            drop(idle);
+            if none_left {
+                break;
+            }
         }
+        limits::trim_memory();
     }
 }

@@ -7,13 +7,13 @@
 
 mod perf;
 
+use super::Fs;
 use super::attr::Attr;
 use super::caller::Caller;
 use super::element::Access;
 use super::error::{Error, Result};
 use super::event::{self, EventCodec};
 use super::file::OpenFile;
-use super::{Fs, view};
 use crate::map::{Kind, Map};
 use crate::node::{Control, MapRef, Node};
 use crate::sys::map::kind as k;
@@ -414,11 +414,4 @@ impl OpenFile for Writer {
         let line = std::mem::take(&mut *lock(&self.written));
         self.push(&line)
     }
-}
-
-/// Bytes in hex as the text of an event without a type.
-pub(super) fn hex_text(bytes: &[u8], text: &mut Vec<u8>) {
-    text.extend_from_slice(b"\"0x");
-    text.extend_from_slice(&view::hex(bytes));
-    text.push(b'"');
 }

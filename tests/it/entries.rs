@@ -45,8 +45,8 @@ fn copies_a_map() {
     bed.ok("jq -es 'length == 100000 and all(.[]; .value == .key * 77777777777)' < mnt/b/.entries");
 }
 
-/// Keys that differ in their padding alone, in a union beyond the member shown
-/// are as many lines, and the copy has the same bytes.
+/// Keys that differ in their padding alone, or in a union beyond the member shown, are as many lines,
+/// and the copy has the same bytes.
 #[test]
 fn copies_keys_with_stray_bits() {
     require!("root", "bpf", "fuse", "bpftool");

@@ -145,6 +145,10 @@ fn bloom_filter() {
     refused(File::create(bed.at("b/1000000")), "EOPNOTSUPP");
     refused(fs::remove_file(bed.at("b/7")), "EOPNOTSUPP");
     refused(File::open(bed.at("b/.pop")), "EOPNOTSUPP");
+    // The value's type is no key's.
+    bed.write("typed", "bloom_filter value 'struct { __u32 a; }' entries 10\n");
+    let info: serde_json::Value = serde_json::from_str(&bed.read("typed/.info")).unwrap();
+    assert!(info["btf_key_type"].is_null() && info["btf_value_type"].is_string(), "{info}");
 }
 
 /// A document of many lines, and many documents of a line: each byte is looked at a few times only.
@@ -153,8 +157,6 @@ fn long_texts_are_pushed() {
     require!("root", "bpf", "fuse");
     let bed = Bed::new();
     bed.write("b", "bloom_filter value 'struct { __u32 a; }' entries 1000\n");
-    let info: serde_json::Value = serde_json::from_str(&bed.read("b/.info")).unwrap();
-    assert!(info["btf_key_type"].is_null() && info["btf_value_type"].is_string(), "{info}");
     let raw = bed.open("b");
     let has = |a: u32| raw.fd.lookup(&[], &mut a.to_ne_bytes(), 0).is_ok();
     let text = format!("{{\"a\":{}7}}\n[]{{", "\n".repeat(300_000));
