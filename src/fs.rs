@@ -24,6 +24,7 @@ pub mod make;
 pub mod maps;
 pub mod object;
 pub mod place;
+pub mod promises;
 pub mod queue;
 pub mod refs;
 pub mod refusals;
@@ -40,16 +41,31 @@ use crate::bpffs::{Bpffs, Pin};
 use crate::node::table::ROOT;
 use crate::node::{MapRef, Node, NodeTable, View};
 use crate::spec::Spec;
-use element::ElementFile;
 use file::OpenFile;
 use maps::Maps;
 use refusals::Refusals;
 use std::collections::HashMap;
 use std::ffi::OsStr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use watch::Watches;
+
+/// What the command line says of the file system.
+#[derive(Debug)]
+pub struct Settings {
+    /// The user who mounted: creating maps is theirs alone.
+    pub owner: u32,
+    /// Where the mount is: absolute, without symlinks.
+    pub mountpoint: PathBuf,
+    /// Whether nothing may be changed.
+    pub read_only: bool,
+    /// What mkdir makes.
+    pub default_map: Spec,
+    /// How often watched maps are compared.
+    pub watch_interval: Duration,
+}
 
 /// The file system's state: no content, only who is known and what is open.
 #[derive(Debug)]
@@ -63,8 +79,7 @@ pub struct Fs {
     links: links::Links,
     files: Handles<dyn OpenFile>,
     dirs: Handles<dir::OpenDir>,
-    /// Elements that an open(O_CREAT) promised and no write has made yet, by inode number.
-    promised: Mutex<HashMap<u64, Weak<ElementFile>>>,
+    promises: promises::Promises,
     /// The refused operations, for `/.errors`.
     pub refusals: Arc<Refusals>,
     /// The user who mounted: creating maps is theirs alone.
@@ -74,19 +89,14 @@ pub struct Fs {
 }
 
 impl Fs {
-    /// A file system over `bpffs`, which belongs to `owner`; mkdir makes `default_map`, and
-    /// watched maps are compared every `watch_interval`.
+    /// A file system over `bpffs`.
     ///
     /// # Errors
     /// EAGAIN if no thread can be started.
-    pub fn new(
-        bpffs: Bpffs,
-        owner: u32,
-        default_map: Spec,
-        watch_interval: Duration,
-    ) -> std::io::Result<Self> {
+    pub fn new(bpffs: Bpffs, settings: Settings) -> std::io::Result<Self> {
         let root = Node::Dir(bpffs.root());
-        let maps = Maps::new(bpffs)?;
+        let Settings { owner, mountpoint, read_only, default_map, watch_interval } = settings;
+        let maps = Maps::new(bpffs, mountpoint, read_only)?;
         Ok(Self {
             watches: Watches::new(Arc::clone(&maps), watch_interval),
             maps,
@@ -95,16 +105,11 @@ impl Fs {
             links: links::Links::default(),
             files: Handles::default(),
             dirs: Handles::default(),
-            promised: Mutex::default(),
+            promises: promises::Promises::default(),
             refusals: Arc::default(),
             owner,
             default_map,
         })
-    }
-
-    /// Says where the mount is, so that paths into it can be told from others.
-    pub fn serve_at(&self, mountpoint: &std::path::Path) {
-        self.maps.serve_at(mountpoint);
     }
 
     /// The node that the kernel means by an inode number.

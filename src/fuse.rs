@@ -182,7 +182,7 @@ impl Filesystem for Fuse {
     }
 
     fn getattr(&self, req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
-        match self.0.getattr(ino.0) {
+        match self.0.getattr(ino.0, caller(req)) {
             Ok(attr) => reply.attr(&FRESH, &file_attr(&attr)),
             Err(error) => reply.error(self.refuse("stat", req, ino, None, &error)),
         }
@@ -207,7 +207,7 @@ impl Filesystem for Fuse {
         reply: ReplyAttr,
     ) {
         let changes = Changes { mode, uid, gid, atime: time(atime), mtime: time(mtime) };
-        match self.0.setattr(ino.0, changes) {
+        match self.0.setattr(ino.0, changes, caller(req)) {
             Ok(attr) => reply.attr(&FRESH, &file_attr(&attr)),
             Err(error) => reply.error(self.refuse("setattr", req, ino, None, &error)),
         }

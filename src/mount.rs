@@ -7,7 +7,7 @@ mod privileges;
 
 use crate::bpffs::Bpffs;
 use crate::cli::Config;
-use crate::fs::Fs;
+use crate::fs::{Fs, Settings};
 use crate::fuse::Fuse;
 use crate::spec::Spec;
 use crate::sys::describe;
@@ -143,9 +143,15 @@ fn serve(
     let bpffs = Bpffs::new(&config.bpffs).map_err(|error| {
         Error(format!("{}: {}; name the bpffs to show", config.bpffs.display(), describe(&error)))
     })?;
-    let fs = Fs::new(bpffs, os::effective_uid(), default_map, config.watch_interval)
+    let settings = Settings {
+        owner: os::effective_uid(),
+        mountpoint: mountpoint.clone(),
+        read_only: config.flags.iter().any(|flag| flag == "ro"),
+        default_map,
+        watch_interval: config.watch_interval,
+    };
+    let fs = Fs::new(bpffs, settings)
         .map_err(|error| Error(format!("cannot start: {}", describe(&error))))?;
-    fs.serve_at(&mountpoint);
     limits::return_freed_memory();
     if let Err(error) = limits::raise_open_files() {
         log::info!("the limit of open files stays: {error}");

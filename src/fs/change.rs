@@ -169,7 +169,7 @@ impl Fs {
     ///
     /// # Errors
     /// EPERM for a file that has none of its own.
-    pub fn setattr(&self, ino: u64, changes: Changes) -> Result<Attr> {
+    pub fn setattr(&self, ino: u64, changes: Changes, caller: Caller) -> Result<Attr> {
         let node = self.node(ino)?;
         let made;
         let pin = match &*node {
@@ -202,7 +202,7 @@ impl Fs {
             None if mode.or(uid).or(gid).is_some() => {
                 // cp -a and tar set every file's mode before its directory's. One that the key has,
                 // or that would let in more, does no harm left undone: the map's mode follows.
-                let attr = self.getattr(ino)?;
+                let attr = self.getattr(ino, caller)?;
                 let stat = attr.stat;
                 let keeps = mode.is_none_or(|mode| stat.mode & 0o777 & !mode == 0)
                     && uid.is_none_or(|uid| uid == stat.uid)
@@ -215,14 +215,14 @@ impl Fs {
             }
             None if atime.or(mtime).is_some() => {
                 // touch(1): the element that its open(2) promised. Keys keep no times.
-                if let Some(file) = self.promised(ino) {
+                if let Some(file) = self.promises.open(ino, caller) {
                     file.keep_promise()?;
                 }
             }
             // A size: writes replace the whole value in any case.
             None => {}
         }
-        self.getattr(ino)
+        self.getattr(ino, caller)
     }
 
     fn change_pin(&self, pin: &Pin, changes: Changes) -> Result<()> {

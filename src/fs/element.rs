@@ -119,10 +119,22 @@ impl ElementFile {
         self.lock().promise
     }
 
+    /// Whether it was opened with O_EXCL and has not made its element yet: no other such open of the
+    /// same key can succeed before this one is closed.
+    pub fn is_exclusive(&self) -> bool {
+        self.lock().flag == NOEXIST
+    }
+
+    /// Who opened it.
+    pub fn opener(&self) -> Caller {
+        self.element.opener
+    }
+
     /// Makes the promised element, all zeros, unless somebody else has made it by now.
     ///
     /// # Errors
-    /// ENOSPC, EPERM and the like from the map.
+    /// EEXIST if somebody has and this open was to be the one that does, by O_EXCL; ENOSPC, EPERM and
+    /// the like from the map.
     pub fn keep_promise(&self) -> Result<()> {
         let mut state = self.lock();
         if !std::mem::take(&mut state.promise) {
@@ -136,7 +148,7 @@ impl ElementFile {
         room::zeros(&mut zeros, map.value_len())?;
         match map.update(&self.element.key, &zeros, NOEXIST) {
             Ok(()) => {}
-            Err(error) if error.errno == libc::EEXIST => {}
+            Err(error) if error.errno == libc::EEXIST && state.flag != NOEXIST => {}
             Err(error) => return Err(error.into()),
         }
         // What this open creates it may also write.
@@ -169,16 +181,20 @@ impl State {
         Self { text, flag, written: Held::default(), start: 0, applied: false, promise }
     }
 
-    /// Adds what a write brings: to the text that it continues, or as the start of a new one.
-    fn stage(&mut self, view: &View, offset: u64, data: &[u8]) -> Result<()> {
-        let end = self.start + self.written.len() as u64;
-        let ended = self.applied
+    /// Whether what was written was a value that does not go on.
+    fn has_ended(&self, view: &View) -> bool {
+        self.applied
             && match view {
                 // A line was a whole value; one without its end may have been cut by the writer.
                 View::Raw => true,
                 _ => self.written.ends_with(b"\n"),
-            };
-        if self.written.is_empty() || offset != end || ended {
+            }
+    }
+
+    /// Adds what a write brings: to the text that it continues, or as the start of a new one.
+    fn stage(&mut self, view: &View, offset: u64, data: &[u8]) -> Result<()> {
+        let end = self.start + self.written.len() as u64;
+        if self.written.is_empty() || offset != end || self.has_ended(view) {
             self.written.clear();
             self.start = offset;
         }
@@ -209,13 +225,18 @@ impl OpenFile for ElementFile {
             return Ok(0);
         }
         let (map, _) = self.element.maps.open(&self.element.map)?;
+        let view = &self.element.view;
         let mut state = self.lock();
         // A per-CPU value's lines may come one by one: the first is complete in itself.
         let lines = map.kind.per_cpu && state.applied && state.written.ends_with(b"\n");
         if lines && offset == state.start + state.written.len() as u64 {
             state.applied = false;
         }
-        state.stage(&self.element.view, offset, data)?;
+        if *view != View::Raw && state.has_ended(view) && data.trim_ascii().is_empty() {
+            // A blank line behind a value.
+            return Ok(data.len());
+        }
+        state.stage(view, offset, data)?;
         // Zeros are for who writes nothing at all.
         state.promise = false;
         let outcome = if state.written.len() > text_limit(map.value_len()) {

@@ -6,10 +6,11 @@ use super::error::{Error, Result};
 use super::held::Held;
 use super::lookup::Found;
 use super::{Fs, object, queue, view};
-use crate::node::{MapRef, Node, View};
+use crate::map::Map;
+use crate::node::{Control, MapRef, Node, View};
 use std::ffi::OsStr;
 use std::fmt::Debug;
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// An open file.
@@ -93,6 +94,12 @@ impl Fs {
     pub fn open(&self, ino: u64, flags: i32, caller: Caller) -> Result<Opened> {
         let access = Access::of(flags);
         let node = self.node(ino)?;
+        if let Node::Element(_, View::Pop, _)
+        | Node::Control(_, Control::Pop | Control::Stream)
+        | Node::TypedStream(..) = &*node
+        {
+            self.maps.check_writable()?;
+        }
         let file: Arc<dyn OpenFile> = match &*node {
             Node::Element(_, View::Sum, _) if access.write => {
                 return Err(Error::new(libc::EACCES, "a sum can only be read"));
@@ -152,10 +159,10 @@ impl Fs {
         let ino = self.nodes.intern(Node::Element(at.clone(), view.clone(), Arc::clone(&key)));
         let element = self.element_at(at, view, &key, ino, caller);
         let file = Arc::new(ElementFile::create(element, flags));
-        self.promised
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(ino, Arc::downgrade(&file));
+        if let Err(error) = self.promise(&map, &key, ino, &file) {
+            self.nodes.forget(ino, 1);
+            return Err(error);
+        }
         self.refusals.created(caller.pid, &self.path(parent, Some(name)));
         let opened = Opened { handle: self.files.add(file), flush: true };
         Ok((Found { ino, attr: super::Attr { ino, ..attr } }, opened))
@@ -194,17 +201,21 @@ impl Fs {
         let outcome = file.release();
         drop(file);
         self.maps.file_closed();
-        let mut promised = self.promised.lock().unwrap_or_else(PoisonError::into_inner);
-        if promised.get(&ino).is_some_and(|file| file.strong_count() == 0) {
-            promised.remove(&ino);
-        }
+        self.promises.clean(ino);
         outcome
     }
 
-    /// The open file that has promised the element with this inode number.
-    pub(super) fn promised(&self, ino: u64) -> Option<Arc<ElementFile>> {
-        let promised = self.promised.lock().unwrap_or_else(PoisonError::into_inner);
-        promised.get(&ino).and_then(Weak::upgrade).filter(|file| file.is_promise())
+    /// Notes that a file promises the element with this key.
+    ///
+    /// # Errors
+    /// EEXIST under O_EXCL, if it is there by now or promised by another such file.
+    fn promise(&self, map: &Map, key: &[u8], ino: u64, file: &Arc<ElementFile>) -> Result<()> {
+        self.promises.add(ino, file)?;
+        // Made, perhaps, since the kernel looked: by the file that had promised it until now.
+        if file.is_exclusive() && map.is_readable() && map.has(key)? {
+            return Err(Error::new(libc::EEXIST, "the element was made meanwhile"));
+        }
+        Ok(())
     }
 
     fn element_at(
@@ -220,12 +231,7 @@ impl Fs {
     }
 
     /// The key that a name not yet there stands for.
-    pub(super) fn new_key(
-        &self,
-        map: &crate::map::Map,
-        view: &View,
-        name: &OsStr,
-    ) -> Result<Vec<u8>> {
+    pub(super) fn new_key(&self, map: &Map, view: &View, name: &OsStr) -> Result<Vec<u8>> {
         let key = view::parse_name(map, view, name)?;
         let index = key.first_chunk::<4>().map(|index| u32::from_ne_bytes(*index));
         match index {

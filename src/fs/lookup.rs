@@ -307,7 +307,7 @@ impl Fs {
     ///
     /// # Errors
     /// ENOENT if what it stood for is gone.
-    pub fn getattr(&self, ino: u64) -> Result<Attr> {
+    pub fn getattr(&self, ino: u64, caller: Caller) -> Result<Attr> {
         let node = self.node(ino)?;
         match self.attr(&node) {
             Ok(attr) => Ok(Attr { ino, ..attr }),
@@ -318,7 +318,7 @@ impl Fs {
                 let Node::Element(at, view, _) = &*node else { return Err(error) };
                 let (map, stat) = self.maps.open(at)?;
                 let mut attr = self.view_attr(&map, view, stat, 0);
-                if self.promised(ino).is_none() {
+                if self.promises.open(ino, caller).is_none() {
                     attr.stat.nlink = 0;
                 }
                 Ok(Attr { ino, ..attr })

@@ -7,11 +7,11 @@ use super::error::{Error, Result};
 use crate::bpffs::{Bpffs, Stat};
 use crate::map::Map;
 use crate::node::MapRef;
-use crate::sys::limits;
 use crate::sys::object::{self, ObjectKind};
+use crate::sys::{limits, mounts};
 use std::collections::HashMap;
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant, SystemTime};
@@ -36,8 +36,10 @@ pub struct Maps {
     /// Closes what is idle and gives memory back; sleeps while there is neither.
     closer: OnceLock<Thread>,
     started: SystemTime,
-    /// Where the mount is, once it is known.
-    mountpoint: OnceLock<PathBuf>,
+    /// Where the mount is.
+    pub mountpoint: PathBuf,
+    /// Whether it was to be read-only from the start.
+    read_only: bool,
 }
 
 impl Maps {
@@ -45,13 +47,14 @@ impl Maps {
     ///
     /// # Errors
     /// EAGAIN if no thread can be started.
-    pub fn new(bpffs: Bpffs) -> std::io::Result<Arc<Self>> {
+    pub fn new(bpffs: Bpffs, mountpoint: PathBuf, read_only: bool) -> std::io::Result<Arc<Self>> {
         let maps = Arc::new(Self {
             bpffs,
             open: Mutex::default(),
             closer: OnceLock::new(),
             started: SystemTime::now(),
-            mountpoint: OnceLock::new(),
+            mountpoint,
+            read_only,
         });
         let weak = Arc::downgrade(&maps);
         let closer = thread::Builder::new().name("close-idle".into());
@@ -134,15 +137,20 @@ impl Maps {
         }
     }
 
-    /// Says where the mount is: absolute, without symlinks.
-    pub fn serve_at(&self, mountpoint: &Path) {
-        // The first word stands: a mount does not move.
-        let _ = self.mountpoint.set(mountpoint.to_owned());
-    }
-
-    /// Where the mount is.
-    pub fn mountpoint(&self) -> Option<&Path> {
-        self.mountpoint.get().map(PathBuf::as_path)
+    /// Refuses, in a mount that is read-only now, to open what is changed by being read: the kernel
+    /// takes such an open for a harmless one.
+    ///
+    /// # Errors
+    /// EROFS.
+    pub fn check_writable(&self) -> Result<()> {
+        let mount = mounts::at(&self.mountpoint);
+        if mount.map_or(self.read_only, |mount| mount.read_only) {
+            return Err(Error::new(
+                libc::EROFS,
+                "to read this takes away, and the mount is read-only",
+            ));
+        }
+        Ok(())
     }
 
     /// Lets go of a map at once, since it was unpinned here.

@@ -96,10 +96,9 @@ pub fn at_path(
     sought: Sought,
     caller: Caller,
 ) -> Result<OwnedFd> {
-    let mountpoint = maps.mountpoint();
     if path.is_absolute() {
         let path = normal(path);
-        return match mountpoint.and_then(|root| path.strip_prefix(root).ok()) {
+        return match path.strip_prefix(&maps.mountpoint).ok() {
             Some(inside) => in_mount(maps, inside, sought),
             None => in_bpffs(&path, sought),
         };
@@ -117,7 +116,7 @@ pub fn at_path(
     }
     let cwd = std::fs::read_link(format!("/proc/{}/cwd", caller.pid)).ok();
     let inside = cwd.map(|cwd| normal(&cwd.join(path))).and_then(|path| {
-        let inside = path.strip_prefix(mountpoint?).ok()?;
+        let inside = path.strip_prefix(&maps.mountpoint).ok()?;
         Some(inside.to_owned())
     });
     match (inside, missing) {

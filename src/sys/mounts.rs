@@ -15,6 +15,8 @@ pub struct Mount {
     pub kind: String,
     /// Its device, `MAJOR:MINOR`: no two mounted file systems have the same.
     pub device: String,
+    /// Whether the mount, or the file system in all its mounts, is read-only.
+    pub read_only: bool,
 }
 
 /// All mounts that this process sees, later ones covering earlier ones; none without /proc.
@@ -36,15 +38,18 @@ pub fn holding(path: &Path) -> Option<String> {
 }
 
 /// A line of proc_pid_mountinfo(5): two ids, the device, a root, the mount point, options, and behind
-/// a dash the type.
+/// a dash the type, the source, and the options of the file system.
 fn parse(line: &[u8]) -> Option<Mount> {
     let mut words = line.split(|&c| c == b' ');
-    let (device, point) = (words.nth(2)?, words.nth(1)?);
-    let kind = words.skip_while(|word| *word != b"-").nth(1)?;
+    let (device, point, options) = (words.nth(2)?, words.nth(1)?, words.next()?);
+    let mut words = words.skip_while(|word| *word != b"-").skip(1);
+    let (kind, all_options) = (words.next()?, words.nth(1).unwrap_or_default());
+    let mut options = [options, all_options].into_iter().flat_map(|all| all.split(|&c| c == b','));
     Some(Mount {
         point: PathBuf::from(OsString::from_vec(unescape(point))),
         kind: String::from_utf8_lossy(kind).into_owned(),
         device: String::from_utf8_lossy(device).into_owned(),
+        read_only: options.any(|option| option == b"ro"),
     })
 }
 
@@ -72,6 +77,10 @@ mod tests {
         assert_eq!(mount.device, "0:71");
         assert_eq!(mount.point, Path::new("/a b\\040\nc"));
         assert_eq!(mount.kind, "fuse.bpffuse");
+        assert!(!mount.read_only);
+        for line in ["1 2 0:3 / /a ro,noatime - bpf bpf rw", "1 2 0:3 / /a rw - bpf bpf rw,ro"] {
+            assert!(parse(line.as_bytes()).unwrap().read_only, "{line}");
+        }
         assert_eq!(unescape(br"\04"), br"\04");
         assert_eq!(parse(b""), None);
     }

@@ -8,6 +8,7 @@ use crate::common::{
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
+use std::time::SystemTime;
 
 const CREAT: i32 = libc::O_CREAT;
 const TRUNC: i32 = libc::O_TRUNC;
@@ -207,6 +208,61 @@ fn two_writers_of_one_new_key() {
         refused(second.write(b"2\n"), "EEXIST");
     }
     assert_eq!(value(&map, 8), Some(1));
+}
+
+/// Of two programs that create the same key with O_EXCL, as lock files are, one fails: whether the
+/// other has written yet, closed, or given up.
+#[test]
+fn excl_is_for_one() {
+    require!("root", "bpf", "fuse");
+    let (bed, map) = bed();
+    let open = || open_with(bed.at("h/8"), CREAT | EXCL);
+    let first = open().unwrap();
+    refused(open(), "EEXIST");
+    assert_eq!(value(&map, 8), None, "nothing was written yet");
+    // Who asks for no such thing may have it.
+    write_with(bed.at("h/8"), CREAT, b"3\n").unwrap();
+    drop(first);
+    assert_eq!(value(&map, 8), Some(3));
+    refused(open(), "EEXIST");
+    bed.ok("rm mnt/h/8; grep -q 'another program is just creating it' mnt/.errors");
+    // What could not be written is no lock any more once it is closed.
+    let mut first = open().unwrap();
+    refused(first.write(b"no number\n"), "EINVAL");
+    refused(open(), "EEXIST");
+    drop(first);
+    eventually("the claim is given up", || open().is_ok());
+}
+
+/// What another program put there between an exclusive open(2) and futimens(2) stays.
+#[test]
+fn excl_and_times_overwrite_nothing() {
+    require!("root", "bpf", "fuse", "python3");
+    let (bed, map) = bed();
+    let mut file = open_with(bed.at("h/8"), CREAT | EXCL).unwrap();
+    map.set(&key32(8), &1u64.to_ne_bytes());
+    refused(file.set_modified(SystemTime::now()), "EEXIST");
+    refused(file.write(b"5\n"), "EEXIST");
+    drop(file);
+    assert_eq!(value(&map, 8), Some(1), "it was overwritten");
+    // What the call itself made is the opener's to write.
+    let mut file = open_with(bed.at("h/9"), CREAT | EXCL).unwrap();
+    file.set_modified(SystemTime::now()).unwrap();
+    assert_eq!(value(&map, 9), Some(0));
+    file.write_all(b"5\n").unwrap();
+    assert_eq!(value(&map, 9), Some(5));
+}
+
+/// A blank line behind a value is none.
+#[test]
+fn blank_lines_end_nothing() {
+    require!("root", "bpf", "fuse", "python3");
+    let (bed, map) = bed();
+    // close(2) has nothing to say of it.
+    bed.python("import os; f = os.open('mnt/h/7', os.O_WRONLY)\nfor t in b'5\\n', b'\\n': os.write(f, t)\nos.close(f)");
+    assert_eq!(value(&map, 7), Some(5));
+    bed.ok("(echo 6; echo; echo 8) > mnt/h/7");
+    assert_eq!(value(&map, 7), Some(8));
 }
 
 /// "`touch M/k`: a new element with an all-zero value (BPF_NOEXIST); an existing one is unchanged".

@@ -477,6 +477,32 @@ fn read_only() {
     }
 }
 
+/// What is taken away as it is read stays in a read-only mount, also in one that became so.
+#[test]
+fn read_only_takes_nothing() {
+    require!("root", "bpf", "fuse", "bpftool");
+    let mut bed = idle_with_a_map();
+    bed.ok("bpftool map create bpf/q type queue value 4 entries 4 name q
+            bpftool map create bpf/ring type ringbuf entries 4096 name ring
+            bpftool map update pinned bpf/q value 7 0 0 0");
+    let refuses_all = |bed: &Bed| {
+        for path in ["h/.pop/1", "q/.pop", "ring/.stream"] {
+            bed.fails_with(&format!("cat mnt/{path}"), "Read-only file system");
+        }
+        assert_eq!(bed.read("h/1"), "42\n");
+        assert_eq!(bed.read("q/head"), "7\n");
+        assert!(bed.ok("cat mnt/.errors").contains("the mount is read-only"));
+    };
+    bed.start(&["-r"]);
+    refuses_all(&bed);
+    bed.stop();
+    bed.start(&[]);
+    bed.ok("mount -i -o remount,bind,ro mnt");
+    refuses_all(&bed);
+    bed.ok("mount -i -o remount,bind,rw mnt; cat mnt/h/.pop/1 mnt/q/.pop");
+    assert_eq!(bed.open("h").keys().len(), 0);
+}
+
 /// "`-v` (repeatable) beside `RUST_LOG`; `--log-file PATH`": a log, from the background too, at a
 /// path relative to where it was started.
 #[test]
