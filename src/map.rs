@@ -203,12 +203,13 @@ impl Map {
         })
     }
 
-    /// Whether there is an element that [`Self::delete`] could delete, as far as keys can be listed.
+    /// Whether there is an element that [`Self::delete`] could delete, as far as keys can be listed:
+    /// never in a frozen map.
     ///
     /// # Errors
     /// The kernel's.
     pub fn has_deletable(&self) -> sys::Result<bool> {
-        if !self.kind.deletable {
+        if !self.kind.deletable || self.is_frozen() {
             return Ok(false);
         }
         if self.kind.content == Content::StructOps {

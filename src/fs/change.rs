@@ -11,6 +11,7 @@ use crate::node::{MapRef, Node, View};
 use crate::sys::acting::acting_as;
 use crate::sys::object::ObjectKind;
 use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -52,7 +53,12 @@ impl Fs {
                 if map.kind.is_array() {
                     return Err(Error::new(libc::EPERM, "an array keeps all its elements"));
                 }
-                Ok(map.delete(&key)?)
+                map.delete(&key).map_err(|error| match error.errno {
+                    libc::EPERM if map.is_frozen() => {
+                        Error::new(libc::EPERM, "the map is frozen: rmdir removes its pin")
+                    }
+                    _ => error.into(),
+                })
             }
             Node::Dir(dir) => {
                 let (pin, kind) = self.pin_at(dir, name)?;
@@ -97,7 +103,8 @@ impl Fs {
     /// renameat2(2).
     ///
     /// # Errors
-    /// EXDEV for keys, so that mv(1) copies and deletes; ENOTEMPTY over a map that has entries.
+    /// EXDEV for keys, so that mv(1) copies and deletes; EPERM where that would do harm; ENOTEMPTY over
+    /// a map that has entries.
     pub fn rename(
         &self,
         from: (u64, &OsStr),
@@ -113,10 +120,7 @@ impl Fs {
             return outcome;
         }
         let (Node::Dir(from_dir), Node::Dir(to_dir)) = (&*from_dir, &*to_dir) else {
-            return Err(Error::new(
-                libc::EXDEV,
-                "a key cannot be renamed, only copied and deleted",
-            ));
+            return Err(self.no_rename(&from_dir, from.1));
         };
         self.pin_at(from_dir, from.1)?;
         if flags & (libc::RENAME_EXCHANGE | libc::RENAME_NOREPLACE) == 0 {
@@ -134,6 +138,33 @@ impl Fs {
         self.as_caller(caller, || {
             Ok(self.maps.bpffs.rename((from_dir, from.1), (to_dir, to.1), flags)?)
         })
+        .map_err(|error| match error.errno {
+            // mv(1) would make another map by the default spec, copy, and empty this one.
+            libc::EXDEV => Error::new(
+                libc::EPERM,
+                "the kernel renames nothing from one mount of bpffs to another: pin it there with \
+                 bpftool, then remove it here",
+            ),
+            _ => error,
+        })
+    }
+
+    /// Why what is not a pin, or would not become one, is not renamed. EXDEV makes mv(1) copy and
+    /// delete: that is for elements, and for symlinks on their way into a map of maps.
+    fn no_rename(&self, from_dir: &Node, name: &OsStr) -> Error {
+        let can_be_copied = match from_dir {
+            Node::Map(_, View::Text | View::Raw) => !name.as_bytes().starts_with(b"."),
+            Node::Dir(dir) => matches!(self.pin_at(dir, name), Ok((_, PinKind::Symlink))),
+            _ => false,
+        };
+        if can_be_copied {
+            Error::new(libc::EXDEV, "a key cannot be renamed, only copied and deleted")
+        } else {
+            Error::new(
+                libc::EPERM,
+                "neither a map's number, part nor control can be moved, nor a pin into a map",
+            )
+        }
     }
 
     /// Removes or renames for the caller. The kernel has checked what was there when it looked; in a

@@ -41,6 +41,7 @@ impl From<sys::Error> for Error {
             ("BPF_MAP_UPDATE_ELEM" | "BPF_MAP_DELETE_ELEM", libc::EPERM) => {
                 "the map is frozen, or its elements cannot be deleted".into()
             }
+            ("BPF_MAP_LOOKUP_AND_DELETE_ELEM", libc::EPERM) => "the map is frozen".into(),
             _ => match shortage(error.errno) {
                 Some(reason) => reason.into(),
                 None => error.to_string().into(),

@@ -208,6 +208,54 @@ fn rmdir_of_maps() {
     refused(fs::remove_dir(bed.at("hash")), "ENOENT");
 }
 
+/// A frozen map keeps its elements to the end: its pin can be removed all the same.
+#[test]
+fn rmdir_of_frozen_maps() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    let map = bed.hash("h");
+    map.set(&key32(1), &[0; 8]);
+    map.fd.freeze().unwrap();
+    bed.fails_with("rm -r mnt/h", "Operation not permitted");
+    bed.ok("grep 'unlink /h/1 EPERM: the map is frozen: rmdir removes its pin' mnt/.errors");
+    bed.fails("cat mnt/h/.pop/1; exit 1");
+    bed.ok("grep '/h/.pop/1 EPERM: the map is frozen$' mnt/.errors");
+    bed.ok("rmdir mnt/h");
+    assert!(!bed.pin("h").exists());
+}
+
+/// mv(1) copies and deletes where a rename is refused with EXDEV: only of elements may it do so.
+#[test]
+fn mv_empties_nothing() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    let (map, other) = (bed.hash("h"), bed.hash("other"));
+    map.set(&key32(1), &42u64.to_ne_bytes());
+    bed.ok("mkdir bpf/sub && mount -t bpf bpf bpf/sub && mkdir bpf/sub/d");
+    let id = map.info.id;
+    for moved in [
+        "mnt/h mnt/sub/h",
+        "mnt/h mnt/sub/d/",
+        "mnt/sub mnt/new",
+        &format!("mnt/.id/{id} mnt/new"),
+        "mnt/h/.raw mnt/new",
+        "mnt/h/.field/1 mnt/new",
+        "mnt/h/.entries mnt/new",
+        "mnt/h mnt/other/2",
+        "mnt/h/.pop/1 mnt/other/2",
+        "mnt/.errors mnt/new",
+    ] {
+        bed.fails(&format!("mv {moved}"));
+        assert_eq!((bed.read("h/1"), map.keys().len()), ("42\n".into(), 1), "mv {moved}");
+        assert_eq!(bed.ok("ls mnt bpf/sub bpf/sub/d").matches("new").count(), 0, "mv {moved}");
+    }
+    refused(fs::rename(bed.at("h"), bed.at("sub/h")), "EPERM");
+    refused(fs::rename(bed.at(&format!(".id/{id}")), bed.at("new")), "EPERM");
+    bed.ok("mv mnt/h/1 mnt/other/2");
+    assert_eq!((map.keys().len(), other.keys().len()), (0, 1));
+    bed.ok("umount bpf/sub");
+}
+
 /// "so `rm -r MAP` deletes the entries and then the pin".
 #[test]
 fn rm_r_of_maps() {
