@@ -47,6 +47,12 @@ pub fn both_mode(pin: u32) -> u32 {
     pin & 0o444 & (pin & 0o222) << 1
 }
 
+/// Whether a pin's mode lets somebody write who may not read. The length of a value's text would tell
+/// them of it, and the kernel remembers a size for all, whoever asked: so none is told.
+pub fn lets_in_blind(pin: u32) -> bool {
+    (pin & 0o222) << 1 & !pin & 0o444 != 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,5 +65,10 @@ mod tests {
         }
         assert_eq!(file_mode(0o1755), 0o644);
         assert_eq!(both_mode(0o642), 0o400);
+        for (pin, blind) in
+            [(0o644, false), (0o600, false), (0, false), (0o602, true), (0o200, true)]
+        {
+            assert_eq!(lets_in_blind(pin), blind, "{pin:o}");
+        }
     }
 }

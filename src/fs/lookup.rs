@@ -1,6 +1,6 @@
 //! From names to nodes, and nodes' attributes.
 
-use super::attr::{Attr, FileKind, both_mode, dir_mode, file_mode, read_mode};
+use super::attr::{Attr, FileKind, both_mode, dir_mode, file_mode, lets_in_blind, read_mode};
 use super::caller::Caller;
 use super::error::{Error, Result};
 use super::{Fs, help, refs, view};
@@ -190,6 +190,7 @@ impl Fs {
     /// Attributes of an element's file; the inode number is the caller's to set.
     pub(super) fn element_attr(&self, map: &Map, stat: Stat, size: u64) -> Attr {
         let frozen = if map.is_frozen() { 0o222 } else { 0 };
+        let size = if lets_in_blind(stat.mode) { 0 } else { size };
         let stat = Stat { mode: file_mode(stat.mode) & !frozen, nlink: 1, ..stat };
         Attr { ino: 0, kind: FileKind::File, size, stat }
     }

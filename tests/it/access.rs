@@ -144,6 +144,29 @@ fn mkdir_by_others_is_eperm() {
     assert_eq!(bed.ok("ls bpf | grep -c new || true; ls -A bpf/d"), "0\n");
 }
 
+/// The size of a value's text says something of the value: who may only write learns none, nor the
+/// size that somebody else was told a moment ago.
+#[test]
+fn sizes_tell_writers_nothing() {
+    require!("root", "bpf", "fuse", "setpriv");
+    let bed = Bed::with(&["-o", "allow_other"]);
+    let map = bed.hash("h");
+    map.set(&key32(1), &1234_u64.to_ne_bytes());
+    let user = "setpriv --reuid=1111 --regid=1111 --clear-groups --";
+    for (mode, size) in [("606", "5"), ("604", "5"), ("602", "0"), ("620", "0")] {
+        bed.ok(&format!("chmod {mode} bpf/h; chgrp 1111 bpf/h; [ {mode} = 620 ] || chgrp 0 bpf/h"));
+        for path in ["h/1", "h/.raw/01000000"] {
+            let expected = if path.contains("raw") && size != "0" { "8" } else { size };
+            let script = format!(
+                "cat mnt/{path} > /dev/null; {user} stat -c %s mnt/{path};
+                 stat -c %s mnt/{path} > own; {user} stat --cached=always -c %s mnt/{path}"
+            );
+            assert_eq!(bed.ok(&script), format!("{expected}\n{expected}\n"), "{mode} {path}");
+        }
+        assert_eq!(bed.read("h/1"), "1234\n");
+    }
+}
+
 /// `/.errors` names the user who was refused.
 #[test]
 fn errors_name_the_user() {
