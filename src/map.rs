@@ -145,16 +145,31 @@ impl Map {
         present(self.fd.lookup(key, value, self.lock()))
     }
 
-    /// Whether there is an element, as far as that can be known: in a map that cannot be read, any
-    /// index may be one.
+    /// Whether there is an element.
     ///
     /// # Errors
-    /// As for [`Self::lookup`].
+    /// As for [`Self::lookup`], but for a map that cannot be read and yet lists its keys.
     pub fn has(&self, key: &[u8]) -> sys::Result<bool> {
-        if self.kind.listing == Listing::Trie {
-            return trie::has(&self.fd, key);
+        match self.kind.listing {
+            Listing::Trie => trie::has(&self.fd, key),
+            Listing::NextKey if !self.is_readable() => self.lists(key),
+            _ => self.lookup(key, &mut Vec::new()),
         }
-        self.lookup(key, &mut Vec::new())
+    }
+
+    /// Whether a walk over all keys meets this one.
+    fn lists(&self, key: &[u8]) -> sys::Result<bool> {
+        let mut cursor = cursor::Cursor::new(self, false);
+        let mut batch = cursor::Batch::default();
+        loop {
+            cursor.next(self, &mut batch)?;
+            if batch.count == 0 {
+                return Ok(false);
+            }
+            if batch.keys.chunks_exact(key.len().max(1)).any(|listed| listed == key) {
+                return Ok(true);
+            }
+        }
     }
 
     /// Sets an element with [`ANY`], [`NOEXIST`] or [`EXIST`]. Where the kernel does not know or

@@ -176,7 +176,7 @@ impl Fs {
             return Ok(target.map(|target| target.as_os_str().len() as u64));
         }
         if !map.is_readable() {
-            return Ok(refs::may_exist(map, key).then_some(0));
+            return Ok(refs::may_exist(map, key)?.then_some(0));
         }
         let mut value = Vec::new();
         if !view::lookup(map, view, key, &mut value)? {

@@ -349,9 +349,9 @@ fn program(id: &Value) -> Result<OwnedFd> {
     Ok(crate::sys::object::prog_by_id(id)?)
 }
 
-/// Whether a name could be an element of a map whose elements cannot be looked up.
-pub fn may_exist(map: &Map, key: &[u8]) -> bool {
-    !map.kind.is_indexed() || word(key, 0) < map.info.max_entries
+/// Whether a name is an element of a map whose elements cannot be looked up: any index may be one.
+pub fn may_exist(map: &Map, key: &[u8]) -> Result<bool> {
+    if map.kind.is_indexed() { Ok(word(key, 0) < map.info.max_entries) } else { Ok(map.has(key)?) }
 }
 
 /// The reason why `touch` makes no element here.

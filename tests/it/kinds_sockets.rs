@@ -153,6 +153,13 @@ fn sockets_are_joined() {
         // A hash tells its keys; which indices of an array are set, only a look-up could.
         let listed: &[&str] = if four == k::SOCKHASH { &["1"] } else { &[] };
         assert_eq!(bed.list(&name), listed);
+        if four == k::SOCKHASH {
+            assert_eq!(bed.read(&format!("{name}/.count")), "1\n");
+            bed.ok(&format!("test -e mnt/{name}/1"));
+            bed.fails(&format!("test -e mnt/{name}/2"));
+        } else {
+            refused(fs::read(bed.at(&format!("{name}/.count"))), "EOPNOTSUPP");
+        }
         fs::remove_file(bed.at(&format!("{name}/1"))).unwrap();
         assert!(small.fd.delete(&key32(1)).is_err(), "it was deleted");
         drop(holder);
