@@ -9,10 +9,13 @@
 //! that was reached without any symlink, and works on that (`/proc/self/fd/N`), never on a path that
 //! was merely looked at before.
 
+mod renamed;
 mod seen;
 
 use crate::sys::object::{self, ObjectKind};
 use crate::sys::{self, os};
+use renamed::Renames;
+use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata};
 use std::hash::{Hash, Hasher};
@@ -42,7 +45,10 @@ impl PartialEq for Pin {
 
 impl Hash for Pin {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        self.path.as_os_str().hash(hasher);
+        // So that a pin keeps its number when it is renamed. The root of each bpffs has the same.
+        if self.ino <= 1 {
+            self.path.as_os_str().hash(hasher);
+        }
         self.ino.hash(hasher);
     }
 }
@@ -114,6 +120,7 @@ pub struct DirEntry {
 #[derive(Debug)]
 pub struct Bpffs {
     root: Arc<Path>,
+    renames: Renames,
 }
 
 impl Bpffs {
@@ -122,7 +129,7 @@ impl Bpffs {
     /// # Errors
     /// ENOENT and the like if there is no such directory.
     pub fn new(root: &Path) -> io::Result<Self> {
-        Ok(Self { root: root.canonicalize()?.into() })
+        Ok(Self { root: root.canonicalize()?.into(), renames: Renames::default() })
     }
 
     /// Where it is mounted.
@@ -140,11 +147,34 @@ impl Bpffs {
         pin.path.strip_prefix(&self.root).unwrap_or(&pin.path)
     }
 
+    /// The pin, with the path that it has after what was renamed.
+    fn current<'a>(&self, pin: &'a Pin) -> Cow<'a, Pin> {
+        let candidates = self.renames.candidates(&pin.path);
+        let is_at = |path: &Path| {
+            let found = os::open_beneath(path).ok().and_then(|file| file.metadata().ok());
+            found.is_some_and(|meta| meta.ino() == pin.ino)
+        };
+        if candidates.is_empty() || is_at(&pin.path) {
+            return Cow::Borrowed(pin);
+        }
+        match candidates.into_iter().find(|path| is_at(path)) {
+            Some(path) => Cow::Owned(Pin { path: path.into(), ino: pin.ino }),
+            None => Cow::Borrowed(pin),
+        }
+    }
+
+    /// Whether two pins may be the same one, before and after it was renamed.
+    pub fn has_moved(&self, from: &Pin, to: &Pin) -> bool {
+        from.ino == to.ino
+            && self.renames.candidates(&from.path).iter().any(|path| **path == *to.path)
+    }
+
     /// The attributes of a pin that is still there.
     ///
     /// # Errors
     /// ENOENT if it was removed or replaced; ENODEV if no bpffs is mounted any more.
     pub fn stat(&self, pin: &Pin) -> io::Result<Stat> {
+        let pin = &*self.current(pin);
         let seen = seen::look(&self.root, &pin.path, || Ok(held(pin)?.1))?;
         if pin.ino != 0 && seen.ino != pin.ino {
             return Err(gone());
@@ -163,6 +193,7 @@ impl Bpffs {
         name: &OsStr,
         known: impl FnOnce(&Pin) -> Option<ObjectKind>,
     ) -> io::Result<(Pin, PinKind, Stat)> {
+        let dir = &*self.current(dir);
         let path = dir.path.join(name);
         let found = seen::look(&self.root, &path, || {
             if dir.ino == 0 {
@@ -198,6 +229,7 @@ impl Bpffs {
     /// # Errors
     /// ENOENT if the pin was removed or replaced; the kernel's for an object that cannot be opened.
     pub fn open(&self, pin: &Pin) -> io::Result<OwnedFd> {
+        let pin = &*self.current(pin);
         Ok(object::obj_get(&proc_path(&open_inode(pin)?))?)
     }
 
@@ -210,6 +242,7 @@ impl Bpffs {
         dir: &Pin,
         known: impl Fn(&Pin) -> Option<ObjectKind>,
     ) -> io::Result<Vec<DirEntry>> {
+        let dir = &*self.current(dir);
         let held = open_inode(dir)?;
         let mut entries = Vec::new();
         for entry in fs::read_dir(proc_path(&held))? {
@@ -240,6 +273,7 @@ impl Bpffs {
     /// # Errors
     /// ENOENT if it is gone.
     pub fn readlink(&self, pin: &Pin) -> io::Result<PathBuf> {
+        let pin = &*self.current(pin);
         let place = Place::of(pin)?;
         fs::read_link(place.path())
     }
@@ -249,6 +283,7 @@ impl Bpffs {
     /// # Errors
     /// EEXIST; EPERM for a name with a dot.
     pub fn symlink(&self, dir: &Pin, name: &OsStr, target: &Path) -> io::Result<()> {
+        let dir = &*self.current(dir);
         std::os::unix::fs::symlink(target, Place::new(dir, name)?.path())
     }
 
@@ -257,6 +292,7 @@ impl Bpffs {
     /// # Errors
     /// EEXIST if the name is taken; EPERM for a name with a dot.
     pub fn pin(&self, dir: &Pin, name: &OsStr, object: &impl AsFd) -> io::Result<()> {
+        let dir = &*self.current(dir);
         Ok(object::obj_pin(object.as_fd(), &Place::new(dir, name)?.path())?)
     }
 
@@ -265,6 +301,7 @@ impl Bpffs {
     /// # Errors
     /// ENOENT if it is gone.
     pub fn unlink(&self, pin: &Pin) -> io::Result<()> {
+        let pin = &*self.current(pin);
         let place = Place::of(pin)?;
         fs::remove_file(place.path())
     }
@@ -274,6 +311,7 @@ impl Bpffs {
     /// # Errors
     /// ENOTEMPTY, ENOENT.
     pub fn rmdir(&self, pin: &Pin) -> io::Result<()> {
+        let pin = &*self.current(pin);
         let place = Place::of(pin)?;
         fs::remove_dir(place.path())
     }
@@ -283,8 +321,12 @@ impl Bpffs {
     /// # Errors
     /// Those of rename(2); EPERM for a name with a dot.
     pub fn rename(&self, from: (&Pin, &OsStr), to: (&Pin, &OsStr), flags: u32) -> io::Result<()> {
-        let (from, to) = (Place::new(from.0, from.1)?, Place::new(to.0, to.1)?);
-        Ok(os::rename(&from.path(), &to.path(), flags)?)
+        let (from_dir, to_dir) = (self.current(from.0), self.current(to.0));
+        let places = (Place::new(&from_dir, from.1)?, Place::new(&to_dir, to.1)?);
+        os::rename(&places.0.path(), &places.1.path(), flags)?;
+        let exchange = flags & libc::RENAME_EXCHANGE != 0;
+        self.renames.record(from_dir.path.join(from.1), to_dir.path.join(to.1), exchange);
+        Ok(())
     }
 
     /// Sets the permission bits.
@@ -292,6 +334,7 @@ impl Bpffs {
     /// # Errors
     /// ENOENT if the pin is gone.
     pub fn chmod(&self, pin: &Pin, mode: u32) -> io::Result<()> {
+        let pin = &*self.current(pin);
         let held = open_inode(pin)?;
         fs::set_permissions(proc_path(&held), fs::Permissions::from_mode(mode & 0o7777))
     }
@@ -301,6 +344,7 @@ impl Bpffs {
     /// # Errors
     /// ENOENT if the pin is gone.
     pub fn chown(&self, pin: &Pin, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
+        let pin = &*self.current(pin);
         let held = open_inode(pin)?;
         // Through the descriptor this is the inode itself, be it a symlink's.
         std::os::unix::fs::chown(proc_path(&held), uid, gid)
@@ -316,6 +360,7 @@ impl Bpffs {
         atime: Option<SystemTime>,
         mtime: Option<SystemTime>,
     ) -> io::Result<()> {
+        let pin = &*self.current(pin);
         let held = open_inode(pin)?;
         Ok(os::set_times(&proc_path(&held), atime, mtime)?)
     }

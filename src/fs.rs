@@ -119,6 +119,11 @@ impl Fs {
             .ok_or_else(|| Error::new(libc::ESTALE, "the file is not known any more"))
     }
 
+    /// The number by which the kernel is told of a node.
+    fn intern(&self, node: Node) -> u64 {
+        self.nodes.intern(node, |old, new| self.maps.bpffs.has_moved(old, new))
+    }
+
     /// The kernel forgets `lookups` look-ups of an inode.
     pub fn forget(&self, ino: u64, lookups: u64) {
         self.nodes.forget(ino, lookups);

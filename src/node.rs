@@ -99,3 +99,48 @@ pub enum Node {
     /// `.help` of a directory.
     Help(Arc<Node>),
 }
+
+impl Node {
+    /// The pin that it is, or is part of.
+    fn pin(&self) -> Option<&Pin> {
+        match self {
+            Self::Dir(pin) | Self::Symlink(pin) | Self::Object(pin, _) | Self::New(pin, _) => {
+                Some(pin)
+            }
+            Self::Map(at, _)
+            | Self::Element(at, ..)
+            | Self::Control(at, _)
+            | Self::TypedStream(at, _)
+            | Self::Link(at, _) => match at {
+                MapRef::Pin(pin) => Some(pin),
+                MapRef::Id(_) => None,
+            },
+            Self::Help(dir) => dir.pin(),
+            Self::Ids | Self::Errors => None,
+        }
+    }
+
+    /// The same node at another pin, if it is at one.
+    fn at(&self, pin: &Pin) -> Self {
+        let at = || MapRef::Pin(pin.clone());
+        match self {
+            Self::Dir(_) => Self::Dir(pin.clone()),
+            Self::Symlink(_) => Self::Symlink(pin.clone()),
+            Self::Object(_, kind) => Self::Object(pin.clone(), *kind),
+            Self::New(_, name) => Self::New(pin.clone(), Arc::clone(name)),
+            Self::Map(_, view) => Self::Map(at(), view.clone()),
+            Self::Element(_, view, key) => Self::Element(at(), view.clone(), Arc::clone(key)),
+            Self::Control(_, control) => Self::Control(at(), *control),
+            Self::TypedStream(_, name) => Self::TypedStream(at(), Arc::clone(name)),
+            Self::Link(_, name) => Self::Link(at(), Arc::clone(name)),
+            Self::Help(dir) => Self::Help(Arc::new(dir.at(pin))),
+            Self::Ids | Self::Errors => self.clone(),
+        }
+    }
+
+    /// Whether `other` is this node after its pin was renamed, as `moved` says of the two pins.
+    fn is_moved(&self, other: &Self, moved: impl Fn(&Pin, &Pin) -> bool) -> bool {
+        let (Some(old), Some(new)) = (self.pin(), other.pin()) else { return false };
+        moved(old, new) && self.at(new) == *other
+    }
+}

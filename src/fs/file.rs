@@ -156,7 +156,7 @@ impl Fs {
             return Err(Error::new(libc::EPERM, "the map is frozen"));
         }
         let attr = self.element_attr(&map, stat, 0);
-        let ino = self.nodes.intern(Node::Element(at.clone(), view.clone(), Arc::clone(&key)));
+        let ino = self.intern(Node::Element(at.clone(), view.clone(), Arc::clone(&key)));
         let element = self.element_at(at, view, &key, ino, caller);
         let file = Arc::new(ElementFile::create(element, flags));
         if let Err(error) = self.promise(&map, &key, ino, &file) {

@@ -62,7 +62,7 @@ impl Fs {
             }
             _ => return Err(Error::new(libc::ENOTDIR, "not a directory")),
         };
-        let ino = self.nodes.intern(node);
+        let ino = self.intern(node);
         Ok(Found { ino, attr: Attr { ino, ..attr } })
     }
 

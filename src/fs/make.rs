@@ -48,7 +48,7 @@ impl Fs {
     ) -> Result<(Found, Opened)> {
         let dir = self.check_new_pin(parent, name, caller)?;
         let stat = self.maps.bpffs.stat(&dir)?;
-        let ino = self.nodes.intern(Node::New(dir.clone(), name.into()));
+        let ino = self.intern(Node::New(dir.clone(), name.into()));
         let attr = Attr::new_file(ino, self.owner, stat);
         self.refusals.created(caller.pid, &self.path(parent, Some(name)));
         let maps = Arc::clone(&self.maps);

@@ -4,6 +4,7 @@
 //! it. Listings need no entry: they name numbers that a later look-up will give as well.
 
 use super::Node;
+use crate::bpffs::Pin;
 use siphasher::sip::SipHasher13;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -83,8 +84,9 @@ impl NodeTable {
         hasher.finish().max(ROOT + 1)
     }
 
-    /// The node's number, counted as one more look-up that the kernel will forget.
-    pub fn intern(&self, node: Node) -> u64 {
+    /// The node's number, counted as one more look-up that the kernel will forget. `moved` says whether
+    /// two pins are one, before and after it was renamed: then the node keeps its number.
+    pub fn intern(&self, node: Node, moved: impl Fn(&Pin, &Pin) -> bool) -> u64 {
         let mut number = Self::number(&node);
         loop {
             match self.write(number).entry(number) {
@@ -94,6 +96,11 @@ impl NodeTable {
                 }
                 Entry::Occupied(mut slot) if *slot.get().node == node => {
                     slot.get_mut().lookups += 1;
+                    return number;
+                }
+                Entry::Occupied(mut slot) if slot.get().node.is_moved(&node, &moved) => {
+                    slot.get_mut().lookups += 1;
+                    slot.get_mut().node = Arc::new(node);
                     return number;
                 }
                 // Two nodes with one hash: the later one moves on.
@@ -142,17 +149,17 @@ mod tests {
     #[test]
     fn same_node_same_number() {
         let table = NodeTable::new(Node::Errors);
-        let number = table.intern(element(1));
-        assert_eq!(number, table.intern(element(1)));
-        assert_ne!(number, table.intern(element(2)));
+        let number = table.intern(element(1), |_, _| false);
+        assert_eq!(number, table.intern(element(1), |_, _| false));
+        assert_ne!(number, table.intern(element(2), |_, _| false));
         assert_eq!(number, NodeTable::number(&element(1)));
     }
 
     #[test]
     fn forgotten_with_its_last_look_up() {
         let table = NodeTable::new(Node::Errors);
-        let number = table.intern(element(1));
-        table.intern(element(1));
+        let number = table.intern(element(1), |_, _| false);
+        table.intern(element(1), |_, _| false);
         table.forget(number, 1);
         assert_eq!(table.get(number).as_deref(), Some(&element(1)));
         table.forget(number, 1);

@@ -165,6 +165,40 @@ fn mv_renames_the_pin() {
     assert_eq!(bed.open("e/g").info.id, map.info.id);
 }
 
+/// Who has a renamed map open, or is in it, goes on with it: also when the old name is another's by
+/// then, and when it was a directory above that was renamed.
+#[test]
+fn mv_is_no_end() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    let map = bed.hash("h");
+    map.set(&key32(1), &42u64.to_ne_bytes());
+    bed.ok("mkdir -p bpf/d/e; bpftool map pin pinned bpf/h bpf/d/e/m");
+    let value = || u64::from_ne_bytes(map.get(&key32(1)).unwrap().try_into().unwrap());
+    for (old, moves) in [
+        ("h", "mv mnt/h mnt/g"),
+        ("g", "mv mnt/g mnt/tmp && mv mnt/tmp mnt/g && mv mnt/g mnt/d/h && mkdir mnt/g"),
+        ("d/e/m", "mv mnt/d mnt/c && mkdir bpf/d"),
+        ("c/e/m", "mv mnt/c/e mnt/c/f && mv mnt/c mnt/d/"),
+    ] {
+        let script = format!(
+            "root=$PWD; cd mnt/{old}; exec 3<> 1; before=$(stat -c %i .)
+             (cd $root; {moves})
+             cat 1 ./.count; ls; echo 7 >&3; cat 1; echo 8 > 1; cat 1
+             [ $(stat -c %i .) = $before ] || echo another inode
+             bash -c 'cd ..; ls -d ${{OLDPWD##*/}}' > /dev/null || echo nowhere"
+        );
+        map.set(&key32(1), &42u64.to_ne_bytes());
+        assert_eq!(bed.ok(&script), "42\n1\n1\n7\n8\n", "{old}");
+        assert_eq!(value(), 8, "{old}");
+    }
+    // By its new name it is the same inode.
+    assert_eq!(
+        bed.ok("stat -c %i mnt/d/c/h > i; mv mnt/d/c/h mnt/h; stat -c %i mnt/h | diff - i"),
+        ""
+    );
+}
+
 /// A rename never destroys a map that has elements unseen: onto a present map it is refused or
 /// replaces the pin as bpffs does, and the moved map is the one that is left.
 #[test]
