@@ -160,6 +160,8 @@ impl Fs {
         let element = self.element_at(at, view, &key, ino, caller);
         let file = Arc::new(ElementFile::create(element, flags));
         if let Err(error) = self.promise(&map, &key, ino, &file) {
+            drop(file);
+            self.promises.clean(ino);
             self.nodes.forget(ino, 1);
             return Err(error);
         }

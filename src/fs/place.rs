@@ -77,8 +77,9 @@ pub fn find(
     sought: Sought,
     caller: Caller,
 ) -> Result<OwnedFd> {
-    if !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit()) {
-        let id = text.parse();
+    let (digits, radix) = text.strip_prefix("0x").map_or((text, 10), |digits| (digits, 16));
+    if !digits.is_empty() && digits.chars().all(|c| c.is_digit(radix)) {
+        let id = u32::from_str_radix(digits, radix);
         return sought.by_id(id.map_err(|_| sought.missing(&format!("id {text}")))?);
     }
     at_path(maps, Path::new(text), from, sought, caller)

@@ -38,7 +38,7 @@ fn tail_calls() {
     assert_eq!(programs.run_packet("jump"), 42, "unchanged");
     fs::remove_file(bed.at("jumps/1")).unwrap();
     assert_eq!(programs.run_packet("jump"), 7);
-    bed.write("jumps/1", &id.to_string());
+    bed.write("jumps/1", &format!("{id:#x}"));
     assert_eq!(programs.run_packet("jump"), 42);
     bed.write("jumps/.clear", "1");
     assert_eq!(programs.run_packet("jump"), 7);
