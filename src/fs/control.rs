@@ -107,7 +107,12 @@ impl Fs {
             Control::Pop => queue::open_taken(&map, &[], access),
             Control::Stream => self.open_stream(at, None, access, caller),
             Control::Info => Ok(Arc::new(Snapshot::new(info::render(&map, &self.maps.bpffs)))),
-            Control::Entries => Ok(Arc::new(EntriesFile::open(&self.maps, at, &map, access)?)),
+            Control::Entries => {
+                if access.write && map.kind.is_reference() {
+                    self.owner_only(caller, "setting references")?;
+                }
+                Ok(Arc::new(EntriesFile::open(&self.maps, at, &map, access, caller)?))
+            }
             Control::Count => Ok(Arc::new(Snapshot::new(count::render(&map)?))),
             Control::Clear => Ok(self.switch(at, Vec::new(), clear::clear)),
             Control::Freeze => Ok(self.switch(at, freeze::render(&map), freeze::freeze)),

@@ -8,12 +8,12 @@ pub mod read;
 pub mod render;
 
 use super::caller::Caller;
-use super::element::Access;
+use super::element::{Access, Element};
 use super::error::{Error, Result};
 use super::file::OpenFile;
 use super::maps::Maps;
-use crate::map::{Content, Keys, Listing, Map};
-use crate::node::MapRef;
+use crate::map::{Content, Keys, Kind, Listing, Map};
+use crate::node::{MapRef, View};
 use load::Loader;
 use read::Reader;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,7 +32,13 @@ impl EntriesFile {
     ///
     /// # Errors
     /// EPERM to write a frozen map; EOPNOTSUPP if the kind cannot be listed, or written as text.
-    pub fn open(maps: &Arc<Maps>, at: &MapRef, map: &Map, access: Access) -> Result<Self> {
+    pub fn open(
+        maps: &Arc<Maps>,
+        at: &MapRef,
+        map: &Map,
+        access: Access,
+        opener: Caller,
+    ) -> Result<Self> {
         if access.read {
             check_listing(map)?;
         }
@@ -40,7 +46,16 @@ impl EntriesFile {
             check_loading(map)?;
         }
         let (maps, at) = (Arc::clone(maps), at.clone());
-        Ok(Self { maps, at, reader: Mutex::default(), loader: Mutex::default() })
+        let element = map.kind.is_reference().then(|| Element {
+            maps: Arc::clone(&maps),
+            map: at.clone(),
+            view: View::Text,
+            key: Arc::from([]),
+            ino: 0,
+            opener,
+        });
+        let loader = Mutex::new(Loader::new(element));
+        Ok(Self { maps, at, reader: Mutex::default(), loader })
     }
 
     fn loader(&self) -> MutexGuard<'_, Loader> {
@@ -62,10 +77,18 @@ pub fn check_listing(map: &Map) -> Result<()> {
     Ok(())
 }
 
-/// Refuses to write elements whose value is no data but a map, program or socket, which only
-/// the mount's owner may name, one by one.
+/// Whether lines like those that are read can be written: values are data, or what is read of a map,
+/// program, device or CPU also names it.
+pub fn is_loadable(kind: &Kind) -> bool {
+    let named = matches!(
+        kind.content,
+        Content::Data | Content::Map | Content::Prog | Content::Device | Content::Cpu
+    );
+    kind.keys == Keys::Bytes && named
+}
+
 fn check_loading(map: &Map) -> Result<()> {
-    if map.kind.keys != Keys::Bytes || map.kind.content != Content::Data {
+    if !is_loadable(&map.kind) {
         let reason = format!("the elements of a {} cannot be written as lines", map.kind.name);
         return Err(Error::new(libc::EOPNOTSUPP, reason));
     }

@@ -1,5 +1,6 @@
 //! `.help`: what a directory has, each with one line and an example.
 
+use super::entries::is_loadable;
 use super::refs;
 use super::stream::is_stream;
 use crate::map::{Content, Keys, Kind, Listing};
@@ -79,7 +80,7 @@ const MAP: &[Row] = &[
     row(".info", "id, type, sizes, flags, types, pins", "jq .max_entries .info"),
     row(".schema", "the C definition that makes such a map", "cat .schema > ../NEW"),
     row_if(listed, ".entries", "every element, a line of JSON each", "cat .entries > FILE"),
-    row_if(is_plain, ".entries", "set elements from such lines", "cat FILE > .entries"),
+    row_if(is_loadable, ".entries", "set elements from such lines", "cat FILE > .entries"),
     row_if(listed, ".count", "how many elements there are", "cat .count"),
     row_if(is_clearable, ".clear", "1 deletes every element", "echo 1 > .clear"),
     row(".freeze", "0 or 1; 1 keeps user space from writing, for good", "cat .freeze"),

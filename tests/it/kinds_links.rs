@@ -170,3 +170,37 @@ fn links_are_the_owners() {
         assert_eq!(id_at(&bed, outer, 3), Some(bed.open("inner").info.id));
     }
 }
+
+/// "`cat a/.schema > b && cat a/.entries > b/.entries` copies a map": one of maps too, which is then
+/// of the same maps.
+#[test]
+fn entries_copy_maps_of_maps() {
+    require!("root", "bpf", "fuse", "setpriv");
+    let bed = Bed::with(&["-o", "allow_other"]);
+    let [inner, other, wide] = maps(&bed);
+    for outer in ["array", "hash"] {
+        bed.ok(&format!("cd mnt/{outer} && ln -s ../inner 3 && ln -s ../other 7"));
+        bed.ok(&format!(
+            "cd mnt; cat {outer}/.schema > copy && cat {outer}/.entries > copy/.entries"
+        ));
+        let ids = [3, 7].map(|key| id_at(&bed, "copy", key));
+        assert_eq!(ids, [Some(inner.info.id), Some(other.info.id)]);
+        // What does not fit is refused with its line, and what came before it stands.
+        let line = |key: u32, id: u32| format!("{{\"key\":{key},\"value\":{id}}}\n");
+        let lines = line(0, inner.info.id) + &line(1, wide.info.id) + &line(2, inner.info.id);
+        refused(fs::write(bed.at("copy/.entries"), lines), "EINVAL");
+        let said = bed.errors().pop().unwrap();
+        assert!(said.contains("line 2: ") && said.ends_with("; 1 element stored"), "{said}");
+        assert_eq!([0, 1, 2].map(|key| id_at(&bed, "copy", key).is_some()), [true, false, false]);
+        refused(fs::write(bed.at("copy/.entries"), line(0, u32::MAX)), "ENOENT");
+        refused(fs::write(bed.at("array/.entries"), line(8, inner.info.id)), "EINVAL");
+        // As with ln -s, it is the mount's owner who names maps.
+        bed.ok("chmod 666 bpf/copy");
+        let user = "setpriv --reuid=1111 --regid=1111 --clear-groups --";
+        bed.fails_with(
+            &format!("{user} bash -c ': > mnt/copy/.entries'"),
+            "Operation not permitted",
+        );
+        bed.ok("rm -r mnt/copy");
+    }
+}

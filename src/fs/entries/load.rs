@@ -2,9 +2,12 @@
 
 use super::line::{self, Line};
 use crate::codec::TextError;
+use crate::fs::element::Element;
 use crate::fs::error::{Error, Result};
+use crate::fs::refs;
 use crate::map::load::Load;
-use crate::map::{Map, room};
+use crate::map::{ANY, Map, room};
+use std::sync::Arc;
 
 /// What was written so far.
 #[derive(Debug, Default)]
@@ -23,6 +26,8 @@ pub struct Loader {
     key: Vec<u8>,
     value: Vec<u8>,
     probe: Vec<u8>,
+    /// Where elements stand for objects of the kernel: the one to set, but for its key.
+    reference: Option<Element>,
 }
 
 /// Bytes that a line may have: each member has a name, digits, spaces.
@@ -32,6 +37,11 @@ fn line_limit(map: &Map) -> usize {
 }
 
 impl Loader {
+    /// A loader that sets elements by their bytes, or by what their text names as `reference` does.
+    pub fn new(reference: Option<Element>) -> Self {
+        Self { reference, ..Self::default() }
+    }
+
     /// Takes bytes, and stores every element whose line is complete.
     ///
     /// # Errors
@@ -77,6 +87,10 @@ impl Loader {
             return Ok(());
         }
         match self.element(map, line) {
+            Ok(()) if self.reference.is_some() => {
+                self.stored += 1;
+                return Ok(());
+            }
             Ok(()) => self.waiting.push(&self.key, &self.value),
             Err(error) => return Err(self.refuse(map, &error)),
         }
@@ -111,19 +125,26 @@ impl Loader {
         outcome.map_err(|error| self.at_line(number, &error.into()))
     }
 
-    /// Turns a line into `key` and `value`.
+    /// Turns a line into `key` and `value`; what stands for something is set at once.
     fn element(&mut self, map: &Map, text: &[u8]) -> Result<()> {
         let line = line::split(text).map_err(|fault| Error::new(libc::EINVAL, fault))?;
         let member = |error: TextError, name| Error::from(error).context(name);
         map.codec.parse_key(line.key, &mut self.key).map_err(|error| member(error, "key"))?;
         let index = self.key.first_chunk::<4>().map(|index| u32::from_ne_bytes(*index));
-        if map.kind.is_array()
+        if map.kind.is_indexed()
             && let Some(index) = index
             && index >= map.info.max_entries
         {
             let last = map.info.max_entries.saturating_sub(1);
             let reason = format!("index {index} is past the last one, {last}");
             return Err(Error::new(libc::EINVAL, reason));
+        }
+        if let Some(element) = &mut self.reference {
+            element.key = Arc::from(self.key.as_slice());
+            return match refs::set(element, map, line.value, ANY)? {
+                true => Ok(()),
+                false => Err(Error::new(libc::EINVAL, "value: nothing is named")),
+            };
         }
         room::zeros(&mut self.value, map.value_len())?;
         parse_value(map, &line, &mut self.value)?;
