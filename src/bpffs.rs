@@ -148,7 +148,7 @@ impl Bpffs {
     }
 
     /// The pin, with the path that it has after what was renamed.
-    fn current<'a>(&self, pin: &'a Pin) -> Cow<'a, Pin> {
+    pub fn current<'a>(&self, pin: &'a Pin) -> Cow<'a, Pin> {
         let candidates = self.renames.candidates(&pin.path);
         let is_at = |path: &Path| {
             let found = os::open_beneath(path).ok().and_then(|file| file.metadata().ok());

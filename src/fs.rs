@@ -23,6 +23,7 @@ pub mod lookup;
 pub mod make;
 pub mod maps;
 pub mod object;
+pub mod pins;
 pub mod place;
 pub mod promises;
 pub mod queue;
@@ -80,6 +81,7 @@ pub struct Fs {
     files: Handles<dyn OpenFile>,
     dirs: Handles<dir::OpenDir>,
     promises: promises::Promises,
+    pins: pins::Pins,
     /// The refused operations, for `/.errors`.
     pub refusals: Arc<Refusals>,
     /// The user who mounted: creating maps is theirs alone.
@@ -106,6 +108,7 @@ impl Fs {
             files: Handles::default(),
             dirs: Handles::default(),
             promises: promises::Promises::default(),
+            pins: pins::Pins::default(),
             refusals: Arc::default(),
             owner,
             default_map,

@@ -1,5 +1,6 @@
 //! What is known of the program that asks.
 
+use crate::bpffs::Stat;
 use std::cell::RefCell;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -22,6 +23,28 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Whether the mode of something lets the caller do all of `bits`: 4 to read, 2 to write, 1 to
+    /// search. uid 0 may do everything, as it may to the kernel.
+    pub fn may(&self, stat: &Stat, bits: u32) -> bool {
+        let class = if self.uid == 0 {
+            0o7
+        } else if self.uid == stat.uid {
+            stat.mode >> 6
+        } else if self.gid == stat.gid || self.groups().contains(&stat.gid) {
+            stat.mode >> 3
+        } else {
+            stat.mode
+        };
+        class & bits == bits
+    }
+
+    /// The supplementary groups; none if they cannot be known.
+    fn groups(&self) -> Vec<u32> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("Groups:"));
+        line.unwrap_or_default().split_whitespace().filter_map(|gid| gid.parse().ok()).collect()
+    }
+
     /// The system call that the thread waits in, as proc_pid_syscall(5) has it: its number, then its
     /// arguments in hex. `None` if it cannot be known.
     fn system_call(&self) -> Option<String> {

@@ -106,7 +106,10 @@ impl Fs {
             Control::Push => Ok(Arc::new(Push::new(at, &self.maps))),
             Control::Pop => queue::open_taken(&map, &[], access),
             Control::Stream => self.open_stream(at, None, access, caller),
-            Control::Info => Ok(Arc::new(Snapshot::new(info::render(&map, &self.maps.bpffs)))),
+            Control::Info => {
+                let pins = self.pins.of_map(map.info.id, at, &self.maps.bpffs, caller);
+                Ok(Arc::new(Snapshot::new(info::render(&map, pins))))
+            }
             Control::Entries => {
                 if access.write && map.kind.is_reference() {
                     self.owner_only(caller, "setting references")?;

@@ -200,3 +200,33 @@ fn a_pin_that_came_meanwhile_is_not_replaced() {
     let told = bed.ok(&format!("python3 {} \"$PWD\" 2", shell::quote(script)));
     assert_eq!(told, "0 taken, some left in peace: True\n");
 }
+
+/// `.info` names a map's pins only where the caller could list them.
+#[test]
+fn info_names_no_pin_in_a_closed_directory() {
+    require!("root", "bpf", "fuse", "bpftool", "setpriv", "jq");
+    let bed = Bed::with(&["-o", "allow_other"]);
+    bed.ok("bpftool map create bpf/m type hash key 4 value 4 entries 4 name m; chmod 644 bpf/m
+            mkdir -p bpf/closed/sub bpf/open bpf/group bpf/blind; chmod 700 bpf/closed; chmod 711 bpf/blind
+            chgrp 2222 bpf/group; chmod 750 bpf/group
+            for dir in closed closed/sub open group blind; do
+                bpftool map pin pinned bpf/m bpf/$dir/secret_of_${dir##*/}; done
+            chmod 644 bpf/*/secret*");
+    let pins = |who: &str, at: &str| {
+        bed.ok(&format!("{who} jq -r '.pins[]' mnt/{at}/.info | sed \"s|$PWD/bpf/||\""))
+    };
+    let all = "blind/secret_of_blind\nclosed/secret_of_closed\nclosed/sub/secret_of_sub\n\
+               group/secret_of_group\nm\nopen/secret_of_open\n";
+    assert_eq!(pins("", "m"), all);
+    assert_eq!(pins(USER, "m"), "m\nopen/secret_of_open\n");
+    // The one that is named by who asks is no secret.
+    let blind = pins(USER, "blind/secret_of_blind");
+    assert_eq!(blind, "blind/secret_of_blind\nm\nopen/secret_of_open\n");
+    let member = USER.replace("--clear-groups", "--groups=2222");
+    assert_eq!(pins(&member, "m"), "group/secret_of_group\nm\nopen/secret_of_open\n");
+    // As it is at that moment.
+    bed.ok(
+        "rm bpf/open/secret*; mv bpf/closed/sub/secret_of_sub bpf/open/moved; chmod 755 bpf/group",
+    );
+    assert_eq!(pins(USER, "m"), "group/secret_of_group\nm\nopen/moved\n");
+}

@@ -30,6 +30,34 @@ fn a_full_map() {
     assert_eq!(map.keys().len(), 5);
 }
 
+/// Where descriptors run out while a map's pins are looked for, `.info` says so: no pin is left out
+/// without a word.
+#[test]
+fn no_descriptors_for_pins() {
+    require!("root", "bpf", "fuse", "python3", "bpftool");
+    let bed = Bed::new();
+    bed.ok("mkdir mnt/h; mkdir bpf/d; for i in $(seq 9); do bpftool map pin pinned bpf/h bpf/d/p$i; done");
+    let (base, pid) = (Base::of(&bed, "h"), bed.pid());
+    let told = bed.python(&format!(
+        "
+        import json, resource
+        def pins():
+            with open('mnt/h/.info') as f: info = json.load(f)
+            assert (info['pins'] is None) == ('pins_unknown' in info), info
+            return info['pins'] and len(info['pins'])
+        told = set()
+        soft, hard = resource.prlimit({pid}, resource.RLIMIT_NOFILE)
+        for files in range({files}, {files} + 40):
+            resource.prlimit({pid}, resource.RLIMIT_NOFILE, (files, hard))
+            try: told.add(pins())
+            except OSError as e: assert e.errno == errno.EMFILE, e
+        resource.prlimit({pid}, resource.RLIMIT_NOFILE, (soft, hard))
+        print(sorted(told, key=str), pins())",
+        files = base.files
+    ));
+    assert_eq!(told, "[10, None] 10\n");
+}
+
 /// Without descriptors the daemon refuses, says whose shortage it is, and works again when maps are
 /// closed. What it cannot open it does not show as something else.
 #[test]

@@ -1,0 +1,118 @@
+//! Where a map is pinned. The kernel keeps no list of a map's pins, so all of them are walked.
+
+use super::caller::Caller;
+use super::error::{Error, Result};
+use crate::bpffs::{Bpffs, Pin, PinKind};
+use crate::node::MapRef;
+use crate::sys::is_shortage;
+use crate::sys::map::map_info;
+use crate::sys::object::{self, ObjectKind};
+use std::collections::HashMap;
+use std::os::fd::AsFd;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Directories walked at most.
+const DIRS_MAX: usize = 4096;
+/// Pins of which the map is remembered at most.
+const KNOWN_MAX: usize = 1 << 16;
+/// How long after the last walk that holds. What an inode of bpffs holds never changes, but its
+/// number has 32 bits and comes again at some time, if not so soon.
+const KNOWN_FOR: Duration = Duration::from_secs(60);
+
+/// Which map each pin holds, as the last walks found it.
+#[derive(Debug, Default)]
+pub struct Pins(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    /// The map's id by the pin's inode number; 0 for what holds no map.
+    ids: HashMap<u64, u32>,
+    walked: Option<Instant>,
+}
+
+impl Pins {
+    /// The absolute paths of a map's pins in this bpffs, sorted: the one that it was reached by, and
+    /// those in directories that the caller could list.
+    ///
+    /// # Errors
+    /// EMFILE, ENOMEM and the like if not all pins could be looked at.
+    pub fn of_map(
+        &self,
+        id: u32,
+        at: &MapRef,
+        bpffs: &Bpffs,
+        caller: Caller,
+    ) -> Result<Vec<String>> {
+        let shown = |pin: &Pin| pin.path.to_string_lossy().into_owned();
+        let mut found: Vec<String> = match at {
+            MapRef::Pin(pin) => vec![shown(&bpffs.current(pin))],
+            MapRef::Id(_) => Vec::new(),
+        };
+        let opens =
+            |dir: &Pin| caller.uid == 0 || bpffs.stat(dir).is_ok_and(|stat| caller.may(&stat, 0o5));
+        let root = bpffs.root();
+        let mut dirs = if opens(&root) { vec![root] } else { Vec::new() };
+        let mut walked = 0;
+        self.lock(|known| {
+            if known.walked.is_none_or(|at| at.elapsed() > KNOWN_FOR) || known.ids.len() > KNOWN_MAX
+            {
+                known.ids.clear();
+            }
+            known.walked = Some(Instant::now());
+        });
+        while let Some(dir) = dirs.pop() {
+            walked += 1;
+            if walked > DIRS_MAX {
+                return Err(Error::new(libc::EOVERFLOW, "bpffs has too many directories to walk"));
+            }
+            // What it is, is seen as it is opened.
+            let entries = match bpffs.list(&dir, |_| Some(ObjectKind::Map)) {
+                Ok(entries) => entries,
+                Err(error) if error.raw_os_error().is_some_and(is_shortage) => {
+                    return Err(error.into());
+                }
+                // A directory that went away meanwhile has no pins.
+                Err(_) => continue,
+            };
+            for entry in entries {
+                match entry.kind {
+                    PinKind::Dir if opens(&entry.pin) => dirs.push(entry.pin),
+                    PinKind::Object(_) if self.map_id(bpffs, &entry.pin)? == id => {
+                        found.push(shown(&entry.pin));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        found.sort();
+        found.dedup();
+        Ok(found)
+    }
+
+    /// The id of the map that a pin holds; 0 if it holds none.
+    fn map_id(&self, bpffs: &Bpffs, pin: &Pin) -> Result<u32> {
+        if let Some(id) = self.lock(|known| known.ids.get(&pin.ino).copied()) {
+            return Ok(id);
+        }
+        let opened = match bpffs.open(pin) {
+            Ok(object) => object,
+            Err(error) => match error.raw_os_error() {
+                Some(errno) if is_shortage(errno) => return Err(error.into()),
+                // Gone meanwhile, or of the kind that the kernel does not open.
+                _ => return Ok(0),
+            },
+        };
+        let id = match object::object_kind(opened.as_fd()) {
+            ObjectKind::Map => map_info(opened.as_fd())?.id,
+            _ => 0,
+        };
+        self.lock(|known| known.ids.insert(pin.ino, id));
+        Ok(id)
+    }
+
+    fn lock<T>(&self, with: impl FnOnce(&mut Known) -> T) -> T {
+        // Whole even if a holder of the lock panicked.
+        with(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
