@@ -13,9 +13,10 @@ mod renamed;
 mod seen;
 
 use crate::sys::object::{self, ObjectKind};
-use crate::sys::{self, os};
+use crate::sys::{self, mounts, os};
 use renamed::Renames;
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata};
 use std::hash::{Hash, Hasher};
@@ -25,6 +26,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirEntryExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 /// A path in bpffs and the inode found there.
@@ -121,6 +123,8 @@ pub struct DirEntry {
 pub struct Bpffs {
     root: Arc<Path>,
     renames: Renames,
+    /// The device of the bpffs, major and minor number: it may be mounted anew.
+    device: AtomicU64,
 }
 
 impl Bpffs {
@@ -129,7 +133,11 @@ impl Bpffs {
     /// # Errors
     /// ENOENT and the like if there is no such directory.
     pub fn new(root: &Path) -> io::Result<Self> {
-        Ok(Self { root: root.canonicalize()?.into(), renames: Renames::default() })
+        Ok(Self {
+            root: root.canonicalize()?.into(),
+            renames: Renames::default(),
+            device: AtomicU64::new(0),
+        })
     }
 
     /// Where it is mounted.
@@ -147,12 +155,87 @@ impl Bpffs {
         pin.path.strip_prefix(&self.root).unwrap_or(&pin.path)
     }
 
+    /// Opens the inode at a path, with O_PATH: in this bpffs, or in another that is mounted in it. What
+    /// else is mounted there is not entered: it may wait for us, as our own mount would.
+    fn reach(&self, path: &Path) -> io::Result<File> {
+        let root = os::open_path(&self.root)?;
+        self.check_root(&root)?;
+        let below = path.strip_prefix(&self.root).map_err(|_| gone())?;
+        if below.as_os_str().is_empty() {
+            return Ok(root);
+        }
+        match os::open_below(&root, below) {
+            Err(error) if error.errno == libc::EXDEV && self.is_all_bpffs(path) => {
+                Ok(os::open_path(path)?)
+            }
+            Err(error) if error.errno == libc::EXDEV => Err(gone()),
+            found => Ok(found?),
+        }
+    }
+
+    /// ENODEV unless this is the root of a bpffs.
+    fn check_root(&self, root: &File) -> io::Result<()> {
+        let (major, minor) = os::device(root)?;
+        let device = u64::from(major) << 32 | u64::from(minor);
+        if self.device.load(Ordering::Relaxed) != device {
+            let name = format!("{major}:{minor}");
+            if !mounts::all().iter().any(|mount| mount.device == name && mount.kind == "bpf") {
+                return Err(io::Error::from_raw_os_error(libc::ENODEV));
+            }
+            self.device.store(device, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Whether nothing but bpffs is mounted on the way to a path.
+    fn is_all_bpffs(&self, path: &Path) -> bool {
+        mounts::all()
+            .iter()
+            .filter(|mount| mount.point.starts_with(&self.root) && mount.point != *self.root)
+            .filter(|mount| path.starts_with(&mount.point))
+            .all(|mount| mount.kind == "bpf")
+    }
+
+    /// Opens a pin's inode itself, with O_PATH; gives its attributes as well.
+    fn held(&self, pin: &Pin) -> io::Result<(File, Metadata)> {
+        let file = self.reach(&pin.path)?;
+        let meta = file.metadata()?;
+        if pin.ino != 0 && meta.ino() != pin.ino {
+            return Err(gone());
+        }
+        Ok((file, meta))
+    }
+
+    /// Opens a pin's inode itself, with O_PATH.
+    fn open_inode(&self, pin: &Pin) -> io::Result<File> {
+        self.held(pin).map(|(file, _)| file)
+    }
+
+    /// A name in a directory that is still there.
+    fn place(&self, dir: &Pin, name: &OsStr) -> io::Result<Place> {
+        Ok(Place { dir: self.open_inode(dir)?, name: name.to_owned() })
+    }
+
+    /// Where a pin is that is still there.
+    fn place_of(&self, pin: &Pin) -> io::Result<Place> {
+        let (Some(dir), Some(name)) = (pin.path.parent(), pin.path.file_name()) else {
+            return Err(gone());
+        };
+        let dir = self.reach(dir)?;
+        let there = os::open_below(&dir, Path::new(name))?;
+        if there.metadata()?.ino() == pin.ino {
+            Ok(Place { dir, name: name.to_owned() })
+        } else {
+            Err(gone())
+        }
+    }
+
     /// The pin, with the path that it has after what was renamed.
     pub fn current<'a>(&self, pin: &'a Pin) -> Cow<'a, Pin> {
         let candidates = self.renames.candidates(&pin.path);
         let is_at = |path: &Path| {
-            let found = os::open_beneath(path).ok().and_then(|file| file.metadata().ok());
-            found.is_some_and(|meta| meta.ino() == pin.ino)
+            let found = self.reach(path).and_then(|file| file.metadata());
+            found.is_ok_and(|meta| meta.ino() == pin.ino)
         };
         if candidates.is_empty() || is_at(&pin.path) {
             return Cow::Borrowed(pin);
@@ -175,7 +258,7 @@ impl Bpffs {
     /// ENOENT if it was removed or replaced; ENODEV if no bpffs is mounted any more.
     pub fn stat(&self, pin: &Pin) -> io::Result<Stat> {
         let pin = &*self.current(pin);
-        let seen = seen::look(&self.root, &pin.path, || Ok(held(pin)?.1))?;
+        let seen = seen::look(&self.root, &pin.path, || Ok(self.held(pin)?.1))?;
         if pin.ino != 0 && seen.ino != pin.ino {
             return Err(gone());
         }
@@ -195,19 +278,10 @@ impl Bpffs {
     ) -> io::Result<(Pin, PinKind, Stat)> {
         let dir = &*self.current(dir);
         let path = dir.path.join(name);
-        let found = seen::look(&self.root, &path, || {
-            if dir.ino == 0 {
-                // Nothing of bpffs lies before the name that somebody could swap for a symlink.
-                fs::symlink_metadata(&path)
-            } else {
-                os::open_beneath(&path)?.metadata()
-            }
-        });
+        let found = seen::look(&self.root, &path, || self.reach(&path)?.metadata());
         let seen = found.map_err(|error| match error.raw_os_error() {
             // What bpffs says of every name with a dot, here as to create one.
             Some(libc::EPERM) if name.as_bytes().contains(&b'.') => gone(),
-            // Nothing has a name where nothing is mounted.
-            Some(libc::ENOENT) if dir.ino == 0 => check_bpffs(&self.root).err().unwrap_or(error),
             _ => error,
         })?;
         let pin = Pin { path: path.into(), ino: seen.ino };
@@ -218,7 +292,7 @@ impl Bpffs {
         } else {
             match known(&pin) {
                 Some(kind) => PinKind::Object(kind),
-                None => PinKind::Object(kind_of(&open_inode(&pin)?)?),
+                None => PinKind::Object(kind_of(&self.open_inode(&pin)?)?),
             }
         };
         Ok((pin, kind, seen.stat))
@@ -230,7 +304,7 @@ impl Bpffs {
     /// ENOENT if the pin was removed or replaced; the kernel's for an object that cannot be opened.
     pub fn open(&self, pin: &Pin) -> io::Result<OwnedFd> {
         let pin = &*self.current(pin);
-        Ok(object::obj_get(&proc_path(&open_inode(pin)?))?)
+        Ok(object::obj_get(&proc_path(&self.open_inode(pin)?))?)
     }
 
     /// Everything in a directory, in no order.
@@ -243,22 +317,32 @@ impl Bpffs {
         known: impl Fn(&Pin) -> Option<ObjectKind>,
     ) -> io::Result<Vec<DirEntry>> {
         let dir = &*self.current(dir);
-        let held = open_inode(dir)?;
+        let held = self.open_inode(dir)?;
         let mut entries = Vec::new();
+        let mut mounted = None;
         for entry in fs::read_dir(proc_path(&held))? {
             let entry = entry?;
-            let pin = Pin { path: dir.path.join(entry.file_name()).into(), ino: entry.ino() };
+            let mut pin = Pin { path: dir.path.join(entry.file_name()).into(), ino: entry.ino() };
             let file_type = entry.file_type()?;
             let kind = if file_type.is_dir() {
+                // As it was before something was mounted there.
+                let mounts = mounted.get_or_insert_with(mount_points);
+                if mounts.contains(&*pin.path) {
+                    match self.reach(&pin.path).and_then(|root| root.metadata()) {
+                        Ok(root) => pin.ino = root.ino(),
+                        Err(error) if is_shortage(&error) => return Err(error),
+                        Err(_) => continue,
+                    }
+                }
                 PinKind::Dir
             } else if file_type.is_symlink() {
                 PinKind::Symlink
             } else if let Some(kind) = known(&pin) {
                 PinKind::Object(kind)
             } else {
-                match os::open_beneath(&pin.path) {
+                match self.reach(&pin.path) {
                     Ok(file) => PinKind::Object(kind_of(&file)?),
-                    Err(error) if sys::is_shortage(error.errno) => return Err(error.into()),
+                    Err(error) if is_shortage(&error) => return Err(error),
                     // Removed since the directory was read.
                     Err(_) => continue,
                 }
@@ -274,7 +358,7 @@ impl Bpffs {
     /// ENOENT if it is gone.
     pub fn readlink(&self, pin: &Pin) -> io::Result<PathBuf> {
         let pin = &*self.current(pin);
-        let place = Place::of(pin)?;
+        let place = self.place_of(pin)?;
         fs::read_link(place.path())
     }
 
@@ -284,7 +368,7 @@ impl Bpffs {
     /// EEXIST; EPERM for a name with a dot.
     pub fn symlink(&self, dir: &Pin, name: &OsStr, target: &Path) -> io::Result<()> {
         let dir = &*self.current(dir);
-        std::os::unix::fs::symlink(target, Place::new(dir, name)?.path())
+        std::os::unix::fs::symlink(target, self.place(dir, name)?.path())
     }
 
     /// Pins an object.
@@ -293,7 +377,7 @@ impl Bpffs {
     /// EEXIST if the name is taken; EPERM for a name with a dot.
     pub fn pin(&self, dir: &Pin, name: &OsStr, object: &impl AsFd) -> io::Result<()> {
         let dir = &*self.current(dir);
-        Ok(object::obj_pin(object.as_fd(), &Place::new(dir, name)?.path())?)
+        Ok(object::obj_pin(object.as_fd(), &self.place(dir, name)?.path())?)
     }
 
     /// Removes a pin or symlink.
@@ -302,7 +386,7 @@ impl Bpffs {
     /// ENOENT if it is gone.
     pub fn unlink(&self, pin: &Pin) -> io::Result<()> {
         let pin = &*self.current(pin);
-        let place = Place::of(pin)?;
+        let place = self.place_of(pin)?;
         fs::remove_file(place.path())
     }
 
@@ -312,7 +396,7 @@ impl Bpffs {
     /// ENOTEMPTY, ENOENT.
     pub fn rmdir(&self, pin: &Pin) -> io::Result<()> {
         let pin = &*self.current(pin);
-        let place = Place::of(pin)?;
+        let place = self.place_of(pin)?;
         fs::remove_dir(place.path())
     }
 
@@ -322,7 +406,7 @@ impl Bpffs {
     /// Those of rename(2); EPERM for a name with a dot.
     pub fn rename(&self, from: (&Pin, &OsStr), to: (&Pin, &OsStr), flags: u32) -> io::Result<()> {
         let (from_dir, to_dir) = (self.current(from.0), self.current(to.0));
-        let places = (Place::new(&from_dir, from.1)?, Place::new(&to_dir, to.1)?);
+        let places = (self.place(&from_dir, from.1)?, self.place(&to_dir, to.1)?);
         os::rename(&places.0.path(), &places.1.path(), flags)?;
         let exchange = flags & libc::RENAME_EXCHANGE != 0;
         self.renames.record(from_dir.path.join(from.1), to_dir.path.join(to.1), exchange);
@@ -335,7 +419,7 @@ impl Bpffs {
     /// ENOENT if the pin is gone.
     pub fn chmod(&self, pin: &Pin, mode: u32) -> io::Result<()> {
         let pin = &*self.current(pin);
-        let held = open_inode(pin)?;
+        let held = self.open_inode(pin)?;
         fs::set_permissions(proc_path(&held), fs::Permissions::from_mode(mode & 0o7777))
     }
 
@@ -345,7 +429,7 @@ impl Bpffs {
     /// ENOENT if the pin is gone.
     pub fn chown(&self, pin: &Pin, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
         let pin = &*self.current(pin);
-        let held = open_inode(pin)?;
+        let held = self.open_inode(pin)?;
         // Through the descriptor this is the inode itself, be it a symlink's.
         std::os::unix::fs::chown(proc_path(&held), uid, gid)
     }
@@ -361,35 +445,9 @@ impl Bpffs {
         mtime: Option<SystemTime>,
     ) -> io::Result<()> {
         let pin = &*self.current(pin);
-        let held = open_inode(pin)?;
+        let held = self.open_inode(pin)?;
         Ok(os::set_times(&proc_path(&held), atime, mtime)?)
     }
-}
-
-/// ENODEV unless there is a bpffs at `path`.
-fn check_bpffs(path: &Path) -> io::Result<()> {
-    if os::fs_magic(path)? == os::BPF_FS_MAGIC {
-        Ok(())
-    } else {
-        Err(io::Error::from_raw_os_error(libc::ENODEV))
-    }
-}
-
-/// Opens a pin's inode itself, with O_PATH; gives its attributes as well.
-fn held(pin: &Pin) -> io::Result<(File, Metadata)> {
-    let file = os::open_beneath(&pin.path)?;
-    let meta = file.metadata()?;
-    if pin.ino == 0 {
-        check_bpffs(&proc_path(&file))?;
-    } else if meta.ino() != pin.ino {
-        return Err(gone());
-    }
-    Ok((file, meta))
-}
-
-/// Opens a pin's inode itself, with O_PATH.
-fn open_inode(pin: &Pin) -> io::Result<File> {
-    held(pin).map(|(file, _)| file)
 }
 
 /// A name in a directory that is held open, so that nobody can put another in its place.
@@ -400,23 +458,15 @@ struct Place {
 }
 
 impl Place {
-    fn new(dir: &Pin, name: &OsStr) -> io::Result<Self> {
-        Ok(Self { dir: open_inode(dir)?, name: name.to_owned() })
-    }
-
-    /// Where a pin is that is still there.
-    fn of(pin: &Pin) -> io::Result<Self> {
-        let (Some(dir), Some(name)) = (pin.path.parent(), pin.path.file_name()) else {
-            return Err(gone());
-        };
-        let place = Self { dir: os::open_beneath(dir)?, name: name.to_owned() };
-        if fs::symlink_metadata(place.path())?.ino() == pin.ino { Ok(place) } else { Err(gone()) }
-    }
-
     /// A path for calls that follow no symlink at its end.
     fn path(&self) -> PathBuf {
         proc_path(&self.dir).join(&self.name)
     }
+}
+
+/// Where something is mounted.
+fn mount_points() -> HashSet<PathBuf> {
+    mounts::all().into_iter().map(|mount| mount.point).collect()
 }
 
 fn gone() -> io::Error {
@@ -435,4 +485,8 @@ fn kind_of(file: &File) -> io::Result<ObjectKind> {
         // `maps.debug` and the like: listed, though the kernel may not open them.
         Err(_) => Ok(ObjectKind::Other),
     }
+}
+
+fn is_shortage(error: &io::Error) -> bool {
+    error.raw_os_error().is_some_and(sys::is_shortage)
 }

@@ -110,16 +110,17 @@ impl Sight {
         }
         let hash = Fast::default().hash_one(bytes);
         let often = self.asked[hash as usize % ASKED].again(hash);
+        let seen = Seen::of(&ask()?);
+        // Only what is in bpffs is watched: a path into something else might wait for us.
         if often && self.watch(root, path).is_some() {
             // Watched first, looked at then: what changes in between is an event.
-            let meta = ask()?;
-            let seen = Seen::of(&meta);
+            let seen = Seen::of(&ask()?);
             if let Some(watched) = &mut self.watched {
                 watched.known.insert(bytes.into(), seen);
             }
             return Ok(seen);
         }
-        Ok(Seen::of(&ask()?))
+        Ok(seen)
     }
 
     /// Watches a path and the directories that lead to it from `root` on; `None` if that cannot be.

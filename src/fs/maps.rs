@@ -122,7 +122,9 @@ impl Maps {
     pub fn stat(&self, at: &MapRef) -> Result<Stat> {
         match at {
             MapRef::Pin(pin) => self.bpffs.stat(pin).map_err(|error| match error.raw_os_error() {
-                Some(libc::ENOENT) => Error::new(libc::ENOENT, "the map is no longer pinned here"),
+                Some(libc::ENOENT | libc::ENODEV) => {
+                    Error::new(libc::ENOENT, "the map is no longer pinned here")
+                }
                 _ => error.into(),
             }),
             MapRef::Id(_) => Ok(Stat {

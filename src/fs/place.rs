@@ -166,7 +166,7 @@ fn in_bpffs(path: &Path, sought: Sought) -> Result<OwnedFd> {
 fn open(path: &Path, shown: &Path, sought: Sought) -> Result<OwnedFd> {
     let missing = || sought.missing(&format!("at {}", shown.display()));
     let wrong = || Error::new(libc::EINVAL, format!("{} is no {}", shown.display(), sought.name()));
-    let file = os::open_beneath(path).map_err(|error| match error.errno {
+    let file = os::open_path(path).map_err(|error| match error.errno {
         libc::ENOENT | libc::ENOTDIR | libc::EPERM => missing(),
         _ => Error::from(error),
     })?;

@@ -80,7 +80,7 @@ fn open_path(path: &Path) -> sys::Result<OwnedFd> {
     if mounts::holding(path).is_none_or(|kind| kind.starts_with("fuse")) {
         return Err(sys::Error { call: "open a key's object", errno: libc::EXDEV });
     }
-    Ok(os::open_beneath(path)?.into())
+    Ok(os::open_path(path)?.into())
 }
 
 fn path(name: &[u8]) -> &Path {

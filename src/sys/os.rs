@@ -3,7 +3,7 @@
 use super::{Error, Result, c_path, check_libc, mounts, own_libc};
 use std::ffi::CString;
 use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -16,24 +16,52 @@ fn check(call: &'static str, rc: libc::c_int) -> Result<()> {
 ///
 /// # Errors
 /// ELOOP if a component is a symlink (the last one is opened itself); ENOENT, EACCES.
-pub fn open_beneath(path: &Path) -> Result<File> {
+pub fn open_path(path: &Path) -> Result<File> {
+    openat2(libc::AT_FDCWD, path, 0)
+}
+
+/// As [`open_path`], for a path below a directory that leaves neither it nor its file system: EXDEV
+/// where something is mounted, which is not asked for anything.
+///
+/// # Errors
+/// EXDEV; those of [`open_path`].
+pub fn open_below(dir: &File, path: &Path) -> Result<File> {
+    openat2(dir.as_raw_fd(), path, libc::RESOLVE_BENEATH | libc::RESOLVE_NO_XDEV)
+}
+
+fn openat2(dir: RawFd, path: &Path, resolve: u64) -> Result<File> {
     const CALL: &str = "openat2";
     let c = c_path(CALL, path)?;
     // SAFETY: an all-zero open_how is valid.
     let mut how: libc::open_how = unsafe { std::mem::zeroed() };
     how.flags = (libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC) as u64;
-    how.resolve = libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS;
+    how.resolve = libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS | resolve;
     // SAFETY: the path is NUL-terminated, `how` has the size given; both outlive the call.
     let fd = unsafe {
         libc::syscall(
             libc::SYS_openat2,
-            libc::AT_FDCWD,
+            dir,
             c.as_ptr(),
             &raw const how,
             size_of::<libc::open_how>(),
         )
     };
     own_libc(CALL, fd).map(File::from)
+}
+
+/// The device, `MAJOR:MINOR`, of the file system that an open file is in: without asking the file
+/// system, which may be our own (statx(2), Linux 4.11).
+///
+/// # Errors
+/// None that is known.
+pub fn device(file: &File) -> Result<(u32, u32)> {
+    const CALL: &str = "statx";
+    // SAFETY: statx is plain data, for which all zeros are valid.
+    let mut buf: libc::statx = unsafe { std::mem::zeroed() };
+    let flags = libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC;
+    // SAFETY: the path is NUL-terminated and empty, and `buf` is writable.
+    check(CALL, unsafe { libc::statx(file.as_raw_fd(), c"".as_ptr(), flags, 0, &raw mut buf) })?;
+    Ok((buf.stx_dev_major, buf.stx_dev_minor))
 }
 
 /// The file system's magic number at `path` (statfs(2)).

@@ -627,3 +627,45 @@ fn several_mounts() {
         "7\n1\n42\n"
     );
 }
+
+/// What is mounted in a bpffs and is none is not entered: the daemon would wait for itself in its own
+/// mount. Another bpffs is; and what was covered is there again once it is not.
+#[test]
+fn mounts_in_the_bpffs() {
+    require!("root", "bpf", "fuse", "jq", "find");
+    for threads in ["1", "4"] {
+        let mut bed = idle_with_a_map();
+        bed.ok("mkdir -p bpf/own/below bpf/tmpfs bpf/nested; bpftool map pin pinned bpf/h bpf/own/below/g
+                mount -t tmpfs tmpfs bpf/tmpfs; echo x > bpf/tmpfs/file; mount -t bpf bpf bpf/nested
+                mkdir bpf/nested/d; bpftool map pin pinned bpf/h bpf/nested/d/n");
+        bed.start(&["--threads", threads]);
+        bed.ok("mount --bind mnt bpf/own");
+        let shown = "find mnt -mindepth 1 -not -name '*.debug' | sort | sed s/mnt.//";
+        let script = format!(
+            "{shown}; for i in $(seq 30); do ls mnt/own mnt/own/own/own mnt/tmpfs/file; done 2>&1 | sort -u
+             jq -r '.pins[]' mnt/h/.info | sed \"s|$PWD/bpf/||\""
+        );
+        let ran = bed.run_for(20, &script);
+        assert!(!ran.timed_out(), "{ran}");
+        let none =
+            |path: &str| format!("ls: cannot access 'mnt/{path}': No such file or directory\n");
+        let expected = [
+            "h\nh/1\nnested\nnested/d\nnested/d/n\nnested/d/n/1\n".to_owned(),
+            none("own"),
+            none("own/own/own"),
+            none("tmpfs/file"),
+            "h\nnested/d/n\n".to_owned(),
+        ];
+        assert_eq!(ran.stdout, expected.concat(), "{ran}");
+        bed.ok("umount bpf/own bpf/tmpfs bpf/nested");
+        assert_eq!(bed.read("own/below/g/1"), "42\n");
+        // Over the whole bpffs.
+        bed.ok("mount --bind mnt bpf");
+        let ran = bed.run_for(
+            20,
+            "for i in $(seq 30); do ls mnt mnt/h; cat mnt/h/1; stat mnt; done 2>&1 | sort -u",
+        );
+        assert!(!ran.timed_out() && ran.stdout.contains("No such device"), "{ran}");
+        bed.ok("umount bpf; cat mnt/h/1");
+    }
+}
