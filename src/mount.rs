@@ -4,26 +4,18 @@ mod attach;
 mod checks;
 mod notify;
 mod privileges;
+mod serve;
 
-use crate::bpffs::Bpffs;
 use crate::cli::Config;
-use crate::fs::{Fs, Settings};
-use crate::fuse::Fuse;
 use crate::spec::Spec;
 use crate::sys::describe;
 use crate::sys::object::silence_libbpf;
 use crate::sys::os::{self, Fork};
-use crate::sys::{limits, mounts};
-use fuser::{Session, SessionACL};
 use log::LevelFilter;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
+use serve::serve;
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::path::Path;
-use std::sync::{Arc, mpsc};
-use std::thread;
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
 
 /// Why there is no mount: a sentence that names the remedy.
 #[derive(Debug)]
@@ -56,7 +48,7 @@ pub fn run(config: &Config) -> Result<(), Error> {
     if config.foreground {
         return serve(config, default_map, || Ok(()));
     }
-    match os::fork_daemon().map_err(|error| Error(error.to_string()))? {
+    match os::fork_daemon().map_err(|error| serve::no_thread(&error.into()))? {
         Fork::Parent(report) => wait_for_daemon(report),
         Fork::Child(report) => {
             let mut report = Some(report);
@@ -70,8 +62,10 @@ pub fn run(config: &Config) -> Result<(), Error> {
                 Ok(())
             });
             if let Err(error) = &outcome {
-                log::error!("{error}");
-                tell(&error.0);
+                let parent_says_it = tell(&error.0).is_some();
+                if !parent_says_it || config.log_file.is_some() {
+                    log::error!("{error}");
+                }
             }
             // The parent has said it, if anything was to be said.
             std::process::exit(i32::from(outcome.is_err()));
@@ -120,108 +114,4 @@ fn go_to_background(config: &Config) -> Result<(), Error> {
     std::env::set_current_dir("/").map_err(|error| failed(&error))?;
     log::info!("serving {}", config.mountpoint.display());
     Ok(())
-}
-
-/// Why serving ended.
-enum End {
-    Signal(i32),
-    Session(io::Result<()>),
-}
-
-/// Mounts, calls `ready` once the mount answers, and serves until the end.
-fn serve(
-    config: &Config,
-    default_map: Spec,
-    ready: impl FnOnce() -> Result<(), Error>,
-) -> Result<(), Error> {
-    // Before any thread: each one has its own, inherited.
-    privileges::reduce()?;
-    // As it is now: the working directory changes later.
-    let mountpoint = config.mountpoint.canonicalize();
-    let mountpoint =
-        mountpoint.map_err(|error| checks::mountpoint_error(&config.mountpoint, &error))?;
-    let bpffs = Bpffs::new(&config.bpffs).map_err(|error| {
-        Error(format!("{}: {}; name the bpffs to show", config.bpffs.display(), describe(&error)))
-    })?;
-    let settings = Settings {
-        owner: os::effective_uid(),
-        mountpoint: mountpoint.clone(),
-        read_only: config.flags.iter().any(|flag| flag == "ro"),
-        default_map,
-        watch_interval: config.watch_interval,
-    };
-    let fs = Fs::new(bpffs, settings)
-        .map_err(|error| Error(format!("cannot start: {}", describe(&error))))?;
-    limits::return_freed_memory();
-    if let Err(error) = limits::raise_open_files() {
-        log::info!("the limit of open files stays: {error}");
-    }
-    // Before the mount, so that no signal can end the process and leave a dead mount behind.
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])
-        .map_err(|error| Error(format!("cannot handle signals: {}", describe(&error))))?;
-    let kernel = attach::attach(config, &mountpoint)
-        .map_err(|error| checks::session_error(&mountpoint, &error.into()))?;
-    let device = mounts::at(&mountpoint).map(|mount| mount.device);
-    let acl = if config.allow_other { SessionACL::All } else { SessionACL::Owner };
-    let mut settings = fuser::Config::default();
-    settings.n_threads = Some(config.threads);
-    let started = Session::from_fd(Fuse(Arc::new(fs)), kernel, acl, settings)
-        .and_then(Session::spawn)
-        .map_err(|error| checks::session_error(&mountpoint, &error))
-        .and_then(|session| {
-            fs::metadata(&mountpoint).map_err(|error| no_answer(&mountpoint, &error))?;
-            ready().map(|()| session)
-        });
-    let session = match started {
-        Ok(session) => session,
-        Err(error) => {
-            // Why it did not start is what matters.
-            let _ = attach::unmount(&mountpoint);
-            return Err(error);
-        }
-    };
-    // In the background, the caller is told by our return; a service that NOTIFY_SOCKET was meant
-    // for may be somebody else.
-    let notify = |state: &str| {
-        if config.foreground {
-            notify::notify(state);
-        }
-    };
-    notify("READY=1");
-
-    let (sender, ends) = mpsc::channel();
-    let from_signals = sender.clone();
-    let failed = |error: io::Error| {
-        // Without us it could not be used any more.
-        let _ = attach::detach(&mountpoint, device.as_deref());
-        Error(format!("cannot start a thread: {}", describe(&error)))
-    };
-    thread::Builder::new()
-        .name("signals".into())
-        .spawn(move || {
-            signals.forever().map(End::Signal).try_for_each(|end| from_signals.send(end))
-        })
-        .map_err(failed)?;
-    thread::Builder::new()
-        .name("session".into())
-        .spawn(move || sender.send(End::Session(session.join())))
-        .map_err(failed)?;
-    let end = ends.recv();
-    notify("STOPPING=1");
-    match end {
-        Ok(End::Signal(signal)) => {
-            log::info!("signal {signal}: unmounting {}", mountpoint.display());
-            attach::detach(&mountpoint, device.as_deref())
-        }
-        Ok(End::Session(Err(error))) => {
-            // Without us it could not be used any more; why it ended is what matters.
-            let _ = attach::detach(&mountpoint, device.as_deref());
-            Err(Error(format!("the mount ended: {}", describe(&error))))
-        }
-        Ok(End::Session(Ok(()))) | Err(_) => Ok(()),
-    }
-}
-
-fn no_answer(mountpoint: &Path, error: &io::Error) -> Error {
-    Error(format!("{}: the mount does not answer: {}", mountpoint.display(), describe(error)))
 }

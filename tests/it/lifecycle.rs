@@ -1,12 +1,12 @@
 //! Section 2 of the interface: the command line, from start to clean end.
 
 use crate::common::bed::signal;
-use crate::common::require::require;
+use crate::common::require::{partly, require};
 use crate::common::shell::BPFFUSE;
 use crate::common::{Bed, eventually, key32, refused};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A bed whose bpffs has a hash `h` with one element, 1 → 42, and no daemon yet.
@@ -252,6 +252,66 @@ fn root_without_capabilities() {
     let stderr = bed.fails(&format!("{drop} bpffuse bpf mnt"));
     assert_one_sentence(&stderr, &["CAP_BPF", "CAP_SYS_ADMIN"]);
     assert_not_mounted(&bed);
+}
+
+/// A cgroup in which at most so many threads can be; gone at the end.
+struct PidsCgroup(PathBuf);
+
+impl PidsCgroup {
+    /// `None` where there is no pids controller that we may use.
+    fn new(bed: &Bed) -> Option<Self> {
+        let name = bed.dir.file_name()?.to_owned();
+        let roots = ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"];
+        roots.iter().find_map(|root| {
+            let dir = Path::new(root).join(&name);
+            fs::create_dir(&dir).ok()?;
+            let made = Self(dir);
+            made.0.join("pids.max").exists().then_some(made)
+        })
+    }
+}
+
+impl Drop for PidsCgroup {
+    fn drop(&mut self) {
+        // Busy until its last process is gone.
+        eventually("the cgroup is gone", || fs::remove_dir(&self.0).is_ok() || !self.0.exists());
+    }
+}
+
+/// Where threads cannot be started (a container's or a service's limit), whichever of them is the
+/// first that is missing: a sentence, no wait without end, and no mount that nobody serves.
+#[test]
+fn too_few_threads() {
+    require!("root", "bpf", "fuse");
+    let bed = idle_with_a_map();
+    let Some(cgroup) = PidsCgroup::new(&bed) else {
+        return partly("there is no pids cgroup to limit threads by");
+    };
+    let run = |limit: u32, options: &str| {
+        bed.run_for(
+            20,
+            &format!(
+                "echo $$ > {dir}/cgroup.procs; echo {limit} > {dir}/pids.max
+                 exec bpffuse --threads 3 {options} bpf mnt",
+                dir = cgroup.0.display()
+            ),
+        )
+    };
+    // Four of its own and three that answer are needed.
+    for limit in 1..=6 {
+        let ran = run(limit, "-f");
+        assert!(!ran.status.success() && !ran.timed_out(), "{limit} threads: {ran}");
+        assert_one_sentence(&ran.stderr, &["raise the limit of processes"]);
+        assert_not_mounted(&bed);
+    }
+    // The last daemon, ended but perhaps not yet waited for, is counted as well.
+    for limit in [1, 5] {
+        assert_one_sentence(&run(limit, "").fails(), &["raise the limit of processes"]);
+        assert_not_mounted(&bed);
+        eventually("the daemon has ended", || bed.daemons().is_empty());
+    }
+    run(9, "").ok();
+    assert_eq!(bed.ok("cat mnt/h/1; umount mnt"), "42\n");
 }
 
 /// "no `/dev/fuse`": its own message.

@@ -1,0 +1,170 @@
+//! Serving: from the mount through its first answer to its end.
+
+use super::{Error, attach, checks, notify, privileges};
+use crate::bpffs::Bpffs;
+use crate::cli::Config;
+use crate::fs::{Fs, Settings};
+use crate::fuse::Fuse;
+use crate::spec::Spec;
+use crate::sys::{describe, limits, mounts, os};
+use fuser::{Session, SessionACL};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::fs::{self, DirEntry};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::Duration;
+
+/// Why serving ended.
+enum End {
+    Signal(i32),
+    Session(io::Result<()>),
+}
+
+/// Mounts, calls `ready` once the mount answers, and serves until the end.
+pub(super) fn serve(
+    config: &Config,
+    default_map: Spec,
+    ready: impl FnOnce() -> Result<(), Error>,
+) -> Result<(), Error> {
+    // Before any thread: each one has its own, inherited.
+    privileges::reduce()?;
+    // As it is now: the working directory changes later.
+    let mountpoint = config.mountpoint.canonicalize();
+    let mountpoint =
+        mountpoint.map_err(|error| checks::mountpoint_error(&config.mountpoint, &error))?;
+    let bpffs = Bpffs::new(&config.bpffs).map_err(|error| {
+        Error(format!("{}: {}; name the bpffs to show", config.bpffs.display(), describe(&error)))
+    })?;
+    let settings = Settings {
+        owner: os::effective_uid(),
+        mountpoint: mountpoint.clone(),
+        read_only: config.flags.iter().any(|flag| flag == "ro"),
+        default_map,
+        watch_interval: config.watch_interval,
+    };
+    let fs = Fs::new(bpffs, settings).map_err(|error| no_thread(&error))?;
+    limits::return_freed_memory();
+    if let Err(error) = limits::raise_open_files() {
+        log::info!("the limit of open files stays: {error}");
+    }
+    let (sender, ends) = mpsc::channel();
+    // Before the mount, so that no signal can end the process and leave a dead mount behind.
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])
+        .map_err(|error| Error(format!("cannot handle signals: {}", describe(&error))))?;
+    let from_signals = sender.clone();
+    in_thread("signals", move || {
+        let _ = signals.forever().try_for_each(|signal| from_signals.send(End::Signal(signal)));
+    })?;
+    let kernel = attach::attach(config, &mountpoint)
+        .map_err(|error| checks::session_error(&mountpoint, &error.into()))?;
+    let device = mounts::at(&mountpoint).map(|mount| mount.device);
+    let detach = || attach::detach(&mountpoint, device.as_deref());
+    let served =
+        start(config, &mountpoint, fs, kernel, sender).and_then(|()| follow(config, &ends, ready));
+    match served {
+        Ok(None) => Ok(()),
+        Ok(Some(signal)) => {
+            log::info!("signal {signal}: unmounting {}", mountpoint.display());
+            detach()
+        }
+        Err(error) => {
+            // Without us it could not be used any more; why it ended is what matters.
+            let _ = detach();
+            Err(error)
+        }
+    }
+}
+
+/// Starts to answer the kernel.
+fn start(
+    config: &Config,
+    mountpoint: &Path,
+    fs: Fs,
+    kernel: OwnedFd,
+    sender: Sender<End>,
+) -> Result<(), Error> {
+    let acl = if config.allow_other { SessionACL::All } else { SessionACL::Owner };
+    let mut settings = fuser::Config::default();
+    settings.n_threads = Some(config.threads);
+    // The kernel's first request is answered in here.
+    let session = Session::from_fd(Fuse(Arc::new(fs)), kernel, acl, settings)
+        .map_err(|error| checks::session_error(mountpoint, &error))?;
+    in_thread("session", move || {
+        let _ = sender.send(End::Session(session.run()));
+    })
+}
+
+/// Calls `ready` once the mount answers, and waits for the end: a signal, or unmounting (`None`).
+fn follow(
+    config: &Config,
+    ends: &Receiver<End>,
+    ready: impl FnOnce() -> Result<(), Error>,
+) -> Result<Option<i32>, Error> {
+    // In the background, the caller is told by our return; a service that NOTIFY_SOCKET was meant
+    // for may be somebody else.
+    let notify = |state: &str| {
+        if config.foreground {
+            notify::notify(state);
+        }
+    };
+    let end = match end_before_all_answer(config.threads, ends) {
+        Some(End::Session(Err(error))) => return Err(no_thread(&error)),
+        Some(end) => Ok(end),
+        None => {
+            ready()?;
+            notify("READY=1");
+            ends.recv()
+        }
+    };
+    notify("STOPPING=1");
+    match end {
+        Ok(End::Signal(signal)) => Ok(Some(signal)),
+        Ok(End::Session(Ok(()))) | Err(_) => Ok(None),
+        Ok(End::Session(Err(error))) => {
+            Err(Error(format!("the mount ended: {}", describe(&error))))
+        }
+    }
+}
+
+/// Waits until all threads that answer the kernel run, or for an end before that: if one of them
+/// cannot be started, the session ends although others have answered.
+///
+/// To ask the mount itself could take for ever: a thread that waits for an answer keeps the device
+/// open, and so the kernel waiting, even while this process is ending.
+fn end_before_all_answer(threads: usize, ends: &Receiver<End>) -> Option<End> {
+    let answers = |task: &DirEntry| {
+        let name = fs::read_to_string(task.path().join("comm"));
+        name.is_ok_and(|name| name.starts_with("fuser-"))
+    };
+    // Without /proc there is nothing to wait by.
+    while fs::read_dir("/proc/self/task")
+        .is_ok_and(|tasks| tasks.flatten().filter(answers).count() < threads)
+    {
+        match ends.recv_timeout(Duration::from_millis(1)) {
+            Err(RecvTimeoutError::Timeout) => {}
+            end => return end.ok(),
+        }
+    }
+    None
+}
+
+fn in_thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+    let started = thread::Builder::new().name(name.into()).spawn(work);
+    started.map(drop).map_err(|error| no_thread(&error))
+}
+
+/// Why there is no thread or process more.
+pub(super) fn no_thread(error: &io::Error) -> Error {
+    let why = describe(error);
+    Error(match error.raw_os_error() {
+        Some(libc::EAGAIN) => format!(
+            "cannot start: {why}; raise the limit of processes: pids.max of its cgroup, TasksMax= of its service, or ulimit -u"
+        ),
+        _ => format!("cannot start: {why}; --foreground -vv tells more"),
+    })
+}
