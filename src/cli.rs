@@ -13,17 +13,30 @@ const BPFFS: &str = "/sys/fs/bpf";
 /// What `mkdir` makes unless the command line says otherwise.
 const DEFAULT_MAP: &str = "hash key u32 value u64 entries 1024";
 
+/// As clap's own, but for the arguments: it knows of no optional one before one that is required.
+const HELP: &str = "\
+{about-with-newline}
+{usage-heading} {usage}
+
+Arguments:
+  [BPFFS]     The bpffs to show [default: /sys/fs/bpf]
+  MOUNTPOINT  The directory to mount on
+
+Options:
+{options}{after-help}";
+
 /// Shows pinned eBPF maps as directories, with one file per key.
 #[derive(Debug, Parser)]
 #[command(
     version,
     about,
     override_usage = "bpffuse [OPTIONS] [BPFFS] MOUNTPOINT",
+    help_template = HELP,
     after_help = "Example:\n  bpffuse /mnt/maps; ls /mnt/maps; cat /mnt/maps/.help; umount /mnt/maps"
 )]
 pub struct Cli {
     /// The mount point, after the bpffs to show if that is not /sys/fs/bpf
-    #[arg(value_names = ["BPFFS", "MOUNTPOINT"], num_args = 1..=2, required = true,
+    #[arg(value_name = "MOUNTPOINT", num_args = 1..=2, required = true,
         value_hint = ValueHint::DirPath)]
     paths: Vec<PathBuf>,
 

@@ -125,6 +125,13 @@ fn help_version_and_usage_errors() {
         ] {
             assert!(help.contains(option), "{option} is not in the help:\n{help}");
         }
+        // The usage and the list of arguments tell the same.
+        assert!(help.contains("Usage: bpffuse [OPTIONS] [BPFFS] MOUNTPOINT\n"), "{help}");
+        let arguments =
+            help.split("Arguments:\n").nth(1).and_then(|text| text.split("\n\n").next());
+        let names =
+            arguments.unwrap_or_default().lines().map(|line| line.split_whitespace().next());
+        assert_eq!(names.flatten().collect::<Vec<_>>(), ["[BPFFS]", "MOUNTPOINT"], "{help}");
     }
     for bad in ["bpffuse", "bpffuse --nonsense mnt", "bpffuse a b c", "bpffuse --threads many mnt"]
     {
