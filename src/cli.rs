@@ -160,10 +160,11 @@ impl Config {
             ("allow_other", None) => self.allow_other = true,
             (
                 "ro" | "rw" | "dev" | "nodev" | "suid" | "nosuid" | "exec" | "noexec" | "atime"
-                | "noatime" | "sync" | "async" | "dirsync",
+                | "noatime" | "sync" | "async" | "dirsync" | "symfollow" | "nosymfollow",
                 None,
             ) => self.set_flag(name),
-            // Set in any case, or meant for mount(8) and systemd, which pass them on regardless.
+            // Set in any case, without a meaning here, or meant for mount(8) and systemd, which pass
+            // them on regardless.
             (
                 ""
                 | "default_permissions"
@@ -175,6 +176,12 @@ impl Config {
                 | "nolazytime"
                 | "diratime"
                 | "nodiratime"
+                | "iversion"
+                | "noiversion"
+                | "mand"
+                | "nomand"
+                | "silent"
+                | "loud"
                 | "defaults"
                 | "auto"
                 | "noauto"
@@ -190,11 +197,21 @@ impl Config {
             )
             | ("fsname" | "subtype" | "comment", Some(_)) => {}
             _ if name.starts_with("x-") || name.starts_with("X-") => {}
+            ("remount", None) => {
+                return Err(usage_error(format!(
+                    "the kernel alone changes flags of a mount; mount -i -o remount,ro {} asks it",
+                    self.mountpoint.display()
+                )));
+            }
+            ("context" | "fscontext" | "defcontext" | "rootcontext", Some(_)) => {
+                return Err(usage_error(format!(
+                    "mount option '{option}': SELinux labels cannot be set; leave it out"
+                )));
+            }
             _ => {
-                let message = format!(
+                return Err(usage_error(format!(
                     "unknown mount option '{option}'; known are allow_other, ro and mount(8)'s generic ones"
-                );
-                return Err(clap::Error::raw(clap::error::ErrorKind::InvalidValue, message + "\n"));
+                )));
             }
         }
         Ok(())
@@ -213,6 +230,10 @@ impl Config {
             .retain(|old| old != flag && old != opposite && old.strip_prefix("no") != Some(flag));
         self.flags.push(flag.to_owned());
     }
+}
+
+fn usage_error(message: String) -> clap::Error {
+    clap::Error::raw(clap::error::ErrorKind::InvalidValue, message + "\n")
 }
 
 /// Reads a time such as `1`, `0.5`, `200ms`, `2s` or `1m`: from 10 ms to a day.

@@ -7,6 +7,9 @@ use crate::sys::{self, mounts, os};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
+/// `include/uapi/linux/mount.h`; Linux 5.10.
+const MS_NOSYMFOLLOW: libc::c_ulong = 256;
+
 /// Mounts; gives the device through which the kernel asks.
 ///
 /// # Errors
@@ -44,6 +47,8 @@ fn flag_bit(flag: &str) -> (libc::c_ulong, bool) {
         "sync" => (libc::MS_SYNCHRONOUS, true),
         "async" => (libc::MS_SYNCHRONOUS, false),
         "dirsync" => (libc::MS_DIRSYNC, true),
+        "nosymfollow" => (MS_NOSYMFOLLOW, true),
+        "symfollow" => (MS_NOSYMFOLLOW, false),
         _ => (0, true),
     }
 }

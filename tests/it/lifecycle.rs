@@ -501,6 +501,7 @@ fn mount_options() {
         ("bpf -oro mnt -o allow_other", &["ro", "allow_other"]),
         ("-o rw,nosuid,nodev,noexec,relatime,dev,suid bpf mnt", &["rw"]),
         ("-o nosuid,nodev,noexec bpf mnt", &["nosuid", "nodev", "noexec"]),
+        ("-o nosymfollow,silent,loud,iversion,noiversion,mand,nomand bpf mnt", &["nosymfollow"]),
     ];
     for (arguments, expected) in tries {
         bed.ok(&format!("bpffuse {arguments}"));
@@ -514,6 +515,23 @@ fn mount_options() {
     }
     let stderr = bed.fails("bpffuse -o nonsense bpf mnt");
     assert!(stderr.contains("nonsense"), "it names the option: {stderr}");
+    let stderr = bed.fails("bpffuse -o context=system_u:object_r:tmp_t:s0 bpf mnt");
+    assert!(stderr.contains("SELinux"), "{stderr}");
+}
+
+/// A mount's flags are changed by the kernel, not by another daemon: the refusal names how, which works.
+#[test]
+fn remounting() {
+    require!("root", "bpf", "fuse");
+    let bed = idle_with_a_map();
+    bed.ok("bpffuse bpf mnt; ln -s h bpf/link; echo 1 > mnt/link/1");
+    let stderr = bed.fails("bpffuse -o remount,ro bpf mnt");
+    assert_one_sentence(&stderr, &["mount -i -o remount,ro mnt"]);
+    bed.ok("mount -i -o remount,ro mnt");
+    bed.fails_with("echo 2 > mnt/h/1", "Read-only");
+    bed.ok("mount -i -o remount,rw,nosymfollow mnt; echo 2 > mnt/h/1");
+    bed.fails_with("echo 3 > mnt/link/1", "symbolic links");
+    assert_eq!(bed.ok("cat mnt/h/1; umount mnt"), "2\n");
 }
 
 /// "-r, --read-only" and "-o ro": everything can be read, nothing changed, EROFS.
