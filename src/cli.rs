@@ -68,11 +68,11 @@ pub struct Cli {
     #[arg(long)]
     no_mount_bpffs: bool,
 
-    /// Log more: -v operations, -vv details; seen with -f or --log-file (RUST_LOG is heeded as well)
+    /// Log what changes something or is refused; -vv: every operation. Seen with -f or --log-file
     #[arg(short, action = ArgAction::Count)]
     verbose: u8,
 
-    /// Write the log to this file instead of standard error
+    /// Append the log to this file instead of standard error; SIGHUP ends bpffuse, it reopens nothing
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     log_file: Option<PathBuf>,
 

@@ -1,5 +1,6 @@
 //! FUSE requests to operations and back: decoding and replying, no policy.
 
+mod log;
 mod wait;
 
 use crate::fs::change::Changes;
@@ -34,6 +35,11 @@ const WRITE_MAX: u32 = 1 << 20;
 pub struct Fuse(pub Arc<Fs>);
 
 impl Fuse {
+    /// Logs an operation that was done.
+    fn log(&self, operation: &'static str, req: &Request, ino: INodeNo, name: Option<&OsStr>) {
+        log::done(&self.0, operation, caller(req), ino, name);
+    }
+
     /// Remembers why an operation failed, and gives the errno to reply with.
     fn refuse(
         &self,
@@ -57,7 +63,10 @@ impl Fuse {
         reply: ReplyEmpty,
     ) {
         match outcome {
-            Ok(()) => reply.ok(),
+            Ok(()) => {
+                self.log(operation, req, ino, name);
+                reply.ok();
+            }
             Err(error) => reply.error(self.refuse(operation, req, ino, name, &error)),
         }
     }
@@ -73,7 +82,10 @@ impl Fuse {
         reply: ReplyEntry,
     ) {
         match outcome {
-            Ok(found) => reply.entry(&FRESH, &file_attr(&found.attr), Generation(0)),
+            Ok(found) => {
+                self.log(operation, req, parent, Some(name));
+                reply.entry(&FRESH, &file_attr(&found.attr), Generation(0));
+            }
             Err(error) => reply.error(self.refuse(operation, req, parent, Some(name), &error)),
         }
     }
@@ -94,7 +106,10 @@ fn refuse(
 
 fn open(fs: &Fs, ino: INodeNo, flags: OpenFlags, caller: Caller, reply: ReplyOpen) {
     match fs.open(ino.0, flags.0, caller) {
-        Ok(opened) => reply.opened(FileHandle(opened.handle), open_flags(opened.flush)),
+        Ok(opened) => {
+            log::done(fs, "open", caller, ino, None);
+            reply.opened(FileHandle(opened.handle), open_flags(opened.flush));
+        }
         Err(error) => reply.error(refuse(fs, "open", caller, ino, None, &error)),
     }
 }
@@ -158,11 +173,11 @@ impl Filesystem for Fuse {
             InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP,
         ] {
             if config.add_capabilities(flag).is_err() {
-                log::debug!("the kernel has no {flag:?}");
+                ::log::debug!("the kernel has no {flag:?}");
             }
         }
         if let Err(nearest) = config.set_max_write(WRITE_MAX) {
-            log::debug!("writes come in pieces of {nearest} bytes");
+            ::log::debug!("writes come in pieces of {nearest} bytes");
         }
         Ok(())
     }
@@ -170,6 +185,7 @@ impl Filesystem for Fuse {
     fn lookup(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         match self.0.lookup(parent.0, name, caller(req)) {
             Ok(found) => {
+                self.log("lookup", req, parent, Some(name));
                 let attr = file_attr(&found.attr);
                 reply.entry_with_ttls(&THIS_WALK, &FRESH, &attr, Generation(0));
             }
@@ -183,7 +199,10 @@ impl Filesystem for Fuse {
 
     fn getattr(&self, req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
         match self.0.getattr(ino.0, caller(req)) {
-            Ok(attr) => reply.attr(&FRESH, &file_attr(&attr)),
+            Ok(attr) => {
+                self.log("stat", req, ino, None);
+                reply.attr(&FRESH, &file_attr(&attr));
+            }
             Err(error) => reply.error(self.refuse("stat", req, ino, None, &error)),
         }
     }
@@ -208,14 +227,20 @@ impl Filesystem for Fuse {
     ) {
         let changes = Changes { mode, uid, gid, atime: time(atime), mtime: time(mtime) };
         match self.0.setattr(ino.0, changes, caller(req)) {
-            Ok(attr) => reply.attr(&FRESH, &file_attr(&attr)),
+            Ok(attr) => {
+                self.log("setattr", req, ino, None);
+                reply.attr(&FRESH, &file_attr(&attr));
+            }
             Err(error) => reply.error(self.refuse("setattr", req, ino, None, &error)),
         }
     }
 
     fn readlink(&self, req: &Request, ino: INodeNo, reply: ReplyData) {
         match self.0.readlink(ino.0) {
-            Ok(target) => reply.data(target.as_os_str().as_bytes()),
+            Ok(target) => {
+                self.log("readlink", req, ino, None);
+                reply.data(target.as_os_str().as_bytes());
+            }
             Err(error) => reply.error(self.refuse("readlink", req, ino, None, &error)),
         }
     }
@@ -281,7 +306,13 @@ impl Filesystem for Fuse {
     ) {
         let (from, to) = ((parent.0, name), (newparent.0, newname));
         let outcome = self.0.rename(from, to, flags.bits(), caller(req));
-        self.done("rename", req, parent, Some(name), outcome, reply);
+        match outcome {
+            Ok(()) => {
+                log::renamed(&self.0, caller(req), (parent, name), (newparent, newname));
+                reply.ok();
+            }
+            Err(error) => reply.error(self.refuse("rename", req, parent, Some(name), &error)),
+        }
     }
 
     fn link(
@@ -317,13 +348,11 @@ impl Filesystem for Fuse {
         reply: ReplyCreate,
     ) {
         match self.0.create(parent.0, name, flags, caller(req)) {
-            Ok((found, opened)) => reply.created(
-                &FRESH,
-                &file_attr(&found.attr),
-                Generation(0),
-                FileHandle(opened.handle),
-                open_flags(opened.flush),
-            ),
+            Ok((found, opened)) => {
+                self.log("create", req, parent, Some(name));
+                let (handle, flags) = (FileHandle(opened.handle), open_flags(opened.flush));
+                reply.created(&FRESH, &file_attr(&found.attr), Generation(0), handle, flags);
+            }
             Err(error) => reply.error(self.refuse("create", req, parent, Some(name), &error)),
         }
     }
@@ -345,7 +374,9 @@ impl Filesystem for Fuse {
         };
         let mut reply = Some(reply);
         let outcome = wait::read(&*file, offset, size, &mut reply);
-        let (Err(error), Some(reply)) = (outcome, reply) else { return };
+        let (Err(error), Some(reply)) = (outcome, reply) else {
+            return self.log("read", req, ino, None);
+        };
         if error.errno != libc::EAGAIN {
             reply.error(self.refuse("read", req, ino, None, &error));
         } else if flags.0 & libc::O_NONBLOCK != 0 {
@@ -369,6 +400,7 @@ impl Filesystem for Fuse {
             Ok(file) => {
                 let notifier =
                     flags.contains(PollFlags::FUSE_POLL_SCHEDULE_NOTIFY).then_some(notifier);
+                self.log("poll", req, ino, None);
                 reply.poll(wait::poll(&file, fh.0, events, notifier));
             }
             Err(error) => reply.error(self.refuse("poll", req, ino, None, &error)),
@@ -388,8 +420,11 @@ impl Filesystem for Fuse {
         reply: ReplyWrite,
     ) {
         match self.0.write(fh.0, offset, data) {
-            // No more than one request's data.
-            Ok(taken) => reply.written(taken as u32),
+            Ok(taken) => {
+                self.log("write", req, ino, None);
+                // No more than one request's data.
+                reply.written(taken as u32);
+            }
             Err(error) => reply.error(self.refuse("write", req, ino, None, &error)),
         }
     }
@@ -415,9 +450,10 @@ impl Filesystem for Fuse {
         _flush: bool,
         reply: ReplyEmpty,
     ) {
-        if let Err(error) = self.0.release(ino.0, fh.0) {
+        match self.0.release(ino.0, fh.0) {
+            Ok(()) => self.log("release", req, ino, None),
             // Nobody hears it any more, but /.errors has it.
-            self.refuse("close", req, ino, None, &error);
+            Err(error) => _ = self.refuse("close", req, ino, None, &error),
         }
         reply.ok();
     }
@@ -436,7 +472,10 @@ impl Filesystem for Fuse {
 
     fn opendir(&self, req: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
         match self.0.opendir(ino.0) {
-            Ok(handle) => reply.opened(FileHandle(handle), FopenFlags::empty()),
+            Ok(handle) => {
+                self.log("opendir", req, ino, None);
+                reply.opened(FileHandle(handle), FopenFlags::empty());
+            }
             Err(error) => reply.error(self.refuse("opendir", req, ino, None, &error)),
         }
     }
@@ -459,7 +498,10 @@ impl Filesystem for Fuse {
         match outcome {
             // What was listed is good; the next read meets the error again.
             Err(error) if !listed => reply.error(self.refuse("readdir", req, ino, None, &error)),
-            _ => reply.ok(),
+            _ => {
+                self.log("readdir", req, ino, None);
+                reply.ok();
+            }
         }
     }
 
@@ -475,7 +517,8 @@ impl Filesystem for Fuse {
         reply.ok();
     }
 
-    fn statfs(&self, _req: &Request, _ino: INodeNo, reply: ReplyStatfs) {
+    fn statfs(&self, req: &Request, ino: INodeNo, reply: ReplyStatfs) {
+        self.log("statfs", req, ino, None);
         // Like bpffs: nothing is stored here, and names have a limit.
         reply.statfs(0, 0, 0, 0, 0, 4096, self.0.name_max(), 4096);
     }

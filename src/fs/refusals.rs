@@ -1,8 +1,9 @@
 //! `/.errors`: the last refused operations, so that a shell's bare "Invalid argument" has a reason.
 
 use super::error::{Error, errno_name};
+use log::Level;
 use std::collections::VecDeque;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -26,6 +27,13 @@ impl Refusal {
     }
 }
 
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { pid, uid, operation: name, path, error, .. } = self;
+        write!(f, "{} {}", operation(*pid, *uid, name, path), in_words(error))
+    }
+}
+
 /// The last refused operations. Look-ups that found nothing are kept as well, but make way first.
 #[derive(Debug, Default)]
 pub struct Refusals(Mutex<VecDeque<Refusal>>);
@@ -33,9 +41,10 @@ pub struct Refusals(Mutex<VecDeque<Refusal>>);
 impl Refusals {
     /// Remembers a refusal.
     pub fn record(&self, operation: &'static str, pid: u32, uid: u32, path: String, error: &Error) {
-        log::debug!("{operation} {} {}", one_word(&path), in_words(error));
         let new =
             Refusal { time: SystemTime::now(), pid, uid, operation, path, error: error.clone() };
+        let level = if new.is_miss() { Level::Debug } else { Level::Info };
+        log::log!(level, "{new}");
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if new.is_miss()
             && let Some(at) = kept
@@ -64,19 +73,15 @@ impl Refusals {
         let mut text = String::new();
         for old in kept.iter() {
             // Writing to a String cannot fail.
-            let _ = writeln!(
-                text,
-                "{} pid={} uid={} {} {} {}",
-                utc(old.time),
-                old.pid,
-                old.uid,
-                old.operation,
-                one_word(&old.path),
-                in_words(&old.error),
-            );
+            let _ = writeln!(text, "{} {old}", utc(old.time));
         }
         text.into_bytes()
     }
+}
+
+/// Who did what, as words of one line.
+pub fn operation(pid: u32, uid: u32, name: &str, path: &str) -> String {
+    format!("pid={pid} uid={uid} {name} {}", one_word(path))
 }
 
 /// The errno's name and the reason, on one line.
@@ -86,7 +91,7 @@ fn in_words(error: &Error) -> String {
 }
 
 /// A path as one word of one line: white space and control characters as `\xNN`.
-fn one_word(path: &str) -> String {
+pub fn one_word(path: &str) -> String {
     let mut word = String::with_capacity(path.len());
     for c in path.chars() {
         if c.is_control() || c.is_whitespace() || c == '\\' {

@@ -612,6 +612,42 @@ fn logging() {
     assert_not_mounted(&bed);
 }
 
+/// "-v operations": those that change something or are refused, once each, with who and why; -vv all.
+#[test]
+fn operations_are_logged() {
+    require!("root", "bpf", "fuse");
+    for (option, shows_all) in [("-v", false), ("-vv", true)] {
+        let bed = idle_with_a_map();
+        bed.ok(&format!("bpffuse {option} --log-file log bpf mnt"));
+        bed.ok("mkdir mnt/new; echo 7 > mnt/new/1; cat mnt/new/1; test -e mnt/new/2; rm mnt/new/1
+                echo 1 > mnt/h/5; cat mnt/h/.pop/5; chmod 640 mnt/new; mv mnt/new mnt/old; rmdir mnt/old
+                ! echo nonsense > mnt/h/1; umount mnt");
+        eventually("the daemon has ended", || bed.daemons().is_empty());
+        let log = fs::read_to_string(bed.dir.join("log")).unwrap();
+        let count = |what: &str| log.lines().filter(|line| line.ends_with(what)).count();
+        for change in [
+            "mkdir /new",
+            "create /new/1",
+            "write /new/1",
+            "unlink /new/1",
+            "open /h/.pop/5",
+            "setattr /new",
+            "rename /new to /old",
+            "rmdir /old",
+        ] {
+            assert_eq!(count(&format!(" uid=0 {change}")), 1, "{option}: {change}:\n{log}");
+        }
+        let refusal = log.lines().find(|line| line.contains("write /h/1 EINVAL: `nonsense` is no"));
+        let is_whole =
+            refusal.is_some_and(|line| line.contains(" pid=") && line.contains(" uid=0 "));
+        assert!(is_whole, "{option}:\n{log}");
+        for other in ["lookup /new/1", "open /new/1", "read /new/1", "stat /", "release /new/1"] {
+            assert_eq!(count(other) > 0, shows_all, "{option}: {other}:\n{log}");
+        }
+        assert_eq!(log.contains("lookup /new/2 ENOENT"), shows_all, "{option}:\n{log}");
+    }
+}
+
 /// In the foreground `-v` goes to standard error, and without it there is silence.
 #[test]
 fn foreground_log() {
