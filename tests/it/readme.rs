@@ -117,7 +117,13 @@ fn check(document: &str, at_least: usize) {
     assert!(steps.len() >= at_least, "{document} has only {} commands", steps.len());
     let bed = Bed::private("mount -t bpf bpf /sys/fs/bpf; mkdir /mnt/maps /run/netns");
     bed.ok(&format!("cp {}/* .", path("docs").display()));
+    // What a reader who typed it all has on the machine; `xdp` is libxdp's, which keeps it.
+    let machine = || {
+        bed.ok("ls -A -I xdp /sys/fs/bpf /run /run/netns /mnt/maps; ip -br link | cut -d ' ' -f 1; ls")
+    };
+    let before = machine();
     let outputs = run(&bed, &steps);
+    assert_eq!(machine(), before, "{document} does not clear up after itself");
     if std::env::var_os("BPFFUSE_UPDATE_README").is_some() {
         fs::write(path(document), updated(&text, &steps, &outputs)).unwrap();
         return;
