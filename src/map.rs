@@ -10,7 +10,7 @@ mod trie;
 pub mod value;
 
 pub use crate::sys::map::{ANY, EXIST, MapInfo, NOEXIST};
-pub use kind::{Content, Keys, Kind, Listing};
+pub use kind::{Content, Handle, Keys, Kind, Listing};
 
 use crate::btf::Btf;
 use crate::codec::{Codec, Shape};

@@ -3,7 +3,8 @@
 use super::attr::{Attr, FileKind, both_mode, dir_mode, file_mode, lets_in_blind, read_mode};
 use super::caller::Caller;
 use super::error::{Error, Result};
-use super::{Fs, help, refs, view};
+use super::help::{self, Facts};
+use super::{Fs, refs, view};
 use crate::bpffs::{Pin, PinKind, Stat};
 use crate::map::{Keys, Map};
 use crate::node::table::ROOT;
@@ -237,11 +238,11 @@ impl Fs {
     /// The text of a directory's `.help`.
     pub(super) fn help(&self, dir: &Node) -> Result<Vec<u8>> {
         let is_root = *dir == Node::Dir(self.maps.bpffs.root());
-        let kind = match dir {
-            Node::Map(map, _) | Node::Element(map, ..) => Some(self.maps.open(map)?.0.kind),
+        let map = match dir {
+            Node::Map(map, _) | Node::Element(map, ..) => Some(Facts::of(&self.maps.open(map)?.0)),
             _ => None,
         };
-        Ok(help::render(dir, is_root, kind.as_ref()))
+        Ok(help::render(dir, is_root, map.as_ref()))
     }
 
     /// A node's attributes, the inode number left 0.

@@ -103,6 +103,17 @@ pub fn members(map: &Map, path: &MemberPath) -> Option<Vec<Vec<u8>>> {
     member(map, path)?.children()
 }
 
+/// The path of the first member of a value that has no members itself; `None` if the value has none.
+pub fn first_member(map: &Map) -> Option<String> {
+    let mut path: MemberPath = Arc::from([]);
+    while let Some(names) = members(map, &path) {
+        let first = names.into_iter().next()?;
+        path = path.iter().cloned().chain([Box::from(first)]).collect();
+    }
+    let names: Vec<_> = path.iter().map(|name| String::from_utf8_lossy(name)).collect();
+    (!names.is_empty()).then(|| names.join("/"))
+}
+
 /// Whether a member has members.
 pub fn has_members(map: &Map, path: &MemberPath) -> bool {
     member(map, path).is_some_and(|member| member.has_children())

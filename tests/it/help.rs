@@ -51,6 +51,9 @@ fn script(map: &str, dir: &str, fill: &str, example: &str, words: &Words<'_>) ->
     let mut text =
         format!("(cd {map}; {}) > /dev/null 2>&1\ncd {dir} || exit\n", filled(prepare, words));
     // What follows changes or events ends only when it is told to.
+    if example.contains("$$") {
+        text.push_str(": 2> /dev/null < nothing\n");
+    }
     let is_endless = example.starts_with("cat .watch") || example.starts_with("cat .stream");
     if is_endless {
         write!(text, "timeout 1 {command}; [ $? = 124 ]").unwrap();
@@ -145,6 +148,70 @@ fn of_tries_queues_and_filters() {
     try_all(&bed, "/mnt/maps/lpm_trie", "", fill, &words);
 }
 
+/// Maps of the same kind that have not the same: what has no members, no addresses or nothing that
+/// can be read has no line about it, and each example is one of the map itself.
+#[test]
+fn of_maps_unlike_others_of_their_kind() {
+    require!("root", "bpf", "fuse", "jq", "xxd", "python3");
+    let bed = bed("
+        echo 'hash key u32 value u32 entries 8' > numbers
+        echo 'hash key 4 value 24 entries 8' > untyped
+        echo 'hash key u32 value 24 entries 8' > bytes
+        echo 'sk_storage key int value u64 entries 0' > sk_storage
+        echo \"hash key u32 value 'struct { struct { u32 deep; } in; }' entries 8\" > nested
+        echo 'percpu_array key u32 value u64 entries 8' > percpu
+        echo 'lpm_trie key 20 value 4 entries 8' > six
+        echo \"lpm_trie key 'struct { __u32 prefixlen; char name[12]; }' value u32 entries 8\" > words
+        echo 'sockmap key u32 value 4 entries 8' > sockmap
+        echo 'sockhash key u32 value 4 entries 8' > sockhash");
+    let mut socket = bed.spawn(
+        "exec python3 -c 'import os, socket, time
+listens = socket.create_server((\"127.0.0.1\", 0))
+open(\"name.new\", \"w\").write(f\"{os.getpid()}:{listens.fileno()}\")
+os.rename(\"name.new\", \"name\")
+time.sleep(600)'",
+    );
+    let name = bed.ok("until [ -e name ]; do sleep 0.01; done; cat name");
+    let bytes = "0x010203040506070801020304050607080102030405060708";
+    let six = "40000000fd000000000000000000000000000000";
+    let word = "08000000610000000000000000000000";
+    let unread = ["!cat KEY", "!.entries", "!.count", "!.watch", "!.field/", "!.raw/"];
+    for (map, key, raw, value, lines) in [
+        ("numbers", "1", "01000000", "5", &["!.field/", "!ADDRESS"][..]),
+        ("untyped", "1", "01000000", bytes, &["!.field/"]),
+        ("bytes", "1", "01000000", bytes, &["cat .field/KEY/0\n"]),
+        ("nested", "1", "01000000", "'{\"in\":{\"deep\":5}}'", &["cat .field/KEY/in/deep\n"]),
+        ("percpu", "1", "01000000", "5", &["!.field/", "cat .sum/KEY\n"]),
+        ("six", "fd00::_64", six, "5", &["cat fd00::1\n"]),
+        ("words", "prefixlen=8,name=a", word, "5", &["!ADDRESS"]),
+        ("sk_storage", &name, "", "5", &["socket, PID:FD", "!thread", "!path", "!cgroup"]),
+        ("sockmap", "1", "", "4711:3", &unread),
+        ("sockhash", "1", "", "4711:3", &unread),
+    ] {
+        let map = format!("/mnt/maps/{map}");
+        let help = bed.ok(&format!("cat {map}/.help"));
+        for line in lines {
+            let unlike = line.strip_prefix('!');
+            let is_right = help.contains(unlike.unwrap_or(line)) == unlike.is_none();
+            assert!(is_right, "{map}: {line}:\n{help}");
+        }
+        let words = [
+            ("VALUE", value),
+            ("4711:3", &*name),
+            ("KEY", key),
+            ("FILE", "/run/elements"),
+            ("01000000", raw),
+        ];
+        let fill = "echo VALUE > KEY; cat .entries > /run/elements";
+        try_all(&bed, &map, "", fill, &words);
+        if help.contains("set elements from such lines") {
+            try_all(&bed, &map, ".field", fill, &words);
+        }
+    }
+    socket.kill().unwrap();
+    socket.wait().unwrap();
+}
+
 #[test]
 fn of_references() {
     require!("root", "bpf", "fuse", "clang", "bpftool", "ip", "jq", "python3");
@@ -207,6 +274,15 @@ fn of_storages() {
     let bed = bed(&maps(&names, "key int value u64 entries 0"));
     bed.ok("mkdir /run/cg; mount -t cgroup2 none /run/cg");
     for (map, key) in kinds {
+        let help = bed.ok(&format!("cat /mnt/maps/{map}/.help"));
+        for other in ["thread's id", "file's path", "cgroup's id", "PID:FD"] {
+            let is_own = other.starts_with(match map {
+                "task_storage" => "thread",
+                "inode_storage" => "file",
+                _ => "cgroup",
+            });
+            assert_eq!(help.contains(other), is_own, "{map}: {other}:\n{help}");
+        }
         let words = [("VALUE", "5"), ("KEY", key)];
         try_all(&bed, &format!("/mnt/maps/{map}"), "", "echo VALUE > KEY", &words);
     }
@@ -220,9 +296,11 @@ fn of_directories() {
     let links = object::compile("links");
     for dir in ["", "d"] {
         bed.ok(&format!("bpftool prog loadall {} /sys/fs/bpf/{dir}/progs", links.display()));
-        bed.ok(&format!("mkdir -p /mnt/maps/{dir}/plain; echo 1 > /mnt/maps/{dir}/plain/1"));
-        let words = [("PROG", "progs/count_switches"), ("MAP", "plain")];
-        try_all(&bed, &format!("/mnt/maps/{dir}"), "", "true", &words);
+        let fill = "[ -d plain ] || mkdir plain; echo 1 > plain/1";
+        let spec = ("SPEC", "'array key u32 value u64 entries 4'");
+        let words = [("PROG", "progs/count_switches"), ("MAP", "plain"), spec];
+        try_all(&bed, &format!("/mnt/maps/{dir}"), "", fill, &words);
+        assert_eq!(bed.ok(&format!("cd /mnt/maps/{dir}; grep -l . new-*/.info | wc -l")), "2\n");
     }
     try_all(&bed, "/mnt/maps", ".id", "true", &[]);
     let id = bed.ok("jq .id /mnt/maps/plain/.info").trim().to_owned();

@@ -119,7 +119,9 @@ fn check(document: &str, at_least: usize) {
     bed.ok(&format!("cp {}/* .", path("docs").display()));
     // What a reader who typed it all has on the machine; `xdp` is libxdp's, which keeps it.
     let machine = || {
-        bed.ok("ls -A -I xdp /sys/fs/bpf /run /run/netns /mnt/maps; ip -br link | cut -d ' ' -f 1; ls")
+        bed.ok(
+            "ls -A -I xdp /sys/fs/bpf /run /run/netns /mnt/maps; ip -br link | cut -d ' ' -f 1; ls",
+        )
     };
     let before = machine();
     let outputs = run(&bed, &steps);
