@@ -37,11 +37,18 @@ impl Fs {
     /// ENOENT; EPERM for an array's or a frozen map's element, and for controls.
     pub fn unlink(&self, parent: u64, name: &OsStr, caller: Caller) -> Result<()> {
         match &*self.node(parent)? {
+            Node::Map(at, View::Text) if self.links.take(at, name).is_some() => Ok(()),
+            // Neither a key's name nor a pin's starts with a dot.
+            _ if name.as_bytes().starts_with(b".") => {
+                Err(Error::new(libc::EPERM, "a control cannot be removed"))
+            }
             Node::Map(
                 _,
                 View::Sum | View::Cpu(_) | View::Cpus | View::Field(_) | View::Pop | View::Stream,
-            ) => Err(Error::new(libc::EPERM, "this shows a part of an element: delete the whole")),
-            Node::Map(at, View::Text) if self.links.take(at, name).is_some() => Ok(()),
+            )
+            | Node::Element(..) => {
+                Err(Error::new(libc::EPERM, "this shows a part of an element: delete the whole"))
+            }
             Node::Map(at, view) => {
                 let (map, _) = self.maps.open(at)?;
                 let key = view::parse_name(&map, view, name)

@@ -74,7 +74,11 @@ const DIR: &[Row] = &[
     row("MAP/", "mv renames the pin; chmod and chown change it", "chmod g+r MAP"),
     row("MAP/", "rm -r deletes all elements, then the pin; rmdir the pin", "rm -r MAP"),
     row("NEW/", "mkdir makes a map by the default spec", "mkdir NEW"),
-    row("NEW", "a map by a SPEC (reference.md), or by another's .schema", "echo SPEC > NEW"),
+    row(
+        "NEW",
+        "a map by a SPEC: bpftool's words, or a C definition",
+        "echo hash key u32 value u64 entries 8 > NEW",
+    ),
     row("PROG, LINK", "a pinned program or link: JSON; rm removes the pin", "cat PROG"),
     row(".help", "this text; every directory has one", "cat MAP/.help"),
 ];

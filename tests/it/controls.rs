@@ -254,3 +254,38 @@ fn raw_listing() {
     }
     assert_eq!(bed.ok("find mnt/h -mindepth 1 | grep -c raw || true"), "0\n");
 }
+
+/// Section 6: controls come and go with what they are of; `rm` of one says so, in every directory.
+#[test]
+fn controls_cannot_be_removed() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    bed.ok("mkdir bpf/d mnt/h; echo 1 > mnt/h/1; echo 'queue value u32 entries 4' > mnt/q");
+    bed.ok("echo \"hash key 'char[8]' value 'struct { u32 a; u32 b; }' entries 4\" > mnt/s; touch mnt/s/1");
+    for control in [
+        ".help",
+        ".errors",
+        "d/.help",
+        "h/.help",
+        "h/.info",
+        "h/.entries",
+        "h/.clear",
+        "h/.raw/.help",
+        "h/.field/.help",
+        "q/.pop",
+        "q/.push",
+        ".id/.help",
+        "s/.field/1/.help",
+    ] {
+        refused(fs::remove_file(bed.at(control)), "EPERM");
+        let line = bed.errors().pop().unwrap_or_default();
+        assert!(line.contains("EPERM: a control cannot be removed"), "{control}: {line}");
+        assert!(bed.at(control).exists(), "{control}");
+    }
+    refused(fs::remove_file(bed.at("h/.none")), "ENOENT");
+    refused(fs::remove_file(bed.at("s/.field/1/a")), "EPERM");
+    let line = bed.errors().pop().unwrap_or_default();
+    assert!(line.contains("a part of an element"), "{line}");
+    // A view is a directory.
+    refused(fs::remove_dir(bed.at("h/.raw")), "EPERM");
+}

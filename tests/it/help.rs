@@ -297,8 +297,7 @@ fn of_directories() {
     for dir in ["", "d"] {
         bed.ok(&format!("bpftool prog loadall {} /sys/fs/bpf/{dir}/progs", links.display()));
         let fill = "[ -d plain ] || mkdir plain; echo 1 > plain/1";
-        let spec = ("SPEC", "'array key u32 value u64 entries 4'");
-        let words = [("PROG", "progs/count_switches"), ("MAP", "plain"), spec];
+        let words = [("PROG", "progs/count_switches"), ("MAP", "plain")];
         try_all(&bed, &format!("/mnt/maps/{dir}"), "", fill, &words);
         assert_eq!(bed.ok(&format!("cd /mnt/maps/{dir}; grep -l . new-*/.info | wc -l")), "2\n");
     }
