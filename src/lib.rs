@@ -9,13 +9,16 @@
 //!
 //! One direction, no way back: each layer calls only those right of it and returns plain values.
 //!
+//! `tests/it/layers.rs` compares this table with the sources:
+//!
 //! | module | holds | may use |
 //! |---|---|---|
+//! | `main` | the command | `cli`, `mount` |
 //! | `cli` | the command line → [`cli::Config`] | nothing of ours |
-//! | `mount` | mounting, background, signals, unmounting | `cli`, `fuse`, `fs`, `bpffs`, `sys` |
+//! | `mount` | mounting, background, signals, unmounting | `cli`, `fuse`, `fs`, `bpffs`, `spec`, `sys` |
 //! | `fuse` | `fuser::Filesystem`: decode, call `fs`, reply | `fs` |
-//! | `fs` | what operations mean; open files; controls, one file each | `node`, `map`, `codec`, `bpffs`, `spec`, `sys` |
-//! | `node` | what a path means; inode numbers | `bpffs`'s and `sys`'s plain types |
+//! | `fs` | what operations mean; open files; controls, one file each | `node`, `map`, `codec`, `btf`, `bpffs`, `schema`, `spec`, `sys` |
+//! | `node` | what a path means; inode numbers | of `bpffs` and `sys` the plain types |
 //! | `bpffs` | walking pins: what is at a path, rename, unpin | `sys` |
 //! | `schema` | a map → the C text that `spec` makes the same map of | `btf`, `spec`, `sys` |
 //! | `spec` | a text that describes a map → BPF_MAP_CREATE, with BTF for its types | `btf`, `sys` |

@@ -1,26 +1,9 @@
-//! The picture in `src/lib.rs`: each module uses only those right of it, and a crate that wraps a
-//! kernel interface stays in its place.
+//! The table in `src/lib.rs`: each module uses those that it says, and a crate that wraps a kernel
+//! interface stays in its place.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-
-/// Module, and what it may use of ours.
-const MAY_USE: &[(&str, &[&str])] = &[
-    ("main", &["cli", "mount"]),
-    ("cli", &[]),
-    ("mount", &["cli", "fuse", "fs", "bpffs", "sys", "spec"]),
-    ("fuse", &["fs"]),
-    ("fs", &["node", "map", "codec", "btf", "bpffs", "spec", "schema", "sys"]),
-    ("node", &["bpffs", "sys"]),
-    ("bpffs", &["sys"]),
-    ("schema", &["map", "btf", "spec", "sys"]),
-    ("spec", &["btf", "sys"]),
-    ("map", &["codec", "btf", "sys"]),
-    ("codec", &["btf"]),
-    ("btf", &[]),
-    ("sys", &[]),
-];
 
 /// Crate, and the modules that may name it.
 const WRAPPED: &[(&str, &[&str])] = &[("fuser", &["fuse", "mount"]), ("libbpf_rs", &["sys"])];
@@ -65,18 +48,39 @@ fn used(text: &str) -> BTreeSet<String> {
     .collect()
 }
 
+/// The rows of the table in `src/lib.rs`: a module, and what it may use of ours.
+fn table() -> BTreeMap<String, BTreeSet<String>> {
+    let lib = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs");
+    let text = fs::read_to_string(lib).expect("src/lib.rs");
+    // What is between backticks is a module's name.
+    let names = |cell: &str| -> Vec<String> {
+        cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    };
+    let rows = text.lines().filter_map(|line| line.strip_prefix("//! | `"));
+    rows.map(|row| {
+        let cells: Vec<&str> = row.trim_end_matches(['|', ' ']).split(" | ").collect();
+        let [module, _, uses] = cells[..] else { panic!("not three cells: {row}") };
+        (module.trim_end_matches('`').to_owned(), names(uses).into_iter().collect())
+    })
+    .collect()
+}
+
+/// The table says what is so: nothing else is used, and nothing is allowed that nobody needs.
 #[test]
-fn modules_use_only_what_is_right_of_them() {
+fn modules_use_what_the_table_says() {
     let modules = modules();
     assert!(modules.len() > 20, "the sources were not found");
+    let mut all: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (top, text) in modules {
-        let row = MAY_USE.iter().find(|(module, _)| *module == top);
-        let (_, allowed) = row.unwrap_or_else(|| panic!("module {top} is not in the picture"));
-        for name in used(&text) {
-            let fine = name == top || name.is_empty() || allowed.contains(&name.as_str());
-            assert!(fine, "{top} uses {name}");
-        }
+        let names = used(&text).into_iter().filter(|name| *name != top && !name.is_empty());
+        all.entry(top.clone()).or_default().extend(names);
     }
+    let table = table();
+    for (module, uses) in &all {
+        let row = table.get(module).unwrap_or_else(|| panic!("{module} is not in the table"));
+        assert_eq!(uses, row, "what {module} uses (left), and may use by the table (right)");
+    }
+    assert!(table.keys().eq(all.keys()), "the table has a module that is not there");
 }
 
 #[test]
