@@ -85,8 +85,10 @@ impl Bed {
     /// mounted, pinned below /sys/fs/bpf or configured there is seen outside. /run and /mnt are
     /// empty; `bpf` is a plain directory.
     pub(crate) fn private(setup: &str) -> Self {
+        // The copies of other tests' mounts would keep their daemons from ending.
         let script = format!(
-            "set -e; cd /; mount -t tmpfs tmpfs /run; mount -t tmpfs tmpfs /mnt; ip link set lo up
+            "set -e; cd /; umount -i -l -a -t fuse.bpffuse || true
+             mount -t tmpfs tmpfs /run; mount -t tmpfs tmpfs /mnt; ip link set lo up
              {setup}
              echo ready; exec sleep infinity"
         );
