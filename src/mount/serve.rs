@@ -17,7 +17,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How long the threads may take to start. They have begun to by then, whatever they are called.
+const ALL_ANSWER: Duration = Duration::from_secs(10);
 
 /// Why serving ended.
 enum End {
@@ -141,9 +144,11 @@ fn end_before_all_answer(threads: usize, ends: &Receiver<End>) -> Option<End> {
         let name = fs::read_to_string(task.path().join("comm"));
         name.is_ok_and(|name| name.starts_with("fuser-"))
     };
+    let start = Instant::now();
     // Without /proc there is nothing to wait by.
-    while fs::read_dir("/proc/self/task")
-        .is_ok_and(|tasks| tasks.flatten().filter(answers).count() < threads)
+    while start.elapsed() < ALL_ANSWER
+        && fs::read_dir("/proc/self/task")
+            .is_ok_and(|tasks| tasks.flatten().filter(answers).count() < threads)
     {
         match ends.recv_timeout(Duration::from_millis(1)) {
             Err(RecvTimeoutError::Timeout) => {}
