@@ -68,6 +68,10 @@ fn listed(map: &Facts) -> bool {
     map.is_readable && !matches!(map.kind.listing, Listing::Nothing | Listing::Head)
 }
 
+fn counted(map: &Facts) -> bool {
+    listed(map) || map.kind.listing == Listing::NextKey
+}
+
 const DIR: &[Row] = &[
     row("MAP/", "a pinned map: a directory with one file per key", "ls MAP"),
     row("MAP/KEY", "an element: reads look up, writes update, rm deletes", "echo 7 > MAP/1"),
@@ -126,8 +130,13 @@ const MAP: &[Row] = &[
     row(".info", "id, type, sizes, flags, types, pins", "jq .max_entries .info"),
     row(".schema", "the C definition that makes such a map", "cat .schema > ../NEW"),
     row_if(listed, ".entries", "every element, a line of JSON each", "cat .entries > FILE"),
-    row_if(is_loadable, ".entries", "set elements from such lines", "cat FILE > .entries"),
-    row_if(listed, ".count", "how many elements there are", "cat .count"),
+    row_if(
+        |map| is_loadable(&map.kind),
+        ".entries",
+        "set elements from such lines",
+        "cat FILE > .entries",
+    ),
+    row_if(counted, ".count", "how many elements there are", "cat .count"),
     row_if(is_clearable, ".clear", "1 deletes every element", "echo 1 > .clear"),
     row(".freeze", "0 or 1; 1 keeps user space from writing, for good", "cat .freeze"),
     row_if(listed, ".watch", "the elements, then each change as it comes", "cat .watch"),
