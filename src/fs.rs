@@ -42,7 +42,7 @@ use crate::bpffs::{Bpffs, Pin};
 use crate::node::table::ROOT;
 use crate::node::{MapRef, Node, NodeTable, View};
 use crate::spec::Spec;
-use file::OpenFile;
+use file::OpenedFile;
 use maps::Maps;
 use refusals::Refusals;
 use std::collections::HashMap;
@@ -78,7 +78,7 @@ pub struct Fs {
     streams: Arc<stream::Streams>,
     /// Symlinks into maps of maps, on their way to a key.
     links: links::Links,
-    files: Handles<dyn OpenFile>,
+    files: Handles<OpenedFile>,
     dirs: Handles<dir::OpenDir>,
     promises: promises::Promises,
     pins: pins::Pins,
@@ -204,18 +204,18 @@ impl Fs {
 
 /// Open files or directories, by the handle that the kernel gives back.
 #[derive(Debug)]
-struct Handles<T: ?Sized> {
+struct Handles<T> {
     open: RwLock<HashMap<u64, Arc<T>>>,
     next: AtomicU64,
 }
 
-impl<T: ?Sized> Default for Handles<T> {
+impl<T> Default for Handles<T> {
     fn default() -> Self {
         Self { open: RwLock::default(), next: AtomicU64::new(ROOT) }
     }
 }
 
-impl<T: ?Sized> Handles<T> {
+impl<T> Handles<T> {
     fn add(&self, open: Arc<T>) -> u64 {
         let handle = self.next.fetch_add(1, Ordering::Relaxed);
         self.open.write().unwrap_or_else(PoisonError::into_inner).insert(handle, open);

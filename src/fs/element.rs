@@ -2,7 +2,7 @@
 
 use super::caller::Caller;
 use super::error::{Error, Result};
-use super::file::{OpenFile, part};
+use super::file::{OpenFile, part, unfinished};
 use super::held::{self, Held};
 use super::maps::Maps;
 use super::{refs, view};
@@ -38,8 +38,6 @@ pub struct Element {
     pub view: View,
     /// The key's bytes.
     pub key: Arc<[u8]>,
-    /// The file's inode number.
-    pub ino: u64,
     /// Who opened it.
     pub opener: Caller,
 }
@@ -74,6 +72,8 @@ struct State {
     start: u64,
     /// Whether `written` has taken effect.
     applied: bool,
+    /// Whether somebody was told that `written` is not complete.
+    told: bool,
     /// Opened with O_CREAT when there was no element, and nothing written since: closing makes
     /// one of zeros, as touch(1) does.
     promise: bool,
@@ -178,7 +178,15 @@ impl ElementFile {
 
 impl State {
     fn new(text: Option<Held>, flag: u64, promise: bool) -> Self {
-        Self { text, flag, written: Held::default(), start: 0, applied: false, promise }
+        Self {
+            text,
+            flag,
+            written: Held::default(),
+            start: 0,
+            applied: false,
+            told: false,
+            promise,
+        }
     }
 
     /// Whether what was written was a value that does not go on.
@@ -191,6 +199,16 @@ impl State {
             }
     }
 
+    /// Whether a text was begun that is no value yet, and nobody was told.
+    fn is_unfinished(&self) -> bool {
+        !self.written.is_empty() && !self.applied && !self.told
+    }
+
+    /// Whether closing has nothing to do or say.
+    fn is_at_rest(&self) -> bool {
+        !self.promise && !self.is_unfinished()
+    }
+
     /// Adds what a write brings: to the text that it continues, or as the start of a new one.
     fn stage(&mut self, view: &View, offset: u64, data: &[u8]) -> Result<()> {
         let end = self.start + self.written.len() as u64;
@@ -199,7 +217,7 @@ impl State {
             self.start = offset;
         }
         self.written.append(data)?;
-        self.applied = false;
+        (self.applied, self.told) = (false, false);
         Ok(())
     }
 }
@@ -263,21 +281,18 @@ impl OpenFile for ElementFile {
         }
     }
 
-    fn flush(&self, caller: Caller) -> Result<()> {
-        let state = self.lock();
-        if !state.written.is_empty() && !state.applied {
-            return Err(Error::new(libc::EINVAL, "the text ends before the value is complete"));
-        }
-        let promise = state.promise;
-        drop(state);
-        // A shell closes a duplicate before it writes; only the last close creates.
-        if promise && caller.closes_last(self.element.ino, self.element.opener) {
-            self.keep_promise()?;
-        }
-        Ok(())
+    fn flush(&self, is_last: &dyn Fn() -> bool) -> Result<()> {
+        if self.lock().is_at_rest() || !is_last() { Ok(()) } else { self.release() }
     }
 
     fn release(&self) -> Result<()> {
+        let mut state = self.lock();
+        if state.is_unfinished() {
+            // Once is enough; who has a duplicate may still go on.
+            state.told = true;
+            return Err(unfinished());
+        }
+        drop(state);
         self.keep_promise()
     }
 }

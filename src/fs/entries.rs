@@ -51,7 +51,6 @@ impl EntriesFile {
             map: at.clone(),
             view: View::Text,
             key: Arc::from([]),
-            ino: 0,
             opener,
         });
         let loader = Mutex::new(Loader::new(element));
@@ -111,7 +110,11 @@ impl OpenFile for EntriesFile {
         Ok(data.len())
     }
 
-    fn flush(&self, _caller: Caller) -> Result<()> {
+    fn flush(&self, is_last: &dyn Fn() -> bool) -> Result<()> {
+        if self.loader().is_complete() || !is_last() { Ok(()) } else { self.release() }
+    }
+
+    fn release(&self) -> Result<()> {
         let mut loader = self.loader();
         if loader.is_complete() {
             return Ok(());

@@ -35,18 +35,19 @@ pub trait OpenFile: Debug + Send + Sync {
         Err(Error::new(libc::EOPNOTSUPP, "this file cannot be written"))
     }
 
-    /// One descriptor of the file was closed; others may be open still.
+    /// One descriptor of the file was closed; `is_last` tells whether that was, as far as can be seen,
+    /// the last one. A shell closes a duplicate before it writes, a child what it inherited.
     ///
     /// # Errors
-    /// EINVAL if what was written is not complete.
-    fn flush(&self, _caller: Caller) -> Result<()> {
+    /// EINVAL if what was written is not complete, and was the last.
+    fn flush(&self, _is_last: &dyn Fn() -> bool) -> Result<()> {
         Ok(())
     }
 
-    /// The last descriptor was closed.
+    /// The last descriptor was closed, perhaps by the end of its process.
     ///
     /// # Errors
-    /// Nobody is left to get one, but `/.errors`.
+    /// What no flush has said. Nobody is left to get it, but `/.errors`.
     fn release(&self) -> Result<()> {
         Ok(())
     }
@@ -75,6 +76,20 @@ pub fn part(text: &[u8], offset: u64, size: usize) -> &[u8] {
     let start = usize::try_from(offset).unwrap_or(usize::MAX).min(text.len());
     let end = start.saturating_add(size).min(text.len());
     &text[start..end]
+}
+
+/// A file, and who opened it by which inode number: so that closing it can be told from closing a
+/// duplicate.
+#[derive(Debug)]
+pub struct OpenedFile {
+    file: Arc<dyn OpenFile>,
+    ino: u64,
+    opener: Caller,
+}
+
+/// Text that ends in the middle of a value.
+pub fn unfinished() -> Error {
+    Error::new(libc::EINVAL, "the text ends before the value is complete")
 }
 
 /// A freshly opened file.
@@ -113,7 +128,7 @@ impl Fs {
                 let creat = access.write.then(|| caller.opens_with_creat()).flatten();
                 // Unknown only to a caller that /proc does not show: most who truncate create.
                 let creat = creat.unwrap_or(flags & (libc::O_TRUNC | libc::O_APPEND) != 0);
-                let element = self.element_at(map, view, key, ino, caller);
+                let element = self.element_at(map, view, key, caller);
                 Arc::new(ElementFile::open(element, &open, access, creat)?)
             }
             Node::Control(map, control) => self.open_control(map, *control, access, caller)?,
@@ -129,7 +144,7 @@ impl Fs {
                 return Err(Error::new(libc::EISDIR, "not a file"));
             }
         };
-        Ok(Opened { handle: self.files.add(file), flush: access.write })
+        Ok(self.opened(file, ino, caller, access.write))
     }
 
     /// Creates an element's file and opens it: the element comes with the first complete write.
@@ -157,7 +172,7 @@ impl Fs {
         }
         let attr = self.element_attr(&map, stat, 0);
         let ino = self.intern(Node::Element(at.clone(), view.clone(), Arc::clone(&key)));
-        let element = self.element_at(at, view, &key, ino, caller);
+        let element = self.element_at(at, view, &key, caller);
         let file = Arc::new(ElementFile::create(element, flags));
         if let Err(error) = self.promise(&map, &key, ino, &file) {
             drop(file);
@@ -166,8 +181,19 @@ impl Fs {
             return Err(error);
         }
         self.refusals.created(caller.pid, &self.path(parent, Some(name)));
-        let opened = Opened { handle: self.files.add(file), flush: true };
+        let opened = self.opened(file, ino, caller, true);
         Ok((Found { ino, attr: super::Attr { ino, ..attr } }, opened))
+    }
+
+    pub(super) fn opened(
+        &self,
+        file: Arc<dyn OpenFile>,
+        ino: u64,
+        opener: Caller,
+        flush: bool,
+    ) -> Opened {
+        let file = OpenedFile { file, ino, opener };
+        Opened { handle: self.files.add(Arc::new(file)), flush }
     }
 
     /// An open file, to read from or to wait for.
@@ -175,7 +201,7 @@ impl Fs {
     /// # Errors
     /// EBADF for an unknown handle.
     pub fn file(&self, handle: u64) -> Result<Arc<dyn OpenFile>> {
-        self.files.get(handle)
+        Ok(Arc::clone(&self.files.get(handle)?.file))
     }
 
     /// Writes to an open file.
@@ -183,7 +209,7 @@ impl Fs {
     /// # Errors
     /// The file's own; EBADF for an unknown handle.
     pub fn write(&self, handle: u64, offset: u64, data: &[u8]) -> Result<usize> {
-        self.files.get(handle)?.write(offset, data)
+        self.files.get(handle)?.file.write(offset, data)
     }
 
     /// One descriptor of an open file was closed.
@@ -191,7 +217,8 @@ impl Fs {
     /// # Errors
     /// The file's own: what `close` returns.
     pub fn flush(&self, handle: u64, caller: Caller) -> Result<()> {
-        self.files.get(handle)?.flush(caller)
+        let open = self.files.get(handle)?;
+        open.file.flush(&|| caller.closes_last(open.ino, open.opener))
     }
 
     /// The last descriptor of an open file was closed.
@@ -199,9 +226,9 @@ impl Fs {
     /// # Errors
     /// The file's own, for `/.errors`.
     pub fn release(&self, ino: u64, handle: u64) -> Result<()> {
-        let Some(file) = self.files.remove(handle) else { return Ok(()) };
-        let outcome = file.release();
-        drop(file);
+        let Some(open) = self.files.remove(handle) else { return Ok(()) };
+        let outcome = open.file.release();
+        drop(open);
         self.maps.file_closed();
         self.promises.clean(ino);
         outcome
@@ -220,16 +247,9 @@ impl Fs {
         Ok(())
     }
 
-    fn element_at(
-        &self,
-        map: &MapRef,
-        view: &View,
-        key: &Arc<[u8]>,
-        ino: u64,
-        opener: Caller,
-    ) -> Element {
+    fn element_at(&self, map: &MapRef, view: &View, key: &Arc<[u8]>, opener: Caller) -> Element {
         let maps = Arc::clone(&self.maps);
-        Element { maps, map: map.clone(), view: view.clone(), key: Arc::clone(key), ino, opener }
+        Element { maps, map: map.clone(), view: view.clone(), key: Arc::clone(key), opener }
     }
 
     /// The key that a name not yet there stands for.

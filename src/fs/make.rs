@@ -53,8 +53,8 @@ impl Fs {
         self.refusals.created(caller.pid, &self.path(parent, Some(name)));
         let maps = Arc::clone(&self.maps);
         let state = Mutex::default();
-        let file = SpecFile { maps, dir, name: name.into(), ino, opener: caller, state };
-        let opened = Opened { handle: self.files.add(Arc::new(file)), flush: true };
+        let file = SpecFile { maps, dir, name: name.into(), opener: caller, state };
+        let opened = self.opened(Arc::new(file), ino, caller, true);
         Ok((Found { ino, attr }, opened))
     }
 
@@ -108,7 +108,6 @@ struct SpecFile {
     maps: Arc<Maps>,
     dir: Pin,
     name: OsString,
-    ino: u64,
     opener: Caller,
     state: Mutex<State>,
 }
@@ -156,17 +155,17 @@ impl OpenFile for SpecFile {
         }
     }
 
-    fn flush(&self, caller: Caller) -> Result<()> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+    fn flush(&self, is_last: &dyn Fn() -> bool) -> Result<()> {
+        if is_last() { self.release() } else { Ok(()) }
+    }
+
+    fn release(&self) -> Result<()> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.made || state.refused {
             return Ok(());
         }
-        match Spec::parse(&state.text) {
-            // A shell closes a duplicate before it writes.
-            _ if state.text.is_empty() && !caller.closes_last(self.ino, self.opener) => Ok(()),
-            Err(error) => Err(error.into()),
-            Ok(_) => Ok(()),
-        }
+        state.refused = true;
+        Spec::parse(&state.text).map(drop).map_err(Error::from)
     }
 }
 

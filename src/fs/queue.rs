@@ -1,10 +1,9 @@
 //! What is added and taken: `.push` and `.pop` of queues, stacks and bloom filters, and
 //! `.pop/KEY` of hash tables.
 
-use super::caller::Caller;
 use super::element::Access;
 use super::error::{Error, Result};
-use super::file::{OpenFile, Snapshot};
+use super::file::{OpenFile, Snapshot, unfinished};
 use super::held;
 use super::maps::Maps;
 use crate::codec::{TextError, TextErrorKind};
@@ -138,11 +137,13 @@ impl OpenFile for Push {
         Ok(data.len())
     }
 
-    fn flush(&self, _caller: Caller) -> Result<()> {
-        if self.lock().is_empty() {
-            return Ok(());
-        }
-        Err(Error::new(libc::EINVAL, "the text ends before the value is complete"))
+    fn flush(&self, is_last: &dyn Fn() -> bool) -> Result<()> {
+        if self.lock().is_empty() || !is_last() { Ok(()) } else { self.release() }
+    }
+
+    fn release(&self) -> Result<()> {
+        let written = std::mem::take(&mut *self.lock());
+        if written.is_empty() { Ok(()) } else { Err(unfinished()) }
     }
 }
 

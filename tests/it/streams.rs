@@ -320,6 +320,56 @@ fn a_line_is_an_event() {
     bed.fails_with("echo 0x00 > mnt/events/.stream", "not supported");
 }
 
+/// A child, or a second descriptor, that closes what it got in the middle of a text ends nothing: in
+/// every file that takes text in pieces.
+#[test]
+fn closing_a_duplicate_ends_no_text() {
+    require!("root", "bpf", "fuse", "user_ringbuf maps", "clang", "bpftool", "python3");
+    let bed = Bed::new();
+    let programs = Programs::load(&bed, "streams");
+    bed.ok("mkdir mnt/h; bpftool map create bpf/q type queue value 4 entries 9 name q");
+    bed.python(
+        r#"
+        texts = {
+            'commands/.stream': b'0x0700000009000000\n',
+            'commands/.stream/command': b'{"id":8,"amount":10}\n',
+            'h/.entries': b'{"key":1,"value":2}\n',
+            'h/3': b'"12"\n',
+            'q/.push': b'"7"\n',
+            'new': b'struct { __uint(type, BPF_MAP_TYPE_HASH); __type(key, int); __type(value, int);'
+                   b'__uint(map_flags, 1); __uint(max_entries, 9); } new SEC(".maps");\n',
+        }
+        for name, text in texts.items():
+            fd = os.open('mnt/' + name, os.O_WRONLY | os.O_CREAT)
+            half = len(text) // 2
+            os.write(fd, text[:half])
+            child = os.fork()
+            if child == 0:
+                os.close(fd)
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+            if os.fork() == 0: os._exit(0)
+            os.wait()
+            os.close(os.dup(fd))
+            os.write(fd, text[half:])
+            os.close(fd)
+        # And the last one tells.
+        for name in 'h/.entries', 'h/4', 'q/.push':
+            fd = os.open('mnt/' + name, os.O_WRONLY | os.O_CREAT)
+            os.write(fd, b'{"half')
+            assert errno_of(os.close, fd) == 'EINVAL', name
+        "#,
+    );
+    programs.run_raw("drain", [0, 0], None);
+    assert_eq!(bed.ok("head -n 2 mnt/events/.stream/event"), line(7, 9) + &line(8, 10));
+    assert_eq!(
+        bed.ok("cat mnt/h/.entries | sort; cat mnt/q/.pop; jq -c .flags mnt/new/.info"),
+        "{\"key\":1,\"value\":2}\n{\"key\":3,\"value\":12}\n7\n[\"no_prealloc\"]\n"
+    );
+    let told: Vec<_> = bed.errors().into_iter().filter(|line| line.contains(" close ")).collect();
+    assert_eq!(told.len(), 3, "{told:#?}");
+}
+
 /// A full ring is ENOSPC; what was written before stands, and nothing is written twice.
 #[test]
 fn a_full_ring_is_enospc() {

@@ -20,6 +20,8 @@ pub struct Loader {
     ended: bool,
     stored: u64,
     failed: Option<Error>,
+    /// Whether somebody was told that `partial` is not complete.
+    told: bool,
     waiting: Load,
     /// The line number of each element in `waiting`.
     numbers: Vec<u64>,
@@ -60,6 +62,7 @@ impl Loader {
 
     fn take(&mut self, map: &Map, data: &[u8]) -> Result<()> {
         for piece in data.split_inclusive(|&byte| byte == b'\n') {
+            self.told = false;
             if !piece.ends_with(b"\n") {
                 if self.partial.len() + piece.len() > line_limit(map) {
                     let reason = "the line is longer than any element of this map";
@@ -173,13 +176,14 @@ impl Loader {
     /// # Errors
     /// EINVAL if it is not complete; the rest may still come through another descriptor.
     pub fn close(&mut self, map: &Map) -> Result<()> {
-        if self.failed.is_some() || self.partial.trim_ascii().is_empty() {
+        if self.is_complete() {
             return Ok(());
         }
         let number = self.lines + 1;
         let line = std::mem::take(&mut self.partial);
         if let Err(fault) = line::split(&line) {
             self.partial = line;
+            self.told = true;
             let error = Error::new(libc::EINVAL, format!("the text ends within the line: {fault}"));
             return Err(self.at_line(number, &error));
         }
@@ -191,9 +195,9 @@ impl Loader {
         outcome
     }
 
-    /// Whether nothing waits for its end.
+    /// Whether nothing waits for its end, of which nobody was told.
     pub fn is_complete(&self) -> bool {
-        self.failed.is_some() || self.partial.trim_ascii().is_empty()
+        self.failed.is_some() || self.told || self.partial.trim_ascii().is_empty()
     }
 }
 
