@@ -2,6 +2,7 @@
 
 use super::attr::FileKind;
 use super::error::{Error, Result};
+use super::held::{self, Share};
 use super::lookup::pin_node;
 use super::maps::Maps;
 use super::{Fs, ids, refs, view};
@@ -169,11 +170,20 @@ struct Keys {
     /// How many keys came before the window.
     before: u64,
     end: bool,
+    held: Share,
 }
 
 impl Keys {
     fn new(at: MapRef, view: View) -> Self {
-        Self { at, view, cursor: None, window: VecDeque::new(), before: 0, end: false }
+        Self {
+            at,
+            view,
+            cursor: None,
+            window: VecDeque::new(),
+            before: 0,
+            end: false,
+            held: Share::default(),
+        }
     }
 
     fn rewind(&mut self) {
@@ -185,6 +195,9 @@ impl Keys {
         if from < self.before {
             // seekdir(3) to long ago: the walk starts again and passes that many keys.
             self.rewind();
+        }
+        if self.cursor.is_none() {
+            held::check_walk()?;
         }
         let cursor = self.cursor.get_or_insert_with(|| Cursor::new(&map, false));
         // What lies before the place asked for will not be asked for again.
@@ -216,6 +229,8 @@ impl Keys {
                 }
                 batch.values = Vec::new();
                 self.window.push_back(batch);
+                let window: usize = self.window.iter().map(Batch::allocated).sum();
+                self.held.set(window + cursor.allocated());
             }
             let batch = &self.window[batch_index];
             for key in (0..batch.count).map(|n| &batch.keys[n * key_size..(n + 1) * key_size]) {

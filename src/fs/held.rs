@@ -1,4 +1,4 @@
-//! The text that open files hold, counted: who may only read a map must not be able to take all of
+//! What open files and directories hold, counted: who may only read a map must not be able to take all of
 //! the machine's memory by opening it again and again.
 
 use super::error::{Error, Result};
@@ -36,6 +36,14 @@ impl Budget {
 /// ENOMEM if open files hold too much already.
 pub fn check(size: usize) -> Result<()> {
     ALL.check(size)
+}
+
+/// Whether there is room for another walk over a map, whose buffers take a few hundred KiB.
+///
+/// # Errors
+/// As for [`check`].
+pub fn check_walk() -> Result<()> {
+    ALL.check(usize::MAX)
 }
 
 /// Bytes that an open file holds.
@@ -80,6 +88,27 @@ impl Held {
     /// Forgets the bytes, not the room for them.
     pub fn clear(&mut self) {
         self.bytes.clear();
+    }
+}
+
+/// Bytes that an open file or directory holds otherwise than as a text: counted as it says.
+#[derive(Debug, Default)]
+pub struct Share {
+    counted: usize,
+}
+
+impl Share {
+    /// Counts so many bytes from now on, instead of those before.
+    pub fn set(&mut self, bytes: usize) {
+        // Wraps around to less, and sums stay right.
+        ALL.used.fetch_add(bytes.wrapping_sub(self.counted), Ordering::Relaxed);
+        self.counted = bytes;
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.set(0);
     }
 }
 

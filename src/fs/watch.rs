@@ -10,6 +10,7 @@ mod watcher;
 
 use super::error::Result;
 use super::file::OpenFile;
+use super::held;
 use super::maps::Maps;
 use crate::map::Map;
 use crate::node::MapRef;
@@ -17,9 +18,6 @@ use hub::Hub;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
-
-/// How often a map is compared unless the command line says otherwise.
-pub const INTERVAL: Duration = Duration::from_secs(1);
 
 /// The maps that are watched.
 #[derive(Debug)]
@@ -41,6 +39,7 @@ impl Watches {
     /// EOPNOTSUPP if the kind cannot be listed; EAGAIN if no thread can be started.
     pub fn open(&self, at: &MapRef, map: &Map) -> Result<Arc<dyn OpenFile>> {
         super::entries::check_listing(map)?;
+        held::check_walk()?;
         let mut hubs = self.hubs.lock().unwrap_or_else(PoisonError::into_inner);
         hubs.retain(|_, hub| hub.strong_count() > 0);
         if let Some(hub) = hubs.get(at).and_then(Weak::upgrade)

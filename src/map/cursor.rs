@@ -33,6 +33,11 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Bytes allocated.
+    pub fn allocated(&self) -> usize {
+        self.keys.capacity() + self.values.capacity()
+    }
+
     /// Adds a key, with its value if there is a buffer to look it up into; one that is gone by now
     /// is left out.
     fn push(&mut self, map: &Map, key: &[u8], value: Option<&mut Vec<u8>>) -> sys::Result<()> {
@@ -66,6 +71,17 @@ enum State {
 }
 
 impl Cursor {
+    /// Bytes allocated, roughly: much only where the keys that were given are remembered.
+    pub fn allocated(&self) -> usize {
+        match &self.state {
+            // A hash set's slot: a pointer, a length and a byte, and what the allocator adds.
+            State::Seen { seen, last } => {
+                seen.len() * (last.as_deref().map_or(0, <[u8]>::len) + 48)
+            }
+            _ => 0,
+        }
+    }
+
     /// A walk from the start; with `values`, each batch has them too.
     pub fn new(map: &Map, values: bool) -> Self {
         let state = match map.kind.listing {

@@ -3,7 +3,7 @@
 use super::{Error, Result, c_path, check_libc, mounts, own_libc};
 use std::ffi::CString;
 use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -320,11 +320,6 @@ pub fn interface_name(index: u32) -> Option<String> {
     }
     let end = name.iter().position(|&c| c == 0).unwrap_or(name.len());
     Some(String::from_utf8_lossy(&name[..end]).into_owned())
-}
-
-/// Waits for a descriptor to become readable, for at most `timeout`. True if it is.
-pub fn wait_readable(fd: impl AsFd, timeout: std::time::Duration) -> bool {
-    wait_any_readable(&[fd.as_fd()], timeout)
 }
 
 /// Waits until one of `fds` is readable, for at most `timeout`. True if one is.

@@ -63,9 +63,21 @@ fn missing(need: &str) -> Option<String> {
             let known = map_kind::by_name(name).and_then(map_kind::is_supported);
             (known != Some(false), format!("this kernel has no {kind}"))
         }
+        size if size.ends_with(" GiB") => {
+            let needed: u64 = size.trim_end_matches(" GiB").parse().expect("a number of GiB");
+            (available_memory() >= needed << 30, format!("needs {size} of free memory"))
+        }
         command => (is_command(command), format!("needs the command {command}")),
     };
     (!is_there).then_some(reason)
+}
+
+/// Bytes that the machine could give now.
+fn available_memory() -> u64 {
+    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) << 10
 }
 
 fn kernel_has(fs_type: &str) -> bool {

@@ -3,6 +3,7 @@
 use super::render::Printer;
 use crate::fs::error::{Error, Result};
 use crate::fs::file::part;
+use crate::fs::held::{self, Share};
 use crate::fs::maps::Maps;
 use crate::map::Map;
 use crate::map::cursor::{Batch, Cursor};
@@ -24,6 +25,7 @@ pub struct Reader {
     /// How many chunks there were, this one included.
     chunks: u32,
     next: Next,
+    held: Share,
 }
 
 /// Where the next chunk comes from.
@@ -77,6 +79,7 @@ impl Reader {
                 return Ok(());
             }
             Next::Start => {
+                held::check_walk()?;
                 Box::new(Walk::new(&map)).fill(&map, size, std::mem::take(&mut self.text))
             }
             Next::Walk(walk) => {
@@ -92,7 +95,10 @@ impl Reader {
         };
         self.chunks = self.chunks.saturating_add(1);
         let spare = std::mem::replace(&mut self.text, text);
+        // The next chunk's text may be in the making.
+        self.held.set(self.text.capacity() + spare.capacity() + walk.allocated());
         if walk.end && outcome.is_ok() {
+            self.held.set(self.text.capacity());
             self.next = Next::End;
             return Ok(());
         }
@@ -145,6 +151,11 @@ impl Walk {
     fn new(map: &Map) -> Self {
         let cursor = Cursor::new(map, true);
         Self { cursor, batch: Batch::default(), next: 0, rest: Vec::new(), end: false }
+    }
+
+    /// Bytes allocated.
+    fn allocated(&self) -> usize {
+        self.batch.allocated() + self.cursor.allocated() + self.rest.capacity()
     }
 
     /// A chunk of text, whose length is a multiple of `size` but at the end.

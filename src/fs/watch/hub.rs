@@ -5,6 +5,7 @@ use super::watcher::Watcher;
 use crate::codec::Codec;
 use crate::fs::entries::render::Printer;
 use crate::fs::error::{Error, Result};
+use crate::fs::held::Share;
 use crate::fs::maps::Maps;
 use crate::map::Map;
 use crate::node::MapRef;
@@ -41,6 +42,7 @@ struct State {
     taken: u64,
     /// Why there will be no more, once that is so.
     end: Option<Result<()>>,
+    held: Share,
 }
 
 impl State {
@@ -171,6 +173,7 @@ impl Hub {
         });
         if state.watchers.is_empty() {
             state.snapshot = Snapshot::default();
+            state.held.set(0);
         }
         self.news.notify_all();
     }
@@ -194,6 +197,8 @@ impl Hub {
                     watchers.values_mut().for_each(|watcher| watcher.note(key, change));
                 });
                 state.snapshot = new;
+                let unread: usize = state.watchers.values().map(Watcher::allocated).sum();
+                state.held.set(state.snapshot.allocated() + unread);
                 state.taken = number;
                 self.news.notify_all();
             }

@@ -65,6 +65,11 @@ impl Snapshot {
         Self { records, key_size, stride }
     }
 
+    /// Bytes allocated.
+    pub(super) fn allocated(&self) -> usize {
+        self.records.capacity()
+    }
+
     fn len(&self) -> usize {
         self.records.len() / self.stride.max(1)
     }

@@ -35,6 +35,12 @@ impl Watcher {
         Self { waits_for, ..Self::default() }
     }
 
+    /// Bytes allocated, roughly: keys in a tree, with what the allocator adds.
+    pub(super) fn allocated(&self) -> usize {
+        let key = self.unknown.keys().next().map_or(0, |key| key.len());
+        self.unknown.len() * (key + 48) + self.rest.capacity()
+    }
+
     /// Takes note of a change between two snapshots.
     pub(super) fn note(&mut self, key: &[u8], change: Change) {
         let ahead = match &self.walk {
