@@ -236,7 +236,7 @@ impl Filesystem for Fuse {
     }
 
     fn readlink(&self, req: &Request, ino: INodeNo, reply: ReplyData) {
-        match self.0.readlink(ino.0) {
+        match self.0.readlink(ino.0, caller(req)) {
             Ok(target) => {
                 self.log("readlink", req, ino, None);
                 reply.data(target.as_os_str().as_bytes());

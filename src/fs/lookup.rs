@@ -332,15 +332,19 @@ impl Fs {
     /// A symlink's target.
     ///
     /// # Errors
-    /// EINVAL if it is no symlink; ENOENT if it is gone.
-    pub fn readlink(&self, ino: u64) -> Result<PathBuf> {
+    /// EINVAL if it is no symlink; ENOENT if it is gone; EACCES for who may not read the map.
+    pub fn readlink(&self, ino: u64, caller: Caller) -> Result<PathBuf> {
         match &*self.node(ino)? {
             Node::Symlink(pin) => Ok(self.maps.bpffs.readlink(pin)?),
             Node::Link(at, name) => self.kept_target(at, name),
             Node::Element(at, view @ View::Text, key) => {
-                let (map, _) = self.maps.open(at)?;
+                let (map, stat) = self.maps.open(at)?;
                 if !refs::is_link(&map, view) {
                     return Err(Error::new(libc::EINVAL, "not a symbolic link"));
+                }
+                // The kernel asks for no right to read a symlink; this one is an element.
+                if !caller.may(&stat, 0o4) {
+                    return Err(Error::new(libc::EACCES, "the map's mode forbids to read it"));
                 }
                 let target = self.link_target(at, &map, key)?;
                 target.ok_or_else(|| Error::new(libc::ENOENT, "the key is gone"))

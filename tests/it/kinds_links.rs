@@ -204,3 +204,32 @@ fn entries_copy_maps_of_maps() {
         bed.ok("rm -r mnt/copy");
     }
 }
+
+/// A symlink has no mode of its own: which map is in a map of maps is for those who may read it.
+#[test]
+fn links_are_for_readers() {
+    require!("root", "bpf", "fuse", "setpriv");
+    let bed = Bed::with(&["-o", "allow_other"]);
+    let [inner, ..] = maps(&bed);
+    bed.ok("cd mnt && ln -s ../inner hash/3");
+    let target = format!("../.id/{}\n", inner.info.id);
+    let user = "setpriv --reuid=1111 --regid=1111 --clear-groups";
+    for (mode, groups, may) in [
+        ("604", "", true),
+        ("602", "", false),
+        ("660", "--groups=2222", true),
+        ("620", "--groups=2222", false),
+    ] {
+        bed.ok(&format!("chmod {mode} bpf/hash; chgrp 2222 bpf/hash"));
+        let user = user
+            .replace("--clear-groups", if groups.is_empty() { "--clear-groups" } else { groups });
+        let read = format!("{user} -- readlink -v mnt/hash/3");
+        if may {
+            assert_eq!(bed.ok(&read), target, "{mode}");
+        } else {
+            bed.fails_with(&read, "Permission denied");
+            assert_eq!(bed.ok(&format!("{user} -- stat -c %s mnt/hash/3")), "0\n", "{mode}");
+        }
+        assert_eq!(bed.ok("readlink mnt/hash/3"), target);
+    }
+}
