@@ -46,6 +46,10 @@ enum Listing {
     Keys(Keys),
 }
 
+/// Bytes in a name that the kernel passes on; before Linux 6.14, a quarter of it.
+const NAME_MAX: usize = libc::PATH_MAX as usize - 1;
+const NO_NAME: &str = "a key's name is longer than any path may be; .entries has the element";
+
 /// Entries before the first listed one: `.` and `..`.
 const DOTS: u64 = 2;
 
@@ -237,6 +241,9 @@ impl Keys {
                 if position >= from {
                     name.clear();
                     view::append_name(&map, &self.view, key, &mut name);
+                    if name.len() > NAME_MAX {
+                        return Err(Error::new(libc::ENAMETOOLONG, NO_NAME));
+                    }
                     let node = Node::Element(self.at.clone(), self.view.clone(), Arc::from(key));
                     let entry = Entry {
                         ino: NodeTable::number(&node),

@@ -353,7 +353,7 @@ impl Fs {
         }
     }
 
-    /// Bytes in a name at most, and the number of files, for statfs(2).
+    /// Bytes in a name that is no key's hex at most, for statfs(2).
     pub fn name_max(&self) -> u32 {
         1023
     }

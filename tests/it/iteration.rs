@@ -2,7 +2,7 @@
 //! once, whatever is inserted and deleted meanwhile. Every listing ends."
 
 use crate::common::require::require;
-use crate::common::{Bed, Kind, RawMap, key32};
+use crate::common::{Bed, Kind, RawMap, key32, refused};
 use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
@@ -288,4 +288,19 @@ fn the_map_goes_while_it_is_listed() {
     let rest = entries.take(100_000).count();
     assert!(rest < 20_001, "{rest} more names");
     assert!(fs::read_dir(bed.at("h")).is_err());
+}
+
+/// Keys whose names no path can hold are not passed over in silence: listing them is refused with a
+/// reason, and `.entries` has them.
+#[test]
+fn keys_without_a_name() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    let map = bed.map("long", Kind::Hash, 2100, 8, 4);
+    assert!(bed.list("long").is_empty());
+    map.set(&[7; 2100], &[1; 8]);
+    refused(fs::read_dir(bed.at("long")).and_then(|mut dir| dir.next().unwrap()), "ENAMETOOLONG");
+    let said = bed.errors().pop().unwrap();
+    assert!(said.contains(".entries has the element"), "{said}");
+    assert_eq!(bed.ok("cat mnt/long/.count; wc -l < mnt/long/.entries"), "1\n1\n");
 }
