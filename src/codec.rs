@@ -35,7 +35,8 @@
 //! readable form if that gives back all bytes, else hex: an empty or odd string, a struct with
 //! padding that is not zero, a union that holds more than its largest member, a float. An LPM key
 //! with more than one member beside its length is named like any struct. `true`, `false` and
-//! 128-bit integers are written as in values.
+//! 128-bit integers are written as in values. An integer of fewer bits than its bytes have is a
+//! number of all its bytes.
 //!
 //! **Broken BTF**, or BTF that disagrees with the map's sizes, makes a key or a value plain bytes;
 //! [`Codec::fallback`] says why.
@@ -97,7 +98,8 @@ impl Codec {
     /// Compiles the types of a map. Never fails: with no BTF, or BTF that is broken or disagrees
     /// with the sizes, keys and values are plain bytes.
     pub fn new(shape: &Shape, btf: Option<&Btf>) -> Self {
-        let key = Side::new(btf, shape.key_type_id, shape.key_size);
+        let mut key = Side::new(btf, shape.key_type_id, shape.key_size);
+        key.plan.widen();
         let value = Side::new(btf, shape.value_type_id, shape.value_size);
         let naming = Naming::new(&key.plan, shape.lpm, key.spelled.is_some());
         let reasons: Vec<_> = [("key", key.reason), ("value", value.reason)]

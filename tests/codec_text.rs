@@ -773,3 +773,47 @@ fn types_are_spelled_as_in_c() {
     assert_eq!(btf.declare(callback, "handler"), "int (*handler)(const int *, ...)");
     assert_eq!(btf.declare(grid, "cells"), "const int *const cells[2][3]");
 }
+
+/// An integer of 5 bits in a byte, or 24 in four: the kernel tells keys apart by all their bytes.
+#[test]
+fn keys_of_integers_with_fewer_bits_than_bytes() {
+    for (encoding, size, key_bytes, shown) in [
+        (0, 1, vec![0x15], "21"),
+        (0, 1, vec![0xf5], "245"),
+        (1, 1, vec![0x1f], "31"),
+        (1, 1, vec![0xff], "-1"),
+        (0, 4, 0x2a_u32.to_ne_bytes().to_vec(), "42"),
+        (0, 4, 0x1200_002a_u32.to_ne_bytes().to_vec(), "301989930"),
+    ] {
+        let mut blob = Blob::new();
+        let bits = if size == 1 { 5 } else { 24 };
+        let int = blob.raw("int", 1, 0, false, size, &[encoding << 24 | bits]);
+        let codec = of(&blob, int, size as usize);
+        assert_eq!(name(&codec, &key_bytes), shown);
+        assert_eq!(key(&codec, shown.as_bytes()).as_ref(), Ok(&key_bytes), "{shown}");
+        let mut json = Vec::new();
+        codec.print_key(&key_bytes, &mut json);
+        assert_eq!(String::from_utf8(json).unwrap(), shown);
+    }
+}
+
+/// An array of one-byte structs inside a key: each struct's padding is the key's too.
+#[test]
+fn padding_of_bytes_in_an_array_of_a_key() {
+    let mut blob = Blob::new();
+    let u8s = blob.int("u8", 1, 0);
+    let nibble = blob.record(4, "nibble", 1, &[("x", u8s, 0, 4)]);
+    let list = blob.array(nibble, 2);
+    let id = blob.record(4, "k", 3, &[("list", list, 0, 0), ("n", u8s, 16, 0)]);
+    let codec = of(&blob, id, 3);
+    for (bytes, shown, text) in [
+        ([1, 2, 3], "list.0.x=1,list.1.x=2,n=3", r#"{"list":[{"x":1},{"x":2}],"n":3}"#),
+        ([1, 0x92, 3], "019203", r#""0x019203""#),
+    ] {
+        assert_eq!(name(&codec, &bytes), shown);
+        assert_eq!(key(&codec, shown.as_bytes()), Ok(bytes.to_vec()));
+        let mut json = Vec::new();
+        codec.print_key(&bytes, &mut json);
+        assert_eq!(String::from_utf8(json).unwrap(), text);
+    }
+}

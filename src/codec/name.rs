@@ -423,7 +423,9 @@ fn collect(plan: &Plan, id: NodeId, offset: usize, path: &str, leaves: &mut Vec<
                     )
             })
         }
-        Node::Array { len, stride, elem } if plan.size_of(elem) != 1 => {
+        // Bytes are named in hex; what is more than a byte, or has bits that it does not show, by
+        // its members.
+        Node::Array { len, stride, elem } if plan.size_of(elem) != 1 || !plan.whole(elem) => {
             len as usize <= LEAVES
                 && (0..len as usize).all(|at| {
                     let offset = offset + at * stride as usize;

@@ -212,6 +212,15 @@ impl Plan {
         Self { nodes: vec![node], size, ..Self::default() }
     }
 
+    /// Makes an integer of fewer bits than its bytes have one of all bits. The kernel tells keys
+    /// apart by all of them, so a key's name must have all.
+    pub(super) fn widen(&mut self) {
+        let root = self.root as usize;
+        if let Node::Num(num) = &mut self.nodes[root] {
+            *num = Num { shift: 0, width: num.size * 8, ..*num };
+        }
+    }
+
     pub(super) fn node(&self, id: NodeId) -> Node {
         self.nodes[id as usize]
     }

@@ -9,6 +9,11 @@ pub fn types() -> impl Strategy<Value = Ty> {
         6 => (prop::sample::select(vec![1, 2, 4, 8, 16]), any::<bool>())
             .prop_map(|(bytes, signed)| Ty::Int { bytes, signed }),
         1 => Just(Ty::Bool),
+        1 => (prop::sample::select(vec![1, 2, 4, 8, 16]), any::<u8>(), any::<bool>()).prop_map(
+            |(bytes, bits, signed)| {
+                Ty::Bits { bytes, bits: 1 + u32::from(bits) % (bytes * 8 - 1), signed }
+            }
+        ),
         2 => prop::sample::select(vec![2, 4, 8]).prop_map(Ty::Big),
         2 => (prop::sample::select(vec![1, 2, 4, 8]), any::<bool>(), prop::collection::vec(values(), 0..5))
             .prop_map(|(bytes, signed, values)| Ty::Enum { bytes, signed, values }),

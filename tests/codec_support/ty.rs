@@ -5,10 +5,23 @@ use super::blob::Blob;
 /// A type as a C programmer would write it.
 #[derive(Debug, Clone)]
 pub enum Ty {
-    Int { bytes: u32, signed: bool },
+    Int {
+        bytes: u32,
+        signed: bool,
+    },
     Bool,
+    /// An integer of fewer bits than its bytes have.
+    Bits {
+        bytes: u32,
+        bits: u32,
+        signed: bool,
+    },
     Big(u32),
-    Enum { bytes: u32, signed: bool, values: Vec<u64> },
+    Enum {
+        bytes: u32,
+        signed: bool,
+        values: Vec<u64>,
+    },
     Float(u32),
     Pointer,
     Text(u32),
@@ -17,8 +30,13 @@ pub enum Ty {
     Timer,
     Alias(u32, Box<Ty>),
     Array(Box<Ty>, u32),
-    Struct { members: Vec<Mem>, packed: bool },
-    Union { members: Vec<Mem> },
+    Struct {
+        members: Vec<Mem>,
+        packed: bool,
+    },
+    Union {
+        members: Vec<Mem>,
+    },
 }
 
 #[derive(Debug, Clone)]
@@ -45,6 +63,8 @@ pub enum Bit {
 struct Place {
     start: u32,
     width: u32,
+    /// Bits from `start` to where the next member may begin.
+    room: u32,
     bit_field: bool,
 }
 
@@ -77,7 +97,8 @@ impl Ty {
     /// Size and alignment in bytes.
     fn layout(&self) -> (u32, u32) {
         match self {
-            Self::Int { bytes, .. } | Self::Big(bytes) | Self::Float(bytes) => (*bytes, *bytes),
+            Self::Int { bytes, .. } | Self::Bits { bytes, .. } => (*bytes, *bytes),
+            Self::Big(bytes) | Self::Float(bytes) => (*bytes, *bytes),
             Self::Enum { bytes, .. } => (*bytes, *bytes),
             Self::Bool => (1, 1),
             Self::Pointer => (8, 8),
@@ -89,7 +110,7 @@ impl Ty {
             Self::Array(ty, len) => (ty.layout().0 * len, ty.layout().1),
             Self::Struct { members, packed } => {
                 let places = places(members, *packed);
-                let end = places.iter().map(|place| place.start + place.width).max();
+                let end = places.iter().map(|place| place.start + place.room).max();
                 let bytes = end.unwrap_or(0).div_ceil(8);
                 let align = align(members, *packed);
                 (bytes.next_multiple_of(align), align)
@@ -106,8 +127,17 @@ impl Ty {
         self.layout().0 as usize
     }
 
+    /// The bits of an integer that has fewer than its bytes.
+    fn narrow(&self) -> Option<u32> {
+        match self {
+            Self::Bits { bits, .. } => Some(*bits),
+            Self::Alias(_, ty) => ty.narrow(),
+            _ => None,
+        }
+    }
+
     fn is_number(&self) -> bool {
-        matches!(self, Self::Int { .. } | Self::Bool | Self::Enum { .. })
+        matches!(self, Self::Int { .. } | Self::Bits { .. } | Self::Bool | Self::Enum { .. })
     }
 
     /// Adds the type to a blob.
@@ -119,6 +149,9 @@ impl Ty {
         match self {
             Self::Int { bytes, signed } => blob.int("int", *bytes, u32::from(*signed)),
             Self::Bool => blob.int("_Bool", 1, 4),
+            Self::Bits { bytes, bits, signed } => {
+                blob.raw("bits", 1, 0, false, *bytes, &[u32::from(*signed) << 24 | bits])
+            }
             Self::Big(bytes) => {
                 let int = blob.int("unsigned", *bytes, 0);
                 blob.alias(8, &format!("__be{}", bytes * 8), int)
@@ -181,6 +214,11 @@ impl Ty {
         let size = self.size() * 8;
         match self {
             Self::Pointer | Self::Timer => bits[base..base + size].fill(Bit::Kept),
+            Self::Bits { bits: width, .. } => {
+                let (shown, rest) = bits[base..base + size].split_at_mut(*width as usize);
+                shown.fill(Bit::Data);
+                rest.fill(Bit::Kept);
+            }
             Self::Alias(_, ty) => ty.mark(base, bits),
             Self::Array(ty, len) => {
                 for at in 0..*len as usize {
@@ -207,7 +245,8 @@ impl Ty {
 impl Mem {
     fn mark(&self, base: usize, place: &Place, bits: &mut [Bit]) {
         let start = base + place.start as usize;
-        if place.bit_field {
+        // Beside an integer of fewer bits is padding.
+        if place.bit_field || self.ty.narrow().is_some() {
             bits[start..start + place.width as usize].fill(Bit::Data);
         } else {
             self.ty.mark(start, bits);
@@ -230,19 +269,21 @@ fn places(members: &[Mem], packed: bool) -> Vec<Place> {
             let align = if packed { 1 } else { member.ty.layout().1 };
             place.start = at.next_multiple_of(8 * align.max(1));
         }
-        at = place.start + place.width;
+        at = place.start + place.room;
         out.push(place);
     }
     out
 }
 
 fn place(member: &Mem, start: u32) -> Place {
-    let width = member.ty.layout().0 * 8;
+    let room = member.ty.layout().0 * 8;
+    let width = member.ty.narrow().unwrap_or(room);
     match member.bits {
         Some(bits) if member.ty.is_number() => {
-            Place { start, width: 1 + u32::from(bits) % width, bit_field: true }
+            let width = 1 + u32::from(bits) % width;
+            Place { start, width, room: width, bit_field: true }
         }
-        _ => Place { start, width, bit_field: false },
+        _ => Place { start, width, room, bit_field: false },
     }
 }
 
