@@ -28,8 +28,8 @@
 //! Only a text that begins with `"` or `[` is JSON.
 //!
 //! **Structs and unions.** Of a union, anonymous or not, reading shows the largest member; a write
-//! may name any one. Members of the same name (static variables of several files in one data
-//! section) get `.2`, `.3` behind their names.
+//! may name any one, and by itself (`.field`) it changes its own bytes only. Members of the same
+//! name (static variables of several files in one data section) get `.2`, `.3` behind their names.
 //!
 //! **Keys** are values whose pointers can be written; see [`NameMatch`] for tries. A name is the
 //! readable form if that gives back all bytes, else hex: an empty or odd string, a struct with

@@ -169,6 +169,10 @@ proptest! {
             let mut again = Vec::new();
             member.print(&back, &mut again);
             prop_assert_eq!(&again, &text);
+            // A leaf of a union leaves the union's other bits as they are.
+            if member.children().is_none() {
+                prop_assert_eq!(&back, &value, "{:?}", path);
+            }
             // Writing what was read changes padding at most, and what a union's member leaves.
             let union = format!("{ty:?}").contains("Union");
             if !union {

@@ -14,22 +14,18 @@ pub struct Member {
     pub(super) plan: Arc<Plan>,
     pub(super) node: NodeId,
     pub(super) offset: usize,
-    /// What of the unions around it becomes zero when it is written: offset and gaps.
-    pub(super) clears: Vec<(usize, (u32, u32))>,
 }
 
 impl Member {
     /// The member at `path`, below the whole value.
     pub(super) fn find(plan: &Arc<Plan>, path: &[&[u8]]) -> Option<Self> {
-        let mut member =
-            Self { plan: Arc::clone(plan), node: plan.root, offset: 0, clears: Vec::new() };
+        let mut member = Self { plan: Arc::clone(plan), node: plan.root, offset: 0 };
         for name in path {
             let name = std::str::from_utf8(name).ok()?;
             match plan.node(member.node) {
                 Node::Record { first, end, .. } => {
                     let at = plan.find(first..end, name, 0)?;
                     let field = &plan.fields(first, end)[at];
-                    member.clears.push((member.offset, field.clears));
                     member.offset += field.offset as usize;
                     member.node = field.node;
                 }
@@ -77,15 +73,13 @@ impl Member {
         });
     }
 
-    /// Parses the member's text into its place in the whole value; all else stays.
+    /// Parses the member's text into its place in the whole value; all else stays, also what the
+    /// unions around it hold beside it.
     ///
     /// # Errors
     /// As [`super::Codec::parse_value`].
     pub fn parse(&self, text: &[u8], value: &mut [u8]) -> Result<(), TextError> {
         super::check_size(value.len(), self.plan.size)?;
-        for &(offset, gaps) in &self.clears {
-            super::plan::clear(self.plan.gaps(gaps), &mut value[offset..]);
-        }
         Ok(self.plan.parse(self.node, text, &mut value[self.offset..], true)?)
     }
 }

@@ -43,6 +43,20 @@ fn members_are_files() {
     assert_eq!(bed.ok("ls mnt/s"), "9\n");
 }
 
+/// A union's member changes its own bytes, and those of the larger member beyond it stay.
+#[test]
+fn a_union_s_member_leaves_the_rest() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    bed.ok("echo \"hash key u32 value 'struct { union { __u8 small; __u8 bytes[4]; } u; }' entries 8\" > mnt/s
+        echo '{\"u\":{\"bytes\":[1,2,3,4]}}' > mnt/s/1
+        echo 9 > mnt/s/.field/1/u/small");
+    assert_eq!(bed.read("s/1"), "{\"u\":{\"bytes\":[9,2,3,4]}}\n");
+    // The value written as a whole: the member named is all that the union has.
+    bed.ok("echo '{\"u\":{\"small\":7}}' > mnt/s/1");
+    assert_eq!(bed.read("s/1"), "{\"u\":{\"bytes\":[7,0,0,0]}}\n");
+}
+
 /// "`.field` of a variable in `.data` likewise"
 #[test]
 fn variables_are_files() {
