@@ -25,7 +25,8 @@
 //!
 //! **Strings.** A `char[N]` takes any text that fits in it as it stands, so `0x41` in a `char[8]`
 //! is a string; `N` bytes in hex never fit in `N` characters, and so can be told from a string.
-//! Only a text that begins with `"` or `[` is JSON.
+//! Only a text that begins with `"` or `[` is JSON. Among the lines of a per-CPU value a blank one
+//! is refused; an empty string is `""`.
 //!
 //! **Structs and unions.** Of a union, anonymous or not, reading shows the largest member; a write
 //! may name any one, and by itself (`.field`) it changes its own bytes only. Members of the same
@@ -242,7 +243,9 @@ impl Codec {
     /// # Errors
     /// As [`Self::parse_value`]; fewer lines than CPUs, but more than one, are incomplete.
     pub fn parse_file(&self, text: &[u8], bytes: &mut [u8]) -> Result<(), TextError> {
-        self.parse_lines(text, bytes, |text, value| self.parse_value(text, value))
+        self.parse_lines(text, bytes, self.value.is_text(self.value.root), |text, value| {
+            self.parse_value(text, value)
+        })
     }
 
     /// [`Self::print_file`] of one member of the value.
@@ -263,7 +266,7 @@ impl Codec {
         text: &[u8],
         bytes: &mut [u8],
     ) -> Result<(), TextError> {
-        self.parse_lines(text, bytes, |text, value| member.parse(text, value))
+        self.parse_lines(text, bytes, member.is_text(), |text, value| member.parse(text, value))
     }
 
     /// The possible CPUs, of a per-CPU map.
@@ -275,6 +278,7 @@ impl Codec {
         &self,
         text: &[u8],
         bytes: &mut [u8],
+        strings: bool,
         parse: impl Fn(&[u8], &mut [u8]) -> Result<(), TextError>,
     ) -> Result<(), TextError> {
         let Some(cpus) = self.cpus else { return parse(text, bytes) };
@@ -289,6 +293,11 @@ impl Codec {
             if parse(text, value).is_ok() {
                 return self.each_cpu(cpus, |_| text, bytes, parse);
             }
+        }
+        // An empty string, or a slip that means nothing, as around numbers?
+        if strings && count > 0 && text.split_inclusive(|&byte| byte == b'\n').count() > count {
+            let reason = "a blank line is no string: write \"\" for an empty one".to_owned();
+            return Err(TextError { kind: TextErrorKind::Invalid, reason });
         }
         match count {
             // An empty text is incomplete, which `parse_value` says.

@@ -817,3 +817,57 @@ fn padding_of_bytes_in_an_array_of_a_key() {
         assert_eq!(String::from_utf8(json).unwrap(), text);
     }
 }
+
+/// Whether a blank line among the CPUs' lines is an empty string or a slip cannot be told: it is
+/// refused, as a blank text for one value is. An empty string is `""`.
+#[test]
+fn blank_lines_are_no_strings_of_a_cpu() {
+    let mut blob = Blob::new();
+    let (char, u32s) = (blob.int("char", 1, 1), blob.int("u32", 4, 0));
+    let text = blob.array(char, 4);
+    let codec = shaped(&blob, text, 4, Some(2), false);
+    let parse = |codec: &Codec, text: &str| {
+        let mut bytes = vec![0xee; 16];
+        codec.parse_file(text.as_bytes(), &mut bytes).map_err(|error| error.kind)?;
+        Ok(print(codec, &bytes))
+    };
+    for (text, shown) in [
+        ("a", "\"a\"\n\"a\"\n"),
+        ("a\nb\n", "\"a\"\n\"b\"\n"),
+        ("a\n\"\"\n", "\"a\"\n\"\"\n"),
+        ("\"\"\n", "\"\"\n\"\"\n"),
+        ("\" \"\n b\n", "\" \"\n\" b\"\n"),
+        // One document over several lines.
+        ("[97,\n\n98,0,0]\n", "\"ab\"\n\"ab\"\n"),
+    ] {
+        assert_eq!(parse(&codec, text).as_deref(), Ok(shown), "{text:?}");
+    }
+    for text in ["a\n\n", "\na\n", "\na", "a\n\nb\n", "a\n \n", "a\nb\n\n"] {
+        assert_eq!(parse(&codec, text), Err(TextErrorKind::Invalid), "{text:?}");
+    }
+    for text in ["", "\n", "\n\n", " \n"] {
+        assert_eq!(parse(&codec, text), Err(TextErrorKind::Incomplete), "{text:?}");
+    }
+    refused(
+        &codec,
+        16,
+        "a\n\n",
+        TextErrorKind::Invalid,
+        "a blank line is no string: write \"\" for an empty one",
+    );
+    // A member alone is the same; around numbers, blanks mean nothing.
+    let pair = blob.record(4, "pair", 8, &[("text", text, 0, 0), ("n", u32s, 32, 0)]);
+    let codec = shaped(&blob, pair, 8, Some(2), false);
+    let member = |name: &[u8], text: &str| {
+        let mut bytes = vec![0; 16];
+        let member = codec.member(&[name]).unwrap();
+        codec.parse_member(&member, text.as_bytes(), &mut bytes).map_err(|error| error.kind)?;
+        let mut out = Vec::new();
+        codec.print_member(&member, &bytes, &mut out);
+        Ok(String::from_utf8(out).unwrap())
+    };
+    assert_eq!(member(b"text", "a\n\n"), Err(TextErrorKind::Invalid));
+    assert_eq!(member(b"text", "a\nb\n").as_deref(), Ok("\"a\"\n\"b\"\n"));
+    assert_eq!(member(b"n", "1\n\n2\n\n").as_deref(), Ok("1\n2\n"));
+    assert_eq!(member(b"n", "7\n\n").as_deref(), Ok("7\n7\n"));
+}

@@ -66,6 +66,11 @@ impl Member {
         matches!(self.plan.node(self.node), Node::Record { .. } | Node::Array { .. })
     }
 
+    /// Whether it is a string: `char[N]`.
+    pub(super) fn is_text(&self) -> bool {
+        self.plan.is_text(self.node)
+    }
+
     /// Appends the member's JSON out of the whole value, without a newline.
     pub fn print(&self, value: &[u8], out: &mut Vec<u8>) {
         super::with_size(value, self.plan.size, |value| {

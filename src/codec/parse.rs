@@ -27,7 +27,7 @@ impl Plan {
         fixed: bool,
     ) -> Result<(), Fault> {
         let word = text.trim_ascii();
-        let bare_text = matches!(self.node(id), Node::Text { .. });
+        let bare_text = self.is_text(id);
         match word.first() {
             None => Err(Fault::incomplete("the text is empty")),
             Some(b'"' | b'[') => self.parse_json(id, word, bytes, fixed),

@@ -233,6 +233,11 @@ impl Plan {
         &self.gaps[range.0 as usize..range.1 as usize]
     }
 
+    /// Whether a node is a string: `char[N]`.
+    pub(super) fn is_text(&self, id: NodeId) -> bool {
+        matches!(self.node(id), Node::Text { .. })
+    }
+
     /// Bytes that a node takes.
     pub(super) fn size_of(&self, id: NodeId) -> usize {
         match self.node(id) {
