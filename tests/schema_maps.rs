@@ -198,6 +198,61 @@ fn hard_types_are_made_again() {
     }
 }
 
+/// Enums at the ends of their ranges, and signed ones that no constant tells: the text has the same
+/// constants for clang, of a type of the same sign.
+#[test]
+fn enums_keep_their_values_and_sign() {
+    let (true, Some(kernel)) = (have_bpf(), kernel_btf()) else { return };
+    const MIN: u64 = 1 << 63;
+    for (fixed, size, values) in [
+        (": long long", 8, vec![("LEAST", "(-0x7fffffffffffffff - 1)", MIN), ("ONE", "1", 1)]),
+        (": long long", 8, vec![("A", "-1", u64::MAX), ("B", "0x7fffffffffffffff", MIN - 1)]),
+        (": long long", 8, vec![("A", "5", 5)]),
+        ("", 8, vec![("MOST", "0xffffffffffffffff", u64::MAX), ("HALF", "1ULL << 63", MIN)]),
+        (
+            "",
+            4,
+            vec![
+                ("LEAST", "-2147483648", -2_147_483_648_i64 as u64),
+                ("B", "2147483647", 2_147_483_647),
+            ],
+        ),
+        ("", 4, vec![("TOP", "1U << 31", 1 << 31)]),
+        (": int", 4, vec![("A", "1", 1)]),
+        (": signed char", 1, vec![("A", "127", 127)]),
+        (": signed char", 1, vec![("A", "-128", -128_i64 as u64)]),
+        (": unsigned char", 1, vec![("A", "255", 255)]),
+    ] {
+        let list: Vec<_> = values.iter().map(|(name, c, _)| format!("{name} = {c}")).collect();
+        let text = format!(
+            "enum e {fixed} {{ {} }}; struct {{ __uint(type, BPF_MAP_TYPE_HASH); __type(key, __u32);
+             __type(value, enum e); __uint(max_entries, 4); }} m SEC(\".maps\");",
+            list.join(", ")
+        );
+        let (first, schema) = round_trip(&text, &kernel);
+        let btf = first.btf.as_ref().unwrap();
+        let (_, found) = btf.resolve(first.info.btf_value_type_id).unwrap();
+        let Kind::Enum { size: bytes, signed, .. } = found.kind else { panic!("{schema}") };
+        let mask = u64::MAX >> (64 - size * 8);
+        let given: Vec<_> = found.kind.values().map(|v| v.value & mask).collect();
+        assert_eq!(given, values.iter().map(|v| v.2 & mask).collect::<Vec<_>>(), "{schema}");
+        assert_eq!(u64::from(bytes), size, "{schema}");
+        if can_clang() {
+            let sign = if signed { "<" } else { ">" };
+            let mut checks = format!(
+                "_Static_assert(sizeof(enum e) == {size} && (enum e)-1 {sign} 0, \"type\");\n"
+            );
+            for (name, _, value) in values {
+                let _ = writeln!(
+                    checks,
+                    "_Static_assert((unsigned long long){name} == {value:#x}ULL, \"{name}\");"
+                );
+            }
+            clang_btf(&(includes() + &schema + &checks));
+        }
+    }
+}
+
 #[test]
 fn the_model_of_an_empty_map_of_maps_is_found() {
     let (true, Some(kernel)) = (have_bpf(), kernel_btf()) else { return };

@@ -89,7 +89,9 @@ impl Comparison<'_> {
             (Kind::Array { of: x, len: lx }, Kind::Array { of: y, len: ly }) if lx == ly => {
                 self.same(x, y, &format!("{path}[]"), depth + 1)
             }
-            (Kind::Enum { size: x, .. }, Kind::Enum { size: y, .. }) if x == y => {
+            (Kind::Enum { size: x, signed: sx, .. }, Kind::Enum { size: y, signed: sy, .. })
+                if (x, sx) == (y, sy) =>
+            {
                 match values(a, &ta.kind, x) == values(b, &tb.kind, y) {
                     true => Ok(()),
                     false => differ("other constants"),

@@ -177,8 +177,11 @@ impl Printer<'_> {
         };
         let mut text = format!("enum{name} ");
         let mut packed = "";
-        // C takes 4 bytes if they hold all constants, or as few as do; others must be asked for.
-        if size != smallest(&values, &[4, 8]) {
+        // C takes 4 bytes if they hold all constants, or as few as do, and a signed type only for
+        // a negative one; others must be asked for.
+        if signed != values.iter().any(|(_, value)| *value < 0) {
+            let _ = write!(text, ": {} ", integer(size, signed)?);
+        } else if size != smallest(&values, &[4, 8]) {
             match size == smallest(&values, &[1, 2, 4, 8]) {
                 true => packed = " __attribute__((packed))",
                 false => drop(write!(text, ": {} ", integer(size, signed)?)),
@@ -186,12 +189,22 @@ impl Printer<'_> {
         }
         text.push_str("{\n");
         for (name, value) in values {
-            let _ = writeln!(text, "{}{name} = {value},", tabs(indent + 1));
+            let _ = writeln!(text, "{}{name} = {},", tabs(indent + 1), constant(value));
             self.made(&name);
             self.step(depth)?;
         }
         let _ = write!(text, "{}}}{packed}", tabs(indent));
         Ok(text)
+    }
+}
+
+/// A constant of an enum. In C, a minus stands before a number that must be one by itself, and a
+/// decimal one is signed.
+fn constant(value: i128) -> String {
+    match value {
+        _ if value == i64::MIN.into() => format!("{} - 1", value + 1),
+        _ if value > i64::MAX.into() => format!("{value}ULL"),
+        _ => value.to_string(),
     }
 }
 
