@@ -14,7 +14,7 @@
 //! | `plan` | what a kind asks for, filled in and checked |
 //! | `typed` | the types of key and value, made for their sizes if only those are known |
 //! | `btf_writer` | types to the BTF that the kernel loads |
-//! | `create`, `kernel_types` | the only files that ask the kernel |
+//! | `create`, `refusal`, `kernel_types` | the only files that ask the kernel |
 
 mod btf_writer;
 mod c;
@@ -26,6 +26,7 @@ mod kernel_types;
 pub mod kinds;
 pub mod layout;
 mod plan;
+mod refusal;
 mod suggest;
 mod typed;
 pub mod types;

@@ -197,6 +197,71 @@ fn the_kernels_refusals_say_what_was_asked() {
     }
 }
 
+/// The attribute that the kernel's errno does not name, and what to do about it.
+#[test]
+fn refusals_name_the_attribute_and_the_remedy() {
+    if !have_bpf() {
+        return;
+    }
+    let holds_maps = |_: &Inner| {
+        let text = "array_of_maps entries 1 inner_map { array value 4 entries 1 }";
+        let spec = Spec::parse(text.as_bytes()).expect("a map of maps");
+        spec.create("inner", &no_inner).map(|created| created.fd)
+    };
+    let mut cases = vec![
+        (
+            "hash key 4 value 4 entries 8 ifindex 2147483647",
+            "no network interface with ifindex 2147483647: leave it out",
+        ),
+        ("hash key u32 value u32 entries 8 ifindex 1", "ifindex 1 is lo, which may hold no maps"),
+        ("hash key 4 value 4 entries 8 numa_node 4095", "no NUMA node 4095 here, only"),
+        ("hash key 4 value 4 entries 8 flags numa_node=4095", "numa_node 4095"),
+        ("hash key u32 value u32 entries 8 map_extra 7", "a hash has no map_extra: leave it out"),
+        ("lpm_trie key 8 value 4 entries 8 map_extra 7", "an lpm_trie has no map_extra"),
+        ("bloom_filter value 4 entries 8 map_extra 16", "number of hash functions, 1 to 15"),
+        ("arena entries 1 map_extra 7", "where programs have an arena: a multiple of"),
+        ("type 77 key 4 value 4 entries 1 map_extra 3", "flags none, map_extra 3 ("),
+        (
+            "hash_of_maps key 4 entries 1 inner_map id 5",
+            "inner_map is an array_of_maps, but the maps in a map cannot hold maps",
+        ),
+        (
+            "array_of_maps entries 1 inner_map { prog_array entries 1 }",
+            "inner_map is a prog_array, which the kernel puts in no map",
+        ),
+        (
+            "array_of_maps entries 1 inner_map { hash key 4 value 4 entries 1 map_extra 3 }",
+            "in the inner map: the kernel does not create a hash",
+        ),
+    ];
+    let kinds = ["percpu_hash", "lru_percpu_hash", "task_storage", "inode_storage", "cgrp_storage"];
+    let texts = kinds.map(|kind| match kind.contains("hash") {
+        true => format!("{kind} key 4 value 4 entries 1 numa_node 0"),
+        false => format!("{kind} value u32 numa_node 0"),
+    });
+    cases.extend(
+        texts.iter().map(|text| (text.as_str(), "takes no NUMA node: leave numa_node out")),
+    );
+    cases.extend([
+        ("percpu_array value 4 entries 8 numa_node 0", "a percpu_array takes no NUMA node"),
+        ("sk_storage value u32 numa_node 0", "takes no NUMA node"),
+        ("arena entries 1 numa_node 0", "an arena takes no NUMA node"),
+    ]);
+    for (text, reason) in cases {
+        let spec = Spec::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{text}\n{error}"));
+        if lacks_map(spec.kind) {
+            continue;
+        }
+        let error = spec.create("m", &holds_maps).expect_err(text);
+        assert!(error.reason.contains(reason), "{text}\n{error}");
+    }
+    // All other kinds take a node.
+    for text in ["queue value 4 entries 1", "lru_hash key 4 value 4 entries 1", "ringbuf entries 1"]
+    {
+        create(&format!("{text} numa_node 0"));
+    }
+}
+
 #[test]
 fn types_that_the_kernel_does_not_load_leave_the_map_without_btf() {
     if !have_bpf() {

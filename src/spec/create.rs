@@ -1,7 +1,7 @@
 //! Asking the kernel for a map.
 
 use super::plan::{self, Plan};
-use super::{Inner, Part, Spec, flags, kernel_types, kinds};
+use super::{Inner, Part, Spec, kernel_types, kinds};
 use crate::sys::map::NewMap;
 use crate::sys::{self, object};
 use std::fs;
@@ -61,7 +61,13 @@ impl Spec {
         let plan = plan::plan(self).map_err(invalid)?;
         let inner = match &self.inner {
             None => None,
-            Some(Inner::Definition(spec)) => Some(spec.create(name, resolve)?.fd),
+            Some(Inner::Definition(spec)) => {
+                let inner = spec.create(name, resolve).map_err(|mut error| {
+                    error.reason = format!("in the inner map: {}", error.reason);
+                    error
+                })?;
+                Some(inner.fd)
+            }
             Some(inner) => Some(resolve(inner)?),
         };
         let (vmlinux_type, value_size) = match plan.value_size {
@@ -85,7 +91,9 @@ impl Spec {
         let mut notes: Vec<String> = self.note.iter().cloned().collect();
         let fd = match plan.typed || kinds::needs_btf(self.kind) {
             true => self.create_typed(&new, &plan, &mut notes)?,
-            false => sys::map::create(&new).map_err(|error| self.explain(error, &plan))?,
+            false => {
+                sys::map::create(&new).map_err(|error| self.explain(error, &plan, new.inner_map))?
+            }
         };
         Ok(Created { fd, note: join(&notes) })
     }
@@ -115,9 +123,9 @@ impl Spec {
             Err(error) => error,
         };
         if must || !matches!(refused.errno, libc::EINVAL | libc::EOPNOTSUPP) {
-            return Err(self.explain(refused, plan));
+            return Err(self.explain(refused, plan, new.inner_map));
         }
-        let fd = sys::map::create(new).map_err(|error| self.explain(error, plan))?;
+        let fd = sys::map::create(new).map_err(|error| self.explain(error, plan, new.inner_map))?;
         let kind = plan::a_kind(self.kind);
         notes.push(match (refused.call, refused.errno) {
             ("BPF_BTF_LOAD", _) => {
@@ -135,7 +143,8 @@ impl Spec {
     fn entries(&self, plan: &Plan) -> Result<u32, CreateError> {
         match plan.max_entries {
             None => {
-                let cpus = sys::map::possible_cpus().map_err(|error| self.explain(error, plan))?;
+                let cpus =
+                    sys::map::possible_cpus().map_err(|error| self.explain(error, plan, None))?;
                 u32::try_from(cpus).map_err(|_| invalid("there are too many CPUs"))
             }
             Some(bytes) if plan.bytes => {
@@ -147,37 +156,6 @@ impl Spec {
             Some(n) => Ok(n),
         }
     }
-
-    /// The kernel's refusal, with what may have caused it.
-    fn explain(&self, error: sys::Error, plan: &Plan) -> CreateError {
-        let kind = plan::a_kind(self.kind);
-        if error.call == "BPF_MAP_CREATE"
-            && error.errno != libc::EPERM
-            && sys::map::kind::is_supported(self.kind) == Some(false)
-        {
-            let kind = kinds::name(self.kind).unwrap_or("such");
-            let reason = format!("this kernel has no {kind} maps ({error})");
-            return CreateError { errno: libc::EOPNOTSUPP, reason };
-        }
-        let hint = match error.errno {
-            _ if error.call == "BPF_BTF_LOAD" => "the kernel does not load these types".to_owned(),
-            libc::EINVAL | libc::EOPNOTSUPP => {
-                let names = flags::names(plan.flags).join(", ");
-                let flags = if names.is_empty() { "none" } else { &names };
-                format!(
-                    "the kernel does not create {kind} with key {}, value {}, entries {}, flags {flags}",
-                    plan.key_size,
-                    plan.value_size.unwrap_or(0),
-                    plan.max_entries.unwrap_or(0),
-                )
-            }
-            libc::E2BIG => format!("{kind} of this size is more than the kernel allows"),
-            libc::ENOMEM => format!("there is no memory for {kind} of this size"),
-            libc::EPERM => "creating maps needs CAP_BPF, or CAP_SYS_ADMIN".to_owned(),
-            _ => format!("the kernel does not create {kind} so"),
-        };
-        CreateError { errno: error.errno, reason: format!("{hint} ({error})") }
-    }
 }
 
 fn join(notes: &[String]) -> Option<String> {
@@ -185,7 +163,7 @@ fn join(notes: &[String]) -> Option<String> {
 }
 
 /// Bytes in a page of memory, as the kernel told this process at its start.
-fn page_size() -> u32 {
+pub(super) fn page_size() -> u32 {
     const AT_PAGESZ: usize = 6;
     const WORD: usize = size_of::<usize>();
     let auxv = fs::read("/proc/self/auxv").unwrap_or_default();

@@ -145,6 +145,12 @@ pub fn refuses_btf(kind: u32) -> bool {
     matches!(kind, 3 | 4 | 7 | 8 | 12..=18 | 22 | 23 | 25 | 27 | 31 | 33)
 }
 
+/// Whether the kernel creates this kind on no NUMA node that one chooses: a map for each CPU, or
+/// with what its elements belong to, or of pages.
+pub(super) fn refuses_numa_node(kind: u32) -> bool {
+    matches!(kind, 5 | 6 | 10 | 24 | 28 | 29 | 32 | 33)
+}
+
 /// Whether the kernel creates this kind only with BTF.
 pub(super) fn needs_btf(kind: u32) -> bool {
     matches!(kind, 24 | 26 | 28 | 29 | 32)

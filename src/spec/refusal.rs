@@ -1,0 +1,140 @@
+//! Why the kernel refused a map, in words: its errno names none of what was asked for.
+
+use super::create::{CreateError, page_size};
+use super::plan::{self, Plan};
+use super::{Spec, flags, kinds};
+use crate::sys::map::{kind, map_info};
+use crate::sys::{self, os};
+use std::fs;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+
+impl Spec {
+    /// The kernel's refusal, with what may have caused it.
+    pub(super) fn explain(
+        &self,
+        error: sys::Error,
+        plan: &Plan,
+        inner: Option<BorrowedFd<'_>>,
+    ) -> CreateError {
+        let kind = plan::a_kind(self.kind);
+        if error.call == "BPF_MAP_CREATE"
+            && error.errno != libc::EPERM
+            && kind::is_supported(self.kind) == Some(false)
+        {
+            let kind = kinds::name(self.kind).unwrap_or("such");
+            let reason = format!("this kernel has no {kind} maps ({error})");
+            return CreateError { errno: libc::EOPNOTSUPP, reason };
+        }
+        let hint = match error.errno {
+            _ if error.call == "BPF_BTF_LOAD" => "the kernel does not load these types".to_owned(),
+            libc::E2BIG => format!("{kind} of this size is more than the kernel allows"),
+            libc::ENOMEM => format!("there is no memory for {kind} of this size"),
+            libc::EPERM if self.ifindex != 0 => {
+                "creating maps on a network card (ifindex) needs CAP_SYS_ADMIN".to_owned()
+            }
+            libc::EPERM => "creating maps needs CAP_BPF, or CAP_SYS_ADMIN".to_owned(),
+            _ => {
+                let asked = format!("the kernel does not create {kind} with {}", self.asked(plan));
+                let mut parts = vec![asked];
+                parts.extend(self.wrong_device());
+                parts.extend(self.wrong_extra(&kind));
+                parts.extend(self.wrong_node(plan, &kind));
+                parts.extend(inner.and_then(|inner| wrong_inner(inner, error.errno)));
+                parts.join("; ")
+            }
+        };
+        CreateError { errno: error.errno, reason: format!("{hint} ({error})") }
+    }
+
+    /// All that the kernel was asked for.
+    fn asked(&self, plan: &Plan) -> String {
+        let names = flags::names(plan.flags).join(", ");
+        let mut asked = format!(
+            "key {}, value {}, entries {}, flags {}",
+            plan.key_size,
+            plan.value_size.unwrap_or(0),
+            plan.max_entries.unwrap_or(0),
+            if names.is_empty() { "none" } else { &names },
+        );
+        let numbers = [
+            ("map_extra", self.map_extra),
+            ("numa_node", self.numa_node.unwrap_or(0).into()),
+            ("ifindex", self.ifindex.into()),
+        ];
+        for (name, number) in numbers.into_iter().filter(|(_, number)| *number != 0) {
+            asked += &format!(", {name} {number}");
+        }
+        asked
+    }
+
+    fn wrong_device(&self) -> Option<String> {
+        let index = self.ifindex;
+        match os::interface_name(index) {
+            _ if index == 0 => None,
+            Some(name) => Some(format!(
+                "ifindex {index} is {name}, which may hold no maps, as few network cards do: \
+                 leave ifindex out"
+            )),
+            None => Some(format!(
+                "there is no network interface with ifindex {index}: leave it out, or take one \
+                 that `ip link` shows"
+            )),
+        }
+    }
+
+    fn wrong_extra(&self, kind: &str) -> Option<String> {
+        let extra = self.map_extra;
+        match self.kind {
+            _ if extra == 0 => None,
+            kind::BLOOM_FILTER if extra < 16 => None,
+            kind::BLOOM_FILTER => Some(format!(
+                "map_extra is {kind}'s number of hash functions, 1 to 15, or 0 for the kernel's \
+                 choice"
+            )),
+            kind::ARENA => Some(format!(
+                "map_extra is the address where programs have {kind}: a multiple of {}, and the \
+                 whole of it between two multiples of 4 GiB",
+                page_size()
+            )),
+            // A newer kind may have a use for it.
+            number if kinds::name(number).is_none() => None,
+            _ => Some(format!("{kind} has no map_extra: leave it out")),
+        }
+    }
+
+    fn wrong_node(&self, plan: &Plan, kind: &str) -> Option<String> {
+        const NODES: &str = "/sys/devices/system/node";
+        if plan.flags & flags::NUMA_NODE == 0 {
+            return None;
+        }
+        if kinds::refuses_numa_node(self.kind) {
+            return Some(format!("{kind} takes no NUMA node: leave numa_node out"));
+        }
+        let node = self.numa_node.unwrap_or(0);
+        if Path::new(NODES).join(format!("node{node}")).exists() {
+            return None;
+        }
+        let online = fs::read_to_string(format!("{NODES}/online")).unwrap_or_default();
+        let online = match online.trim() {
+            "" => "0",
+            online => online,
+        };
+        Some(format!(
+            "there is no NUMA node {node} here, only {online}: leave numa_node out, or take that"
+        ))
+    }
+}
+
+/// Why a map cannot be the model of those in a map.
+fn wrong_inner(inner: BorrowedFd<'_>, errno: i32) -> Option<String> {
+    let number = map_info(inner).ok()?.map_type;
+    let kind = plan::a_kind(number);
+    if kinds::holds_maps(number) {
+        return Some(format!(
+            "inner_map is {kind}, but the maps in a map cannot hold maps themselves: take another"
+        ));
+    }
+    (errno == libc::EOPNOTSUPP)
+        .then(|| format!("inner_map is {kind}, which the kernel puts in no map: take another"))
+}
