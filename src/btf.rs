@@ -170,11 +170,6 @@ impl Btf {
         at == 0 || rest.iter().take(LONGEST + 1).any(|&byte| byte == 0)
     }
 
-    /// The BTF that this one builds on.
-    pub fn base(&self) -> Option<&Arc<Self>> {
-        self.base.as_ref()
-    }
-
     /// The name at an offset of the strings; empty for anonymous types.
     pub fn name(&self, at: u32) -> &str {
         match at.checked_sub(self.first_name) {

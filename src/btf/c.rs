@@ -14,23 +14,13 @@ impl Btf {
 
     /// The declaration of `name` with a type: `char comm[16]`, `int (*handler)(void *)`.
     pub fn declare(&self, id: u32, name: &str) -> String {
-        Speller { btf: self, body: None, steps: STEPS }.declarator(id, name.to_owned())
-    }
-
-    /// [`Self::declare`], with the type `body.0` spelled as `body.1` (an anonymous struct's members
-    /// in braces), and with type tags. `None` if the type is broken or never ends.
-    pub fn declare_with(&self, id: u32, name: &str, body: (u32, &str)) -> Option<String> {
-        let mut speller = Speller { btf: self, body: Some(body), steps: STEPS };
-        let spelled = speller.declarator(id, name.to_owned());
-        (speller.steps > 0).then_some(spelled)
+        Speller { btf: self, steps: STEPS }.declarator(id, name.to_owned())
     }
 }
 
 /// Spells one type.
 struct Speller<'a> {
     btf: &'a Btf,
-    /// A type and its text, for C that compilers read.
-    body: Option<(u32, &'a str)>,
     /// Types left to mention.
     steps: u32,
 }
@@ -44,9 +34,6 @@ impl Speller<'_> {
             self.steps = 0;
             return join("?", &inner);
         };
-        if let Some((_, text)) = self.body.filter(|body| body.0 == id) {
-            return join(text, &inner);
-        }
         let name = btf.name(found.name_at);
         match found.kind {
             Kind::Void => join("void", &inner),
@@ -70,10 +57,6 @@ impl Speller<'_> {
             Kind::Const { of } => self.qualified("const", of, inner),
             Kind::Volatile { of } => self.qualified("volatile", of, inner),
             Kind::Restrict { of } => self.qualified("restrict", of, inner),
-            Kind::TypeTag { of } if self.body.is_some() => {
-                let inner = join(&format!("__attribute__((btf_type_tag(\"{name}\")))"), &inner);
-                self.declarator(of, inner)
-            }
             Kind::TypeTag { of } | Kind::DeclTag { of, .. } => self.declarator(of, inner),
             Kind::Var { of } | Kind::Func { of } => self.declarator(of, inner),
             Kind::Struct { .. } => join(&tagged("struct", name), &inner),
