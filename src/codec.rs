@@ -4,7 +4,7 @@
 //! every typedef resolved, every member's name escaped and every offset checked. Printing walks the
 //! plan and allocates nothing; parsing drives serde_json over it, straight into the value's bytes.
 //!
-//! The texts are those of the interface (section 5 there). What it leaves open is decided so:
+//! `docs/reference.md` shows the texts; what it leaves open is decided so:
 //!
 //! **Nothing is lost.** Text that was read gives the same bytes when written, for any bytes: a bool
 //! that is neither 0 nor 1 and an enum without a name are numbers; a `char[N]` that is no UTF-8, or

@@ -1,8 +1,8 @@
 //! A map to be created: what a text says of it, and asking the kernel for it.
 //!
-//! [`Spec::parse`] reads either form of section 7 of the interface, bpftool's words or a C
-//! definition as in a BPF program; [`Spec::create`] makes the map, with BTF for the types given.
-//! All but `create` is pure: text and types, no system call.
+//! [`Spec::parse`] reads either form of a SPEC, bpftool's words or a C definition as in a BPF
+//! program; [`Spec::create`] makes the map, with BTF for the types given. All but `create` is pure:
+//! text and types, no system call.
 //!
 //! | file | is |
 //! |---|---|

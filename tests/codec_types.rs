@@ -106,7 +106,7 @@ fn data_sections_are_objects_of_variables() {
     assert_eq!(json["counter"].to_string(), "0");
 }
 
-/// The texts that bpftool gives otherwise on purpose (interface.md, section 5), or not at all.
+/// The texts that bpftool gives otherwise, or not at all.
 fn differs_on_purpose(name: &str) -> bool {
     // bpftool 7.1 prints no floats, and takes all enums for signed.
     matches!(name, "v_float" | "v_double" | "v_mixed" | "v_tiny")
@@ -143,7 +143,7 @@ fn bpftool_agrees() {
     assert!(compared >= 40, "{compared}");
 }
 
-/// Whether our text says what bpftool says. Ours may differ where the interface wants it: numbers
+/// Whether our text says what bpftool says. Ours differs on purpose in these: numbers
 /// in network order, addresses, one member of a union, bit-fields as numbers, folded members.
 fn agree(ours: &Json, theirs: &Json) -> bool {
     match (ours, theirs) {

@@ -23,7 +23,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// The kinds that issue 2 serves.
+    /// The kinds that are plain tables.
     pub(crate) const ALL: [Self; 6] = [
         Self::Hash,
         Self::Array,

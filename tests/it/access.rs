@@ -1,4 +1,4 @@
-//! Section 9 of the interface, its basics: whose the mount is, and what `allow_other` opens.
+//! Access, its basics: whose the mount is, and what `allow_other` opens.
 
 use crate::common::require::require;
 use crate::common::{Bed, RawMap, key32};

@@ -1,4 +1,4 @@
-//! Section 9 of the interface, all of it: what each mode of a pin lets each kind of user do, against
+//! Access, all of it: what each mode of a pin lets each kind of user do, against
 //! what BPF_OBJ_GET says for the same user.
 
 use crate::common::require::require;

@@ -1,4 +1,4 @@
-//! Section 9 of the interface: names and symlinks that somebody else made in bpffs lead nowhere.
+//! Access: names and symlinks that somebody else made in bpffs lead nowhere.
 
 use crate::common::require::require;
 use crate::common::{Bed, shell};

@@ -48,7 +48,7 @@ fn agree(bed: &Bed, map: &str, key: u32, expected: Option<&str>, after: &str) {
     );
 }
 
-/// Goes through the operations of section 4 on one map whose value is a number (`u64`) or
+/// Goes through the operations on keys on one map whose value is a number (`u64`) or
 /// `struct stats`.
 fn all_operations(bed: &Bed, map: &str, kind: Kind, is_struct: bool) {
     let cpus = bpffuse::sys::map::possible_cpus().unwrap();

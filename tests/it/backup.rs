@@ -1,4 +1,4 @@
-//! Ordinary tools as backup, as `docs/backup.md` says, and section 3's removing.
+//! Ordinary tools as backup, as `docs/backup.md` says, and removing maps.
 
 use crate::common::require::require;
 use crate::common::{Bed, key32};

@@ -1,4 +1,4 @@
-//! Rule 2 and section 6 of the interface: the controls of issue 2, opened by name and never listed.
+//! The controls of plain tables, opened by name and never listed.
 
 use crate::common::require::require;
 use crate::common::{Bed, Kind, key32, refused, write_with};

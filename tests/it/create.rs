@@ -1,4 +1,4 @@
-//! Maps made by writing a SPEC (interface.md section 7), and `.schema`, which is one.
+//! Maps made by writing a SPEC (`docs/reference.md` has both forms), and `.schema`, which is one.
 
 use crate::common::Bed;
 use crate::common::kernel::lacks_map;

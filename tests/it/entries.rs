@@ -1,4 +1,4 @@
-//! Section 6 of the interface: `.entries`, `.count`, `.clear`, `.freeze`.
+//! `.entries`, `.count`, `.clear`, `.freeze`.
 
 use crate::common::map::parse_dump;
 use crate::common::require::require;
@@ -505,7 +505,7 @@ fn freezes() {
     assert_eq!(bed.read("h/.entries"), "{\"key\":1,\"value\":0}\n");
 }
 
-/// Section 9: "`.entries`, `.raw`, `.count`, `.watch` read; `.clear`, `.push`, `.freeze` write".
+/// "`.entries`, `.raw`, `.count`, `.watch` read; `.clear`, `.push`, `.freeze` write".
 #[test]
 fn modes() {
     require!("root", "bpf", "fuse");

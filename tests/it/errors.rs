@@ -1,4 +1,4 @@
-//! Section 8 of the interface: each row of the table of error numbers, and the reason that each
+//! Each row of the table of error numbers, and the reason that each
 //! refusal leaves in `/.errors`.
 
 use crate::common::errno::open_with;

@@ -1,4 +1,4 @@
-//! Rule 3 of the interface: nothing is shown that is no longer so, not even for a moment.
+//! Nothing is shown that is no longer so, not even for a moment.
 //!
 //! What the driver asks for often it remembers until the kernel says that something has changed, so
 //! each test first asks often, and looks again at once after the change.

@@ -1,4 +1,4 @@
-//! Section 4 of the interface, its last lines: "A key listed throughout a listing is listed exactly
+//! "A key listed throughout a listing is listed exactly
 //! once, whatever is inserted and deleted meanwhile. Every listing ends."
 
 use crate::common::require::require;
@@ -252,7 +252,7 @@ fn listings_side_by_side() {
     });
 }
 
-/// Empty, one element, and all kinds of issue 2: each key once.
+/// Empty, one element, and all kinds of plain table: each key once.
 #[test]
 fn small_maps_of_each_kind() {
     require!("root", "bpf", "fuse");

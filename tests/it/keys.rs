@@ -1,4 +1,4 @@
-//! Section 4 of the interface: each row of the table, by the shell and by the calls with their errno.
+//! Operations on a key: each row of the table, by the shell and by the calls with their errno.
 
 use crate::common::errno::open_with;
 use crate::common::require::require;
@@ -369,7 +369,7 @@ fn stat_is_lookup() {
     assert!(fs::metadata(bed.at("h/9")).unwrap().is_file());
 }
 
-/// Rule 3: "Content is rendered once per open, so that a file read in pieces does not tear", and
+/// "Content is rendered once per open, so that a file read in pieces does not tear", and
 /// every open is fresh.
 #[test]
 fn an_open_file_does_not_tear() {

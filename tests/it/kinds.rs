@@ -1,5 +1,5 @@
-//! Kinds of map that are no plain tables: what each shows and takes (sections 4 and 6), checked
-//! against raw bpf(2) calls.
+//! Kinds of map that are no plain tables: what each shows and takes, checked against raw
+//! bpf(2) calls.
 
 use crate::common::kernel::lacks_map;
 use crate::common::require::require;

@@ -89,7 +89,7 @@ fn among<'a>(kind: u32, kinds: &[u32], then: &'a str, otherwise: &'a str) -> &'a
     if kinds.contains(&kind) { then } else { otherwise }
 }
 
-/// Sections 3 and 6: every kind is a directory with `.info`, and each control does what the kind
+/// Every kind is a directory with `.info`, and each control does what the kind
 /// has or says EOPNOTSUPP.
 #[test]
 fn controls_of_each() {
@@ -194,7 +194,7 @@ fn help_is_true_of_each() {
     }
 }
 
-/// Section 9: "holds no map open longer than a second past its last use", of any kind.
+/// "Holds no map open longer than a second past its last use", of any kind.
 #[test]
 fn none_is_kept_alive() {
     require!("root", "bpf", "fuse");

@@ -1,4 +1,4 @@
-//! Controls and views (section 6) of the kinds whose elements stand for something else.
+//! Controls and views of the kinds whose elements stand for something else.
 
 use crate::common::kernel::lacks_map;
 use crate::common::require::require;
@@ -121,7 +121,7 @@ fn references_are_set_in_one_way() {
     }
 }
 
-/// Section 9: "`.pop` … both": to take is to read and to write.
+/// "`.pop` … both": to take is to read and to write.
 #[test]
 fn taking_needs_both_rights() {
     require!("root", "bpf", "fuse", "setpriv");

@@ -1,4 +1,4 @@
-//! Section 2 of the interface: the command line, from start to clean end.
+//! The command line, from start to clean end.
 
 use crate::common::bed::signal;
 use crate::common::require::{partly, require};
@@ -718,7 +718,7 @@ fn unusual_mount_points() {
 }
 
 /// The mount point may be the bpffs itself, or lie in it, if that is not refused; in no case does
-/// anything hang (section 8, last line).
+/// anything hang.
 #[test]
 fn mounting_over_the_bpffs_does_not_hang() {
     require!("root", "bpf", "fuse");

@@ -1,7 +1,7 @@
 //! bpffuse from the outside: the real program on real maps, one module for each capability.
 //!
 //! One binary, because linking costs more than running. To add a capability, add a file here and
-//! its `mod` line below. Each test names the line of the interface that it checks, takes a
+//! its `mod` line below. Each test says which promise it checks, takes a
 //! [`common::Bed`] of its own, and begins with what it needs: `require!("root", "bpf", "fuse")`.
 #![allow(
     clippy::unwrap_used,

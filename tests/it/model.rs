@@ -1,4 +1,4 @@
-//! A million operations against a model (interface.md section 4, and the views of section 6).
+//! A million operations on keys, and on views of them, against a model.
 //!
 //! Four threads use the mount as programs do. Each has keys of its own in every map, of which it
 //! knows exactly what they hold: each result, text and errno must be the model's, and the map as

@@ -1,5 +1,4 @@
-//! Programs and links as files (interface.md section 3): what bpftool says of them, and an
-//! iterator link's own output.
+//! Programs and links as files: what bpftool says of them, and an iterator link's own output.
 
 use crate::common::require::require;
 use crate::common::{Bed, object};

@@ -1,4 +1,4 @@
-//! Section 9 of the interface: what the daemon keeps of root's rights, by the kernel's own account.
+//! What the daemon keeps of root's rights, by the kernel's own account.
 
 use crate::common::require::require;
 use crate::common::{Bed, eventually, key32};

@@ -1,4 +1,4 @@
-//! Section 2 of the interface: ending cleanly, also while the next one starts.
+//! Ending cleanly, also while the next one starts.
 
 use crate::common::require::require;
 use crate::common::{Bed, eventually};

@@ -1,4 +1,4 @@
-//! Section 7 of the interface, first bullet: `mkdir` creates a map by the default spec.
+//! `mkdir` creates a map by the default SPEC.
 
 use crate::common::require::require;
 use crate::common::{Bed, refused};

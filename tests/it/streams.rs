@@ -1,4 +1,4 @@
-//! `.stream` (interface.md section 6): events of ring buffers and perf event arrays as lines, and
+//! `.stream`: events of ring buffers and perf event arrays as lines, and
 //! lines as events of user ring buffers.
 
 use crate::common::require::require;

@@ -1,4 +1,4 @@
-//! Section 5 of the interface: values and key names as text, both ways, for what needs no BTF and for
+//! Values and key names as text, both ways, for what needs no BTF and for
 //! BTF integers, enums, bool, `char[N]`, flat structs and arrays of these.
 
 use crate::common::require::require;
@@ -231,7 +231,7 @@ fn untyped_key_names() {
     // What is no key: absent to a reader, refused to a maker.
     for name in ["k4/4294967296", "k4/x", "k4/1 2", "k3/0a0b", "k3/0a0b0c0d", "k3/0a0b0g"] {
         refused(fs::metadata(bed.at(name)), "ENOENT");
-        // Section 8 has a row for each: no key at all, or a number that does not fit.
+        // Each has its errno: no key at all, or a number that does not fit.
         let errno = if name == "k4/4294967296" { "ERANGE" } else { "EINVAL" };
         refused(write_with(bed.at(name), libc::O_CREAT, b"1\n"), errno);
     }

@@ -1,4 +1,4 @@
-//! Section 3 of the interface: the tree of pins, as directories.
+//! The tree of pins, as directories.
 
 use crate::common::require::require;
 use crate::common::{Bed, Kind, RawMap, key32, object, refused};
@@ -38,7 +38,7 @@ fn same_names_as_bpffs() {
     bed.ok("ls -la mnt; find mnt -ls");
 }
 
-/// Rule 1 and 2: `ls -a` shows no control, at any level.
+/// `ls -a` shows no control, at any level.
 #[test]
 fn listings_show_data_only() {
     require!("root", "bpf", "fuse");
@@ -348,7 +348,7 @@ fn symlinks() {
     assert_eq!(bed.read("h/1"), "42\n");
 }
 
-/// Rule 3: "Every open shows the map as it is at that moment": a pin replaced by another map.
+/// "Every open shows the map as it is at that moment": a pin replaced by another map.
 #[test]
 fn a_replaced_pin_is_seen_at_once() {
     require!("root", "bpf", "fuse");

@@ -1,5 +1,4 @@
-//! Views of parts of a value (interface.md section 6): `.field`, `.cpu` and `.sum`; and removing a
-//! map that a program uses (section 3).
+//! Views of parts of a value: `.field`, `.cpu` and `.sum`; and removing a map that a program uses.
 
 use crate::common::Bed;
 use crate::common::object;

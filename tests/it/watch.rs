@@ -1,4 +1,4 @@
-//! Section 6 of the interface: `.watch`, "a stream of changes until closed …; first the present
+//! `.watch`, "a stream of changes until closed …; first the present
 //! elements".
 
 use crate::common::require::require;
