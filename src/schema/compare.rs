@@ -102,7 +102,7 @@ impl Comparison<'_> {
                 Kind::Struct { size: y, .. },
             )
             | (Kind::Union { size: x, .. }, Kind::Union { size: y, .. })
-                if x == y =>
+                if x == y && address(a.name(ta.name_at)) == address(b.name(tb.name_at)) =>
             {
                 self.same_members(&ta.kind, &tb.kind, path, depth)
             }
@@ -133,6 +133,11 @@ impl Comparison<'_> {
         }
         Ok(())
     }
+}
+
+/// The name of a struct whose text is an address, whatever its members.
+fn address(name: &str) -> Option<&str> {
+    Some(name).filter(|name| matches!(*name, "in_addr" | "in6_addr"))
 }
 
 fn sign(int: Int) -> (bool, bool) {
@@ -177,7 +182,8 @@ mod tests {
 
     #[test]
     fn every_difference_is_found() {
-        let base = "struct { u8 a; u32 b : 3; struct { int c[2]; enum { E = 1 } e; } d; void *p; }";
+        let base = "struct { u8 a; u32 b : 3; struct { int c[2]; enum { E = 1 } e; \
+                    struct in_addr i; } d; void *p; }";
         let (a, a_id) = value(base);
         assert_eq!(same(&a, a_id, &a, a_id), Ok(()));
         for (from, to, why) in [
@@ -192,6 +198,7 @@ mod tests {
             ("} d;", "} d __attribute__((aligned(32)));", "another kind or size"),
             ("void *p;", "void *p; u8 q;", "another kind or size"),
             ("u8 a; u32 b : 3;", "u8 a, z; u32 b : 3;", "members"),
+            ("struct in_addr i", "struct { __be32 s_addr; } i", "another kind or size"),
             ("void *p", "struct foo __kptr *p", "another tag"),
         ] {
             let (b, b_id) = value(&base.replace(from, to));

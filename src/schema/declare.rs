@@ -63,6 +63,8 @@ impl Printer<'_> {
                 };
                 Ok(join(&text, &inner))
             }
+            // Also where the BTF has it twice.
+            Kind::Typedef { .. } if self.in_headers(id) => Ok(join(self.name(id), &inner)),
             Kind::Typedef { .. } => Ok(join(&self.names.ordinary(id, self.name(id))?, &inner)),
             _ => Err("a type is no C type".to_owned()),
         }

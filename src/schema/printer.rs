@@ -261,7 +261,7 @@ impl<'a> Printer<'a> {
     }
 
     /// Whether a typedef is one of `linux/types.h`, which every BPF program includes.
-    fn in_headers(&self, id: u32) -> bool {
+    pub(super) fn in_headers(&self, id: u32) -> bool {
         const TYPES: [(&str, u32, bool); 16] = [
             ("__u8", 1, false),
             ("__u16", 2, false),

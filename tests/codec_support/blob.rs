@@ -6,6 +6,8 @@ pub struct Blob {
     pub types: Vec<u8>,
     pub strings: Vec<u8>,
     count: u32,
+    /// Records without members, which are there once.
+    empty: Vec<(String, u32)>,
 }
 
 /// A member: name, type, bit offset, bit-field width or 0.
@@ -59,12 +61,20 @@ impl Blob {
 
     /// `kind`: 4 struct, 5 union.
     pub fn record(&mut self, kind: u32, name: &str, size: u32, members: &[Member<'_>]) -> u32 {
+        if let Some((_, id)) = self.empty.iter().find(|known| members.is_empty() && known.0 == name)
+        {
+            return *id;
+        }
         let flag = members.iter().any(|member| member.3 != 0);
         let mut rest = Vec::new();
         for &(name, of, at, bits) in members {
             rest.extend([self.name(name), of, if flag { bits << 24 | at } else { at }]);
         }
-        self.raw(name, kind, members.len() as u32, flag, size, &rest)
+        let id = self.raw(name, kind, members.len() as u32, flag, size, &rest);
+        if members.is_empty() && ["in_addr", "in6_addr", "bpf_timer"].contains(&name) {
+            self.empty.push((name.to_owned(), id));
+        }
+        id
     }
 
     pub fn enumeration(
