@@ -76,6 +76,27 @@ proptest! {
         }
     }
 
+    /// So do the values of several CPUs, a line each, also written to one that had others.
+    #[test]
+    fn values_of_cpus_survive_text((ty, one, two) in typed().prop_filter("bytes", |ty| ty.0.size() > 0)) {
+        let codec = codec(&ty, Some(2));
+        let marks = marks(&ty);
+        let slots = |first: &[u8], second: &[u8]| {
+            let mut slots = vec![0; 2 * one.len().next_multiple_of(8)];
+            slots[codec.slot(0)].copy_from_slice(first);
+            slots[codec.slot(1)].copy_from_slice(second);
+            slots
+        };
+        let mut text = Vec::new();
+        codec.print_file(&slots(&one, &two), &mut text);
+        let mut back = slots(&mix(&marks, &two, &one, &two), &mix(&marks, &one, &two, &one));
+        codec.parse_file(&text, &mut back)
+            .map_err(|error| TestCaseError::fail(format!("{error}: {}", String::from_utf8_lossy(&text))))?;
+        let zero = vec![0; one.len()];
+        let expected = slots(&mix(&marks, &one, &one, &zero), &mix(&marks, &two, &two, &zero));
+        prop_assert_eq!(back, expected, "{}", String::from_utf8_lossy(&text));
+    }
+
     /// Every name parses back to the same bytes and can be a file's name.
     #[test]
     fn names_survive((ty, key, _) in typed().prop_filter("a key has bytes", |ty| ty.0.size() > 0)) {
