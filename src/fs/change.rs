@@ -54,7 +54,8 @@ impl Fs {
                 let key = view::parse_name(&map, view, name)
                     .map_err(|error| Error { errno: libc::ENOENT, ..error })?;
                 if let Keys::Head | Keys::Member = map.kind.keys {
-                    let reason = format!("no element of a {} can be deleted", map.kind.name);
+                    let reason =
+                        format!("no element of {} can be deleted", map.kind.with_article());
                     return Err(Error::new(libc::EOPNOTSUPP, reason));
                 }
                 if map.kind.is_array() {

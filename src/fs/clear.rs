@@ -29,7 +29,7 @@ pub fn clear(map: &Map) -> Result<()> {
         return Err(Error::new(libc::EPERM, "an array keeps all its elements"));
     }
     if !map.kind.deletable || map.kind.listing == Listing::Nothing {
-        let reason = format!("the elements of a {} cannot be deleted", map.kind.name);
+        let reason = format!("the elements of {} cannot be deleted", map.kind.with_article());
         return Err(Error::new(libc::EOPNOTSUPP, reason));
     }
     let mut batch = Batch::default();

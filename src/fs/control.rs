@@ -61,7 +61,7 @@ impl Control {
             Self::Stream => stream::is_stream(&map.kind),
             _ => true,
         };
-        let reason = || format!("a {} has no {}", map.kind.name, self.name());
+        let reason = || format!("{} has no {}", map.kind.with_article(), self.name());
         if has { Ok(true) } else { Err(Error::new(libc::EOPNOTSUPP, reason())) }
     }
 

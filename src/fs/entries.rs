@@ -70,7 +70,7 @@ impl EntriesFile {
 pub fn check_listing(map: &Map) -> Result<()> {
     let kind = &map.kind;
     if kind.keys != Keys::Bytes || kind.listing == Listing::Nothing || !map.is_readable() {
-        let reason = format!("the elements of a {} cannot be listed", kind.name);
+        let reason = format!("the elements of {} cannot be listed", kind.with_article());
         return Err(Error::new(libc::EOPNOTSUPP, reason));
     }
     Ok(())
@@ -88,7 +88,8 @@ pub fn is_loadable(kind: &Kind) -> bool {
 
 fn check_loading(map: &Map) -> Result<()> {
     if !is_loadable(&map.kind) {
-        let reason = format!("the elements of a {} cannot be written as lines", map.kind.name);
+        let reason =
+            format!("the elements of {} cannot be written as lines", map.kind.with_article());
         return Err(Error::new(libc::EOPNOTSUPP, reason));
     }
     if map.is_frozen() {

@@ -61,9 +61,10 @@ impl Fs {
             return Err(Error::new(libc::EACCES, ".pop/KEY can only be read"));
         }
         if !is_settable(&map.kind) {
+            let kind = map.kind.with_article();
             let reason = match map.kind.keys {
-                Keys::Head | Keys::Member => format!("write to .push to add to a {kind}"),
-                _ => format!("elements of a {kind} are set by programs alone"),
+                Keys::Head | Keys::Member => format!("write to .push to add to {kind}"),
+                _ => format!("elements of {kind} are set by programs alone"),
             };
             return Err(Error::new(libc::EOPNOTSUPP, reason));
         }

@@ -45,11 +45,12 @@ pub fn is_own(view: &View) -> bool {
 /// ENOENT, for views over CPUs of a map that has one value a key.
 pub fn check_kind(map: &Map, view: &View) -> Result<()> {
     match view {
-        View::Cpus | View::Cpu(_) | View::Sum if !map.kind.per_cpu => {
-            Err(Error::new(libc::ENOENT, format!("a {} has no value per CPU", map.kind.name)))
-        }
+        View::Cpus | View::Cpu(_) | View::Sum if !map.kind.per_cpu => Err(Error::new(
+            libc::ENOENT,
+            format!("{} has no value per CPU", map.kind.with_article()),
+        )),
         View::Pop if !map.kind.take => {
-            let reason = format!("the elements of a {} cannot be taken out", map.kind.name);
+            let reason = format!("the elements of {} cannot be taken out", map.kind.with_article());
             Err(Error::new(libc::EOPNOTSUPP, reason))
         }
         _ => Ok(()),
@@ -162,11 +163,15 @@ pub fn parse_name(map: &Map, view: &View, name: &OsStr) -> Result<Vec<u8>> {
     let mut key = Vec::new();
     match (map.kind.keys, view) {
         (Keys::None, _) => {
-            return Err(Error::new(libc::EINVAL, format!("a {} has no keys", map.kind.name)));
+            return Err(Error::new(
+                libc::EINVAL,
+                format!("{} has no keys", map.kind.with_article()),
+            ));
         }
         (Keys::Head, _) if name.as_bytes() == HEAD => {}
         (Keys::Head, _) => {
-            let reason = format!("a {} shows its next element alone, as `head`", map.kind.name);
+            let reason =
+                format!("{} shows its next element alone, as `head`", map.kind.with_article());
             return Err(Error::new(libc::EINVAL, reason));
         }
         (Keys::Handle(handle), View::Raw) => {

@@ -185,6 +185,11 @@ impl Kind {
         known.unwrap_or(kind(number, Listing::Nothing, false).without_elements())
     }
 
+    /// Its name with "a" or "an" before it, for reasons.
+    pub fn with_article(&self) -> String {
+        k::with_article(self.number)
+    }
+
     /// Whether keys are the numbers below max_entries.
     pub fn is_indexed(&self) -> bool {
         matches!(self.listing, Listing::Index | Listing::Sparse)

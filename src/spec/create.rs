@@ -126,7 +126,7 @@ impl Spec {
             return Err(self.explain(refused, plan, new.inner_map));
         }
         let fd = sys::map::create(new).map_err(|error| self.explain(error, plan, new.inner_map))?;
-        let kind = plan::a_kind(self.kind);
+        let kind = kinds::with_article(self.kind);
         notes.push(match (refused.call, refused.errno) {
             ("BPF_BTF_LOAD", _) => {
                 format!("created without BTF: the kernel does not load these types ({refused})")

@@ -2,7 +2,7 @@
 
 use super::flags;
 use crate::sys::map::kind;
-pub use crate::sys::map::kind::{name, names};
+pub use crate::sys::map::kind::{name, names, with_article};
 
 /// What the kernel wants for a key's or value's size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -24,7 +24,7 @@ pub(super) struct Plan {
 /// Works out what to ask for; the error says what is missing or does not fit the kind.
 pub(super) fn plan(spec: &Spec) -> Result<Plan, String> {
     let rules = kinds::rules(spec.kind);
-    let kind = a_kind(spec.kind);
+    let kind = kinds::with_article(spec.kind);
     let key_size = size(&spec.types, &spec.key, rules.key, &kind, "key")?;
     let value_size = match rules.value {
         Size::Kernel => kernel_type(spec).map(|_| None)?,
@@ -41,16 +41,6 @@ pub(super) fn plan(spec: &Spec) -> Result<Plan, String> {
         flags: spec.flags | rules.flags | numa,
         typed: [&spec.key, &spec.value].iter().any(|part| matches!(part, Part::Type(_))),
     })
-}
-
-/// The kind in words with its article, for errors.
-pub(super) fn a_kind(kind: u32) -> String {
-    match kinds::name(kind) {
-        // As one says "ell are you".
-        Some(name) if name.starts_with(['a', 'i', 'l', 'x']) => format!("an {name}"),
-        Some(name) => format!("a {name}"),
-        None => format!("a map of kind {kind}"),
-    }
 }
 
 /// Bytes of a key or value as given; `None` if nothing is.

@@ -1,7 +1,7 @@
 //! Why the kernel refused a map, in words: its errno names none of what was asked for.
 
 use super::create::{CreateError, page_size};
-use super::plan::{self, Plan};
+use super::plan::Plan;
 use super::{Spec, flags, kinds};
 use crate::sys::map::{kind, map_info};
 use crate::sys::{self, os};
@@ -17,7 +17,7 @@ impl Spec {
         plan: &Plan,
         inner: Option<BorrowedFd<'_>>,
     ) -> CreateError {
-        let kind = plan::a_kind(self.kind);
+        let kind = kinds::with_article(self.kind);
         if error.call == "BPF_MAP_CREATE"
             && error.errno != libc::EPERM
             && kind::is_supported(self.kind) == Some(false)
@@ -129,7 +129,7 @@ impl Spec {
 /// Why a map cannot be the model of those in a map.
 fn wrong_inner(inner: BorrowedFd<'_>, errno: i32) -> Option<String> {
     let number = map_info(inner).ok()?.map_type;
-    let kind = plan::a_kind(number);
+    let kind = kinds::with_article(number);
     if kinds::holds_maps(number) {
         return Some(format!(
             "inner_map is {kind}, but the maps in a map cannot hold maps themselves: take another"

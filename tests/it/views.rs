@@ -110,6 +110,10 @@ fn cpus_apart_and_together() {
     bed.ok("echo 'hash key 4 value 4 entries 1' > mnt/plain");
     bed.fails("ls mnt/plain/.cpu");
     bed.fails("ls mnt/plain/.sum");
+    bed.ok("echo 'array value 4 entries 1' > mnt/list");
+    bed.fails("ls mnt/list/.cpu");
+    let reason = bed.ok("tail -n 1 mnt/.errors");
+    assert!(reason.contains("an array has no value per CPU"), "{reason}");
 }
 
 /// What `.pop` took is its reader's, even if the reader asks for the size first, as cat does, and is

@@ -205,7 +205,8 @@ fn parse_value(map: &Map, line: &Line<'_>, value: &mut [u8]) -> Result<()> {
     let member = |error: TextError, name: &str| Error::from(error).context(name);
     let Some(cpus) = map.codec.cpus() else {
         if line.per_cpu {
-            let reason = format!("`values` is for per-CPU maps; a {} has `value`", map.kind.name);
+            let reason =
+                format!("`values` is for per-CPU maps; {} has `value`", map.kind.with_article());
             return Err(Error::new(libc::EINVAL, reason));
         }
         return map.codec.parse_value(line.value, value).map_err(|error| member(error, "value"));

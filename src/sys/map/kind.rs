@@ -66,6 +66,18 @@ pub const fn name(number: u32) -> Option<&'static str> {
     if (number as usize) < NAMES.len() { Some(NAMES[number as usize]) } else { None }
 }
 
+/// A type in words, for reasons: "an array", "a hash".
+pub fn with_article(number: u32) -> String {
+    match name(number) {
+        // As one says "ell are you"; a user_ringbuf begins otherwise than an unspec.
+        Some(name) if name.starts_with(['a', 'i', 'l', 'x']) || number == UNSPEC => {
+            format!("an {name}")
+        }
+        Some(name) => format!("a {name}"),
+        None => format!("a map of kind {number}"),
+    }
+}
+
 /// The number of the type that bpftool calls so.
 pub fn by_name(name: &str) -> Option<u32> {
     NAMES.iter().position(|own| *own == name).and_then(|number| u32::try_from(number).ok())
@@ -89,4 +101,27 @@ pub fn is_supported(number: u32) -> Option<bool> {
 /// All names that a map can be created by.
 pub fn names() -> impl Iterator<Item = &'static str> {
     NAMES.into_iter().skip(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn articles_are_as_one_says_them() {
+        for (number, words) in [
+            (HASH, "a hash"),
+            (ARRAY, "an array"),
+            (ARRAY_OF_MAPS, "an array_of_maps"),
+            (LRU_HASH, "an lru_hash"),
+            (LPM_TRIE, "an lpm_trie"),
+            (XSKMAP, "an xskmap"),
+            (INODE_STORAGE, "an inode_storage"),
+            (USER_RINGBUF, "a user_ringbuf"),
+            (UNSPEC, "an unspec"),
+            (77, "a map of kind 77"),
+        ] {
+            assert_eq!(with_article(number), words);
+        }
+    }
 }
