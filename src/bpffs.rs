@@ -157,7 +157,10 @@ impl Bpffs {
 
     /// Opens the inode at a path, with O_PATH: in this bpffs, or in another that is mounted in it. What
     /// else is mounted there is not entered: it may wait for us, as our own mount would.
-    fn reach(&self, path: &Path) -> io::Result<File> {
+    ///
+    /// # Errors
+    /// ENOENT if there is nothing of bpffs; ENODEV if no bpffs is mounted any more.
+    pub fn reach(&self, path: &Path) -> io::Result<File> {
         let root = os::open_path(&self.root)?;
         self.check_root(&root)?;
         let below = path.strip_prefix(&self.root).map_err(|_| gone())?;

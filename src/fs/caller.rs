@@ -104,19 +104,39 @@ impl Caller {
 
     /// Whether the close(2) that this thread is in is, as far as can be seen, the last one of the
     /// file with inode number `ino` that `opener` opened: the same process closes, and holds no
-    /// other descriptor of it. A child's close of what it inherited is never the last.
+    /// other descriptor of it. A child's close of what it inherited is not, unless its parent is gone.
     pub fn closes_last(&self, ino: u64, opener: Self) -> bool {
-        let same_process = opener.pid != 0
-            && Path::new(&format!("/proc/{}/task/{}", self.pid, opener.pid)).exists();
-        if !same_process {
+        let exists = |path: String| Path::new(&path).exists();
+        let opener_is_elsewhere = opener.pid == 0
+            || (!exists(format!("/proc/{}/task/{}", self.pid, opener.pid))
+                && exists(format!("/proc/{}", opener.pid)));
+        if opener_is_elsewhere {
             return false;
         }
         let Ok(fds) = fs::read_dir(format!("/proc/{}/fdinfo", self.pid)) else { return false };
-        let line = format!("ino:\t{ino}\n");
-        !fds.flatten()
-            .filter_map(|fd| fs::read_to_string(fd.path()).ok())
-            .any(|text| text.contains(&line))
+        let mut texts = fds.flatten().filter_map(|fd| fs::read_to_string(fd.path()).ok());
+        !texts.any(|text| may_be(&text, ino, || self.mounts()))
     }
+
+    /// Its mount table.
+    fn mounts(&self) -> String {
+        fs::read_to_string(format!("/proc/{}/mountinfo", self.pid)).unwrap_or_default()
+    }
+}
+
+/// Whether a descriptor with that text in /proc/PID/fdinfo may be one of the file with inode number
+/// `ino`. Before Linux 5.14 the text has no number, and any descriptor of ours may be.
+fn may_be(text: &str, ino: u64, mounts: impl Fn() -> String) -> bool {
+    let field = |name| {
+        let mut lines = text.lines();
+        lines.find_map(|line| line.strip_prefix(name)).map(str::trim)
+    };
+    if let Some(number) = field("ino:") {
+        return number.parse() == Ok(ino);
+    }
+    let Some(mount) = field("mnt_id:") else { return true };
+    let of_mount = |line: &&str| line.split(' ').next() == Some(mount);
+    mounts().lines().find(of_mount).is_some_and(|line| line.contains(" - fuse.bpffuse "))
 }
 
 thread_local! {
@@ -211,6 +231,22 @@ mod tests {
         let found = c_string(&memory, text.as_ptr() as u64);
         assert_eq!(found.as_deref(), Some(&b"a/.stream/b"[..]));
         assert_eq!(c_string(&memory, 8), None);
+    }
+
+    #[test]
+    fn descriptors_that_may_be_a_file() {
+        let mounts =
+            || "29 1 0:44 / /m rw - fuse.bpffuse bpf rw\n30 1 0:5 / /d rw - tmpfs t rw\n".into();
+        for (text, may) in [
+            ("pos:\t0\nflags:\t01\nmnt_id:\t29\nino:\t77\n", true),
+            ("pos:\t0\nflags:\t01\nmnt_id:\t29\nino:\t777\n", false),
+            ("pos:\t0\nflags:\t01\nmnt_id:\t29\n", true),
+            ("pos:\t0\nflags:\t01\nmnt_id:\t30\n", false),
+            // A pipe's mount is in no table.
+            ("pos:\t0\nflags:\t01\nmnt_id:\t12\n", false),
+        ] {
+            assert_eq!(may_be(text, 77, mounts), may, "{text:?}");
+        }
     }
 
     #[test]

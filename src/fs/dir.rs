@@ -201,7 +201,7 @@ impl Keys {
             self.rewind();
         }
         if self.cursor.is_none() {
-            held::check_walk()?;
+            held::check_walk(&map)?;
         }
         let cursor = self.cursor.get_or_insert_with(|| Cursor::new(&map, false));
         // What lies before the place asked for will not be asked for again.

@@ -2,7 +2,7 @@
 //! the machine's memory by opening it again and again.
 
 use super::error::{Error, Result};
-use crate::map::room;
+use crate::map::{Map, room};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -38,12 +38,14 @@ pub fn check(size: usize) -> Result<()> {
     ALL.check(size)
 }
 
-/// Whether there is room for another walk over a map, whose buffers take a few hundred KiB.
+/// Whether there is room for another walk over a map, which holds some of its elements at a time. To
+/// be asked before it begins.
 ///
 /// # Errors
 /// As for [`check`].
-pub fn check_walk() -> Result<()> {
-    ALL.check(usize::MAX)
+pub fn check_walk(map: &Map) -> Result<()> {
+    let element = map.info.key_size as usize + map.value_len();
+    check(element.saturating_mul(map.info.max_entries as usize))
 }
 
 /// Bytes that an open file holds.

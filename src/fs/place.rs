@@ -11,6 +11,7 @@ use crate::node::MapRef;
 use crate::sys::object::{self, ObjectKind};
 use crate::sys::{mounts, os};
 use std::ffi::OsStr;
+use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
@@ -151,7 +152,8 @@ fn in_mount(maps: &Maps, path: &Path, sought: Sought) -> Result<OwnedFd> {
             _ => Err(sought.missing(&format!("/{}", path.display()))),
         };
     }
-    open(&maps.bpffs.path().join(path), path, sought)
+    let file = maps.bpffs.reach(&maps.bpffs.path().join(path));
+    open(file.map_err(Error::from), path, sought)
 }
 
 /// The object pinned at an absolute path outside the mount.
@@ -160,15 +162,15 @@ fn in_bpffs(path: &Path, sought: Sought) -> Result<OwnedFd> {
         let reason = format!("{} is neither in this mount nor in a bpffs", path.display());
         return Err(Error::new(libc::EINVAL, reason));
     }
-    open(path, path, sought)
+    open(os::open_path(path).map_err(Error::from), path, sought)
 }
 
-fn open(path: &Path, shown: &Path, sought: Sought) -> Result<OwnedFd> {
+fn open(file: Result<File>, shown: &Path, sought: Sought) -> Result<OwnedFd> {
     let missing = || sought.missing(&format!("at {}", shown.display()));
     let wrong = || Error::new(libc::EINVAL, format!("{} is no {}", shown.display(), sought.name()));
-    let file = os::open_path(path).map_err(|error| match error.errno {
+    let file = file.map_err(|error| match error.errno {
         libc::ENOENT | libc::ENOTDIR | libc::EPERM => missing(),
-        _ => Error::from(error),
+        _ => error,
     })?;
     let pin = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
     let object = object::obj_get(&pin).map_err(|_| wrong())?;

@@ -39,7 +39,7 @@ impl Watches {
     /// EOPNOTSUPP if the kind cannot be listed; EAGAIN if no thread can be started.
     pub fn open(&self, at: &MapRef, map: &Map) -> Result<Arc<dyn OpenFile>> {
         super::entries::check_listing(map)?;
-        held::check_walk()?;
+        held::check_walk(map)?;
         let mut hubs = self.hubs.lock().unwrap_or_else(PoisonError::into_inner);
         hubs.retain(|_, hub| hub.strong_count() > 0);
         if let Some(hub) = hubs.get(at).and_then(Weak::upgrade)

@@ -4,6 +4,7 @@
 mod clients;
 mod daemon;
 mod kernel;
+mod readers;
 mod shortage;
 
 use crate::common::bed::{open_files, signal};

@@ -79,7 +79,7 @@ impl Reader {
                 return Ok(());
             }
             Next::Start => {
-                held::check_walk()?;
+                held::check_walk(&map)?;
                 Box::new(Walk::new(&map)).fill(&map, size, std::mem::take(&mut self.text))
             }
             Next::Walk(walk) => {

@@ -170,41 +170,6 @@ fn no_memory_for_a_value() {
     base.is_reached_again(&bed, 8 << 10);
 }
 
-/// What open readers hold has a bound together, whatever they read: who may only read must not be able
-/// to take all memory. Those beyond it are refused, and all is given back.
-#[test]
-fn readers_have_a_bound() {
-    require!("root", "bpf", "fuse", "python3", "4 GiB");
-    const SIZE: u32 = 64 << 10;
-    let bed = Bed::new();
-    let map = bed.map("big", Kind::Hash, 4, SIZE, 128);
-    map.fill32(128, &vec![7; SIZE as usize]);
-    let base = Base::of(&bed, "big");
-    let opened = bed.python(
-        "
-        import resource
-        resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
-        fds = []
-        def read():
-            fds.append(os.open('mnt/big/.entries', os.O_RDONLY))
-            return os.read(fds[-1], 4096)
-        for opened in range(2000):
-            got = errno_of(read)
-            if got: break
-        # A listing, and one more watcher, are of the same kind.
-        print(got, opened > 5, errno_of(os.listdir, 'mnt/big'), errno_of(os.open, 'mnt/big/.watch', 0))
-        with open('mnt/.errors') as f: assert 'open files hold' in f.read()
-        resident = int(open(f'/proc/{os.environ[\"PID\"]}/status').read().split('VmRSS:')[1].split()[0])
-        assert resident < 3 << 20, resident
-        for fd in fds: os.close(fd)
-        print(len(os.listdir('mnt/big')))"
-        .replace("{os.environ[\"PID\"]}", &bed.pid().to_string())
-        .as_str(),
-    );
-    assert_eq!(opened, "ENOMEM True ENOMEM ENOMEM\n128\n");
-    base.is_reached_again(&bed, 32 << 10);
-}
-
 /// A memory control group of its own for a process, removed when it goes.
 struct MemoryGroup(std::path::PathBuf);
 
