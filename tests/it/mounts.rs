@@ -83,7 +83,7 @@ fn a_bpffs_below_is_shown() {
         bed.ok("jq -r .pins[] mnt/in/d/e/k/.info"),
         format!("{}\n", bed.shown("bpf/in/d/e/k"))
     );
-    assert_eq!(bed.ok("ls -i mnt | grep in$"), bed.ok("stat -c '%i in' mnt/in"));
+    assert_eq!(bed.ok("ls -i mnt | grep in$ | sed 's,^ *,,'"), bed.ok("stat -c '%i in' mnt/in"));
     bed.ok("umount bpf/in/d/e; ls mnt/in/d/e");
 }
 
