@@ -23,7 +23,7 @@ fn prelude(bed: &Bed) -> String {
 /// turn, and small maps are served still.
 #[test]
 fn many_read_entries() {
-    require!("root", "bpf", "fuse", "python3");
+    require!("root", "bpf", "fuse", "python3", "4 GiB");
     let bed = Bed::new();
     let map = bed.map("big", Kind::Array, 4, 1 << 20, 4);
     for n in 0..4 {
@@ -71,7 +71,7 @@ fn many_read_entries() {
 /// Listings of long keys: each open directory keeps a window of them.
 #[test]
 fn many_list_keys() {
-    require!("root", "bpf", "fuse", "python3");
+    require!("root", "bpf", "fuse", "python3", "4 GiB");
     let bed = Bed::new();
     let map = bed.map("long", Kind::Hash, 500, 4, 2000);
     for n in 0..2000_u32 {
