@@ -5,6 +5,8 @@ use std::cell::RefCell;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -80,9 +82,12 @@ impl Caller {
         let flags = match open_flags(&self.system_call()?)? {
             Flags::Are(flags) => flags,
             Flags::At(address) => {
-                let mut flags = [0; 8];
-                self.memory()?.read_exact_at(&mut flags, address).ok()?;
-                u64::from_ne_bytes(flags)
+                let memory = self.memory()?;
+                within_patience(move || {
+                    let mut flags = [0; 8];
+                    memory.read_exact_at(&mut flags, address).ok()?;
+                    Some(u64::from_ne_bytes(flags))
+                })?
             }
         };
         Some(flags & libc::O_CREAT as u64 != 0)
@@ -96,10 +101,13 @@ impl Caller {
     pub fn walks_through(&self, part: &[u8]) -> bool {
         let (Some(call), Some(memory)) = (self.system_call(), self.memory()) else { return false };
         // The path is the first argument, or the second behind a directory's descriptor.
-        arguments(&call)
-            .take(2)
-            .filter_map(|address| c_string(&memory, address))
-            .any(|path| path.windows(part.len()).any(|window| window == part))
+        let addresses: Vec<u64> = arguments(&call).take(2).collect();
+        let read = move || {
+            let paths = addresses.into_iter().filter_map(|address| c_string(&memory, address));
+            Some(paths.collect::<Vec<_>>())
+        };
+        let paths = within_patience(read).unwrap_or_default();
+        paths.iter().any(|path| path.windows(part.len()).any(|window| window == part))
     }
 
     /// Whether the close(2) that this thread is in is, as far as can be seen, the last one of the
@@ -171,6 +179,34 @@ fn whole(file: &File) -> Option<String> {
     let mut line = [0; 256];
     let len = file.read_at(&mut line, 0).ok()?;
     String::from_utf8(line[..len].to_vec()).ok()
+}
+
+/// Reads memory of another process. What it has mapped may be a file of a file system that does not
+/// answer, even our own, which would wait for this thread: so another one reads, and if it takes long
+/// it is left alone. `None` if nothing came, or too many wait already.
+fn within_patience<T: Send + 'static>(
+    read: impl FnOnce() -> Option<T> + Send + 'static,
+) -> Option<T> {
+    /// Far more than it takes to read a page back from a disk.
+    const PATIENCE: Duration = Duration::from_millis(500);
+    const MOST: usize = 8;
+    static READING: AtomicUsize = AtomicUsize::new(0);
+    if READING.fetch_add(1, Ordering::Relaxed) >= MOST {
+        READING.fetch_sub(1, Ordering::Relaxed);
+        return None;
+    }
+    let (sender, receiver) = mpsc::sync_channel(1);
+    let run = move || {
+        // Nobody listens any more if it took too long.
+        let _ = sender.send(read());
+        READING.fetch_sub(1, Ordering::Relaxed);
+    };
+    if let Err(error) = thread::Builder::new().name("memory".into()).spawn(run) {
+        READING.fetch_sub(1, Ordering::Relaxed);
+        log::warn!("cannot look at what a caller asks: {error}");
+        return None;
+    }
+    receiver.recv_timeout(PATIENCE).ok().flatten()
 }
 
 /// A path at an address of another process; `None` if there is none that ends.

@@ -2,6 +2,7 @@
 
 use super::error::{Error, Result};
 use super::file::{OpenFile, Snapshot, part};
+use super::held::{self, Held};
 use crate::bpffs::{Bpffs, Pin};
 use crate::sys::info::{Detail, LinkInfo, ProgInfo, link_info, prog_info};
 use crate::sys::object::ObjectKind;
@@ -97,13 +98,13 @@ struct IterFile(Mutex<IterState>);
 #[derive(Debug)]
 struct IterState {
     file: File,
-    part: Vec<u8>,
+    part: Held,
     start: u64,
 }
 
 impl IterFile {
     fn new(fd: OwnedFd) -> Self {
-        Self(Mutex::new(IterState { file: File::from(fd), part: Vec::new(), start: 0 }))
+        Self(Mutex::new(IterState { file: File::from(fd), part: Held::default(), start: 0 }))
     }
 }
 
@@ -112,6 +113,7 @@ impl OpenFile for IterFile {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let end = state.start + state.part.len() as u64;
         if offset == end {
+            held::check(size)?;
             let mut next = vec![0; size];
             let mut filled = 0;
             // The kernel gives a page at a time; a short reply would end a direct read.
@@ -122,8 +124,9 @@ impl OpenFile for IterFile {
                 }
             }
             next.truncate(filled);
+            next.shrink_to_fit();
             state.start = end;
-            state.part = next;
+            state.part = Held::new(next);
         } else if offset < state.start || offset > end {
             return Err(Error::new(libc::ESPIPE, "an iterator is read from the start on"));
         }

@@ -28,6 +28,14 @@ pub fn zeros(buffer: &mut Vec<u8>, len: usize) -> Result<()> {
     resize(buffer, len)
 }
 
+/// Makes room for `more` items.
+///
+/// # Errors
+/// ENOMEM if there is none.
+pub fn reserve<T>(buffer: &mut Vec<T>, more: usize) -> Result<()> {
+    buffer.try_reserve_exact(more).map_err(none)
+}
+
 /// Makes `buffer` `len` bytes long; what it holds stays, and zeros follow.
 ///
 /// # Errors

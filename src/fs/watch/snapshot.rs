@@ -45,24 +45,26 @@ impl Snapshot {
                 room::append(&mut records, &batch.values[n * value_len..][..value_len])?;
             }
         }
-        Ok(Self::sorted(&records, key_size, key_size + value_len))
+        Self::sorted(&records, key_size, key_size + value_len)
     }
 
-    fn sorted(unsorted: &[u8], key_size: usize, stride: usize) -> Self {
+    fn sorted(unsorted: &[u8], key_size: usize, stride: usize) -> sys::Result<Self> {
         let records = unsorted.chunks_exact(stride.max(1));
         // Most keys differ in their first 8 bytes, which are compared as one number.
-        let mut order: Vec<(u64, &[u8])> =
-            records.map(|record| (prefix(&record[..key_size]), record)).collect();
+        let mut order: Vec<(u64, &[u8])> = Vec::new();
+        room::reserve(&mut order, records.len())?;
+        order.extend(records.map(|record| (prefix(&record[..key_size]), record)));
         order.sort_unstable_by(|a, b| {
             a.0.cmp(&b.0).then_with(|| a.1[..key_size].cmp(&b.1[..key_size]))
         });
         // A key that came, went and came again while a trie was walked is met twice.
         order.dedup_by(|a, b| a.1[..key_size] == b.1[..key_size]);
-        let mut records = Vec::with_capacity(order.len() * stride);
+        let mut records = Vec::new();
+        room::reserve(&mut records, order.len() * stride)?;
         for (_, record) in order {
             records.extend_from_slice(record);
         }
-        Self { records, key_size, stride }
+        Ok(Self { records, key_size, stride })
     }
 
     /// Bytes allocated.
@@ -156,7 +158,7 @@ pub(super) mod tests {
     /// Elements of 1-byte keys and values.
     pub(in crate::fs::watch) fn snapshot(elements: &[(u8, u8)]) -> Snapshot {
         let records: Vec<u8> = elements.iter().flat_map(|&(key, value)| [key, value]).collect();
-        Snapshot::sorted(&records, 1, 2)
+        Snapshot::sorted(&records, 1, 2).unwrap()
     }
 
     #[test]
@@ -188,7 +190,7 @@ pub(super) mod tests {
             records.extend([7; 9]);
             records.extend([n, n]);
         }
-        let snapshot = Snapshot::sorted(&records, 10, 11);
+        let snapshot = Snapshot::sorted(&records, 10, 11).unwrap();
         let mut keys = Vec::new();
         let mut at: Option<Vec<u8>> = None;
         while let Some((key, _)) = snapshot.after(at.as_deref()) {

@@ -4,7 +4,8 @@ use super::{Base, kill_all, names, open_files};
 use crate::common::errno::open_with;
 use crate::common::require::require;
 use crate::common::{Bed, Kind, eventually, key32};
-use std::io::{Read, Write};
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
 
 /// A client killed in the middle of a read: of a large text, a listing, a stream that waits.
 #[test]
@@ -310,4 +311,45 @@ while True:
     }
     assert_eq!(reads.ok(), "7\n");
     base.is_reached_again(&bed, 8 << 10);
+}
+
+/// Callers whose paths lie in a file of the mount itself, whose pages go while they are looked up: who
+/// looks there would wait for the daemon, and so must not be the daemon's last thread.
+#[test]
+fn paths_in_memory_that_we_fill() {
+    require!("root", "bpf", "fuse", "python3");
+    let bed = Bed::new();
+    bed.hash("h").set(&key32(1), &[0; 8]);
+    // A long walk, so that the page is gone when the daemon comes to its end.
+    let mut path = format!("mnt/{}h/.stream/x", "h/../".repeat(300)).into_bytes();
+    path.resize(4096, 0);
+    bed.map("paths", Kind::Array, 4, 4096, 1).set(&key32(0), &path);
+    let script = "
+import ctypes, mmap, os, threading, time
+libc = ctypes.CDLL(None)
+file = os.open('mnt/paths/.raw/00000000', os.O_RDONLY)
+page = mmap.mmap(file, 4096, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE)
+address = ctypes.addressof(ctypes.c_char.from_buffer(page))
+def ask():
+    while True: libc.open(ctypes.c_void_p(address), 0)
+def evict():
+    while True:
+        libc.madvise(ctypes.c_void_p(address), ctypes.c_size_t(4096), 4)
+        os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+        time.sleep(.0005)
+for run in [ask] * 24 + [evict]:
+    threading.Thread(target=run, daemon=True).start()
+print('begun', flush=True)
+time.sleep(100)
+";
+    fs::write(bed.dir.join("script.py"), script).unwrap();
+    let mut client = bed.spawn("exec python3 script.py");
+    let mut line = String::new();
+    BufReader::new(client.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "begun\n");
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    let ran = bed.run_for(10, "cat mnt/h/1; ls mnt/h; echo 7 > mnt/h/2; cat mnt/h/2");
+    kill_all(&bed, &mut client);
+    assert!(!ran.timed_out(), "the daemon waits for itself");
+    assert_eq!(ran.ok(), "0\n1\n7\n");
 }
