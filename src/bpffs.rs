@@ -190,13 +190,15 @@ impl Bpffs {
         Ok(())
     }
 
-    /// Whether nothing but bpffs is mounted on the way to a path.
+    /// Whether what is mounted on the way to a path is bpffs, and nothing else.
     fn is_all_bpffs(&self, path: &Path) -> bool {
-        mounts::all()
-            .iter()
+        let on_the_way = mounts::all()
+            .into_iter()
             .filter(|mount| mount.point.starts_with(&self.root) && mount.point != *self.root)
-            .filter(|mount| path.starts_with(&mount.point))
-            .all(|mount| mount.kind == "bpf")
+            .filter(|mount| path.starts_with(&mount.point));
+        let kinds: Vec<String> = on_the_way.map(|mount| mount.kind).collect();
+        // None is seen where there is no mount table to be had.
+        !kinds.is_empty() && kinds.iter().all(|kind| kind == "bpf")
     }
 
     /// Opens a pin's inode itself, with O_PATH; gives its attributes as well.

@@ -170,6 +170,35 @@ fn no_memory_for_a_value() {
     base.is_reached_again(&bed, 8 << 10);
 }
 
+/// However little memory there is for a snapshot of a large map, the daemon lives.
+#[test]
+fn no_memory_for_a_snapshot() {
+    require!("root", "bpf", "fuse", "prlimit");
+    let bed = Bed::new();
+    bed.map("many", Kind::Array, 4, 8, 1_500_000);
+    bed.hash("h").set(&key32(1), &[0; 8]);
+    let _ = Base::of(&bed, "h");
+    let pid = bed.pid();
+    let mut told = (false, false);
+    for more in (8..104).step_by(12) {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let size = status.lines().find(|line| line.starts_with("VmSize:")).unwrap();
+        let size: u64 = size.split_whitespace().nth(1).unwrap().parse().unwrap();
+        let limit = (size + (more << 10)) * 1024;
+        bed.ok(&format!("prlimit --pid {pid} --as={limit}:unlimited"));
+        let ran = bed.run("head -n 1 mnt/many/.watch");
+        if ran.status.success() {
+            told.1 = true
+        } else {
+            told.0 = true
+        }
+        bed.ok(&format!("prlimit --pid {pid} --as=unlimited:unlimited"));
+        assert_eq!(bed.ok("cat mnt/h/1"), "0\n", "with {more} MiB more");
+        std::thread::sleep(std::time::Duration::from_millis(700));
+    }
+    assert_eq!(told, (true, true), "refused with little, served with more");
+}
+
 /// A memory control group of its own for a process, removed when it goes.
 struct MemoryGroup(std::path::PathBuf);
 
