@@ -335,7 +335,7 @@ impl Bpffs {
                 if mounts.contains(&*pin.path) {
                     match self.reach(&pin.path).and_then(|root| root.metadata()) {
                         Ok(root) => pin.ino = root.ino(),
-                        Err(error) if is_shortage(&error) => return Err(error),
+                        Err(error) if sys::is_shortage_of(&error) => return Err(error),
                         Err(_) => continue,
                     }
                 }
@@ -347,7 +347,7 @@ impl Bpffs {
             } else {
                 match self.reach(&pin.path) {
                     Ok(file) => PinKind::Object(kind_of(&file)?),
-                    Err(error) if is_shortage(&error) => return Err(error),
+                    Err(error) if sys::is_shortage_of(&error) => return Err(error),
                     // Removed since the directory was read.
                     Err(_) => continue,
                 }
@@ -490,8 +490,4 @@ fn kind_of(file: &File) -> io::Result<ObjectKind> {
         // `maps.debug` and the like: listed, though the kernel may not open them.
         Err(_) => Ok(ObjectKind::Other),
     }
-}
-
-fn is_shortage(error: &io::Error) -> bool {
-    error.raw_os_error().is_some_and(sys::is_shortage)
 }

@@ -61,6 +61,11 @@ pub fn is_shortage(errno: i32) -> bool {
     matches!(errno, libc::EMFILE | libc::ENFILE | libc::ENOMEM)
 }
 
+/// [`is_shortage`] of an error of std's.
+pub fn is_shortage_of(error: &io::Error) -> bool {
+    error.raw_os_error().is_some_and(is_shortage)
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.call, describe(&io::Error::from_raw_os_error(self.errno)))

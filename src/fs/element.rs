@@ -204,11 +204,6 @@ impl State {
         !self.written.is_empty() && !self.applied && !self.told
     }
 
-    /// Whether closing has nothing to do or say.
-    fn is_at_rest(&self) -> bool {
-        !self.promise && !self.is_unfinished()
-    }
-
     /// Adds what a write brings: to the text that it continues, or as the start of a new one.
     fn stage(&mut self, view: &View, offset: u64, data: &[u8]) -> Result<()> {
         let end = self.start + self.written.len() as u64;
@@ -281,8 +276,9 @@ impl OpenFile for ElementFile {
         }
     }
 
-    fn flush(&self, is_last: &dyn Fn() -> bool) -> Result<()> {
-        if self.lock().is_at_rest() || !is_last() { Ok(()) } else { self.release() }
+    fn is_at_rest(&self) -> bool {
+        let state = self.lock();
+        !state.promise && !state.is_unfinished()
     }
 
     fn release(&self) -> Result<()> {

@@ -111,8 +111,8 @@ impl OpenFile for EntriesFile {
         Ok(data.len())
     }
 
-    fn flush(&self, is_last: &dyn Fn() -> bool) -> Result<()> {
-        if self.loader().is_complete() || !is_last() { Ok(()) } else { self.release() }
+    fn is_at_rest(&self) -> bool {
+        self.loader().is_complete()
     }
 
     fn release(&self) -> Result<()> {

@@ -35,19 +35,16 @@ pub trait OpenFile: Debug + Send + Sync {
         Err(Error::new(libc::EOPNOTSUPP, "this file cannot be written"))
     }
 
-    /// One descriptor of the file was closed; `is_last` tells whether that was, as far as can be seen,
-    /// the last one. A shell closes a duplicate before it writes, a child what it inherited.
-    ///
-    /// # Errors
-    /// EINVAL if what was written is not complete, and was the last.
-    fn flush(&self, _is_last: &dyn Fn() -> bool) -> Result<()> {
-        Ok(())
+    /// Whether the last close has nothing to do or say.
+    fn is_at_rest(&self) -> bool {
+        true
     }
 
-    /// The last descriptor was closed, perhaps by the end of its process.
+    /// The last descriptor is closed, as far as can be seen; and once more when it surely is, perhaps
+    /// by the end of its process.
     ///
     /// # Errors
-    /// What no flush has said. Nobody is left to get it, but `/.errors`.
+    /// EINVAL, once, if what was written is not complete; those of the map.
     fn release(&self) -> Result<()> {
         Ok(())
     }
@@ -218,7 +215,11 @@ impl Fs {
     /// The file's own: what `close` returns.
     pub fn flush(&self, handle: u64, caller: Caller) -> Result<()> {
         let open = self.files.get(handle)?;
-        open.file.flush(&|| caller.closes_last(open.ino, open.opener))
+        // A shell closes a duplicate before it writes, a child what it inherited.
+        if open.file.is_at_rest() || !caller.closes_last(open.ino, open.opener) {
+            return Ok(());
+        }
+        open.file.release()
     }
 
     /// The last descriptor of an open file was closed.

@@ -48,12 +48,43 @@ pub fn check_walk(map: &Map) -> Result<()> {
     check(element.saturating_mul(map.info.max_entries as usize))
 }
 
-/// Bytes that an open file holds.
+/// Bytes that an open file or directory holds in whatever form: counted as it says.
+#[derive(Debug)]
+pub struct Share {
+    counted: usize,
+    budget: &'static Budget,
+}
+
+impl Share {
+    fn of(budget: &'static Budget) -> Self {
+        Self { counted: 0, budget }
+    }
+
+    /// Counts so many bytes from now on, instead of those before.
+    pub fn set(&mut self, bytes: usize) {
+        // Wraps around to less, and sums stay right.
+        self.budget.used.fetch_add(bytes.wrapping_sub(self.counted), Ordering::Relaxed);
+        self.counted = bytes;
+    }
+}
+
+impl Default for Share {
+    fn default() -> Self {
+        Self::of(&ALL)
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
+
+/// Text that an open file holds, counted.
 #[derive(Debug)]
 pub struct Held {
     bytes: Vec<u8>,
-    counted: usize,
-    budget: &'static Budget,
+    share: Share,
 }
 
 impl Held {
@@ -63,17 +94,14 @@ impl Held {
     }
 
     fn of(budget: &'static Budget, bytes: Vec<u8>) -> Self {
-        let mut held = Self { bytes, counted: 0, budget };
+        let mut held = Self { bytes, share: Share::of(budget) };
         held.count();
         held
     }
 
     /// Counts what is allocated now.
     fn count(&mut self) {
-        let now = self.bytes.capacity();
-        // Wraps around to less, and sums stay right.
-        self.budget.used.fetch_add(now.wrapping_sub(self.counted), Ordering::Relaxed);
-        self.counted = now;
+        self.share.set(self.bytes.capacity());
     }
 
     /// Appends `more`.
@@ -81,7 +109,7 @@ impl Held {
     /// # Errors
     /// ENOMEM if there is no room, or open files hold too much already.
     pub fn append(&mut self, more: &[u8]) -> Result<()> {
-        self.budget.check(self.bytes.len().saturating_add(more.len()))?;
+        self.share.budget.check(self.bytes.len().saturating_add(more.len()))?;
         room::append(&mut self.bytes, more)?;
         self.count();
         Ok(())
@@ -90,27 +118,6 @@ impl Held {
     /// Forgets the bytes, not the room for them.
     pub fn clear(&mut self) {
         self.bytes.clear();
-    }
-}
-
-/// Bytes that an open file or directory holds otherwise than as a text: counted as it says.
-#[derive(Debug, Default)]
-pub struct Share {
-    counted: usize,
-}
-
-impl Share {
-    /// Counts so many bytes from now on, instead of those before.
-    pub fn set(&mut self, bytes: usize) {
-        // Wraps around to less, and sums stay right.
-        ALL.used.fetch_add(bytes.wrapping_sub(self.counted), Ordering::Relaxed);
-        self.counted = bytes;
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        self.set(0);
     }
 }
 
@@ -125,12 +132,6 @@ impl Deref for Held {
 
     fn deref(&self) -> &[u8] {
         &self.bytes
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.budget.used.fetch_sub(self.counted, Ordering::Relaxed);
     }
 }
 

@@ -155,15 +155,16 @@ impl OpenFile for SpecFile {
         }
     }
 
-    fn flush(&self, is_last: &dyn Fn() -> bool) -> Result<()> {
-        if is_last() { self.release() } else { Ok(()) }
+    fn is_at_rest(&self) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.made || state.refused
     }
 
     fn release(&self) -> Result<()> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.made || state.refused {
+        if self.is_at_rest() {
             return Ok(());
         }
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.refused = true;
         Spec::parse(&state.text).map(drop).map_err(Error::from)
     }

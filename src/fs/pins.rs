@@ -4,7 +4,7 @@ use super::caller::Caller;
 use super::error::{Error, Result};
 use crate::bpffs::{Bpffs, Pin, PinKind};
 use crate::node::MapRef;
-use crate::sys::is_shortage;
+use crate::sys::is_shortage_of;
 use crate::sys::map::map_info;
 use crate::sys::object::{self, ObjectKind};
 use std::collections::HashMap;
@@ -49,10 +49,7 @@ impl Pins {
             MapRef::Pin(pin) => vec![shown(&bpffs.current(pin))],
             MapRef::Id(_) => Vec::new(),
         };
-        let opens =
-            |dir: &Pin| caller.uid == 0 || bpffs.stat(dir).is_ok_and(|stat| caller.may(&stat, 0o5));
-        let root = bpffs.root();
-        let mut dirs = if opens(&root) { vec![root] } else { Vec::new() };
+        let mut dirs = vec![bpffs.root()];
         let mut walked = 0;
         self.lock(|known| {
             if known.walked.is_none_or(|at| at.elapsed() > KNOWN_FOR) || known.ids.len() > KNOWN_MAX
@@ -66,18 +63,20 @@ impl Pins {
             if walked > DIRS_MAX {
                 return Err(Error::new(libc::EOVERFLOW, "bpffs has too many directories to walk"));
             }
-            // What it is, is seen as it is opened.
-            let entries = match bpffs.list(&dir, |_| Some(ObjectKind::Map)) {
+            let listed = bpffs.stat(&dir).and_then(|stat| match caller.may(&stat, 0o5) {
+                // What each is, is seen as it is opened.
+                true => bpffs.list(&dir, |_| Some(ObjectKind::Map)),
+                false => Ok(Vec::new()),
+            });
+            let entries = match listed {
                 Ok(entries) => entries,
-                Err(error) if error.raw_os_error().is_some_and(is_shortage) => {
-                    return Err(error.into());
-                }
+                Err(error) if is_shortage_of(&error) => return Err(error.into()),
                 // A directory that went away meanwhile has no pins.
                 Err(_) => continue,
             };
             for entry in entries {
                 match entry.kind {
-                    PinKind::Dir if opens(&entry.pin) => dirs.push(entry.pin),
+                    PinKind::Dir => dirs.push(entry.pin),
                     PinKind::Object(_) if self.map_id(bpffs, &entry.pin)? == id => {
                         found.push(shown(&entry.pin));
                     }
@@ -97,11 +96,9 @@ impl Pins {
         }
         let opened = match bpffs.open(pin) {
             Ok(object) => object,
-            Err(error) => match error.raw_os_error() {
-                Some(errno) if is_shortage(errno) => return Err(error.into()),
-                // Gone meanwhile, or of the kind that the kernel does not open.
-                _ => return Ok(0),
-            },
+            Err(error) if is_shortage_of(&error) => return Err(error.into()),
+            // Gone meanwhile, or of the kind that the kernel does not open.
+            Err(_) => return Ok(0),
         };
         let id = match object::object_kind(opened.as_fd()) {
             ObjectKind::Map => map_info(opened.as_fd())?.id,

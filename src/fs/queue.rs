@@ -137,8 +137,8 @@ impl OpenFile for Push {
         Ok(data.len())
     }
 
-    fn flush(&self, is_last: &dyn Fn() -> bool) -> Result<()> {
-        if self.lock().is_empty() || !is_last() { Ok(()) } else { self.release() }
+    fn is_at_rest(&self) -> bool {
+        self.lock().is_empty()
     }
 
     fn release(&self) -> Result<()> {

@@ -410,8 +410,8 @@ impl OpenFile for Writer {
         Ok(data.len())
     }
 
-    fn flush(&self, is_last: &dyn Fn() -> bool) -> Result<()> {
-        if lock(&self.written).is_empty() || !is_last() { Ok(()) } else { self.release() }
+    fn is_at_rest(&self) -> bool {
+        lock(&self.written).is_empty()
     }
 
     /// A last line without a newline is as good as one with it.
