@@ -22,6 +22,7 @@ pub mod links;
 pub mod lookup;
 pub mod make;
 pub mod maps;
+pub mod memory;
 pub mod object;
 pub mod pins;
 pub mod place;

@@ -1,12 +1,11 @@
 //! What is known of the program that asks.
 
+use super::memory;
 use crate::bpffs::Stat;
 use std::cell::RefCell;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -70,10 +69,6 @@ impl Caller {
         None
     }
 
-    fn memory(&self) -> Option<File> {
-        File::open(format!("/proc/{}/mem", self.pid)).ok()
-    }
-
     /// Whether the open(2) that the thread is in has O_CREAT; `None` if it cannot be known.
     ///
     /// For a file that exists, the kernel does not pass O_CREAT on, and yet it decides between
@@ -82,12 +77,7 @@ impl Caller {
         let flags = match open_flags(&self.system_call()?)? {
             Flags::Are(flags) => flags,
             Flags::At(address) => {
-                let memory = self.memory()?;
-                within_patience(move || {
-                    let mut flags = [0; 8];
-                    memory.read_exact_at(&mut flags, address).ok()?;
-                    Some(u64::from_ne_bytes(flags))
-                })?
+                memory::look(self.pid, move |memory| memory::word(memory, address))?
             }
         };
         Some(flags & libc::O_CREAT as u64 != 0)
@@ -99,14 +89,14 @@ impl Caller {
     /// A path walk asks for each name alike, whether it is the last or not. Where one name is both a
     /// file and a directory, only the caller's own words tell which is meant.
     pub fn walks_through(&self, part: &[u8]) -> bool {
-        let (Some(call), Some(memory)) = (self.system_call(), self.memory()) else { return false };
+        let Some(call) = self.system_call() else { return false };
         // The path is the first argument, or the second behind a directory's descriptor.
         let addresses: Vec<u64> = arguments(&call).take(2).collect();
-        let read = move || {
-            let paths = addresses.into_iter().filter_map(|address| c_string(&memory, address));
+        let paths = memory::look(self.pid, move |memory| {
+            let paths = addresses.into_iter().filter_map(|at| memory::c_string(memory, at));
             Some(paths.collect::<Vec<_>>())
-        };
-        let paths = within_patience(read).unwrap_or_default();
+        });
+        let paths = paths.unwrap_or_default();
         paths.iter().any(|path| path.windows(part.len()).any(|window| window == part))
     }
 
@@ -181,53 +171,6 @@ fn whole(file: &File) -> Option<String> {
     String::from_utf8(line[..len].to_vec()).ok()
 }
 
-/// Reads memory of another process. What it has mapped may be a file of a file system that does not
-/// answer, even our own, which would wait for this thread: so another one reads, and if it takes long
-/// it is left alone. `None` if nothing came, or too many wait already.
-fn within_patience<T: Send + 'static>(
-    read: impl FnOnce() -> Option<T> + Send + 'static,
-) -> Option<T> {
-    /// Far more than it takes to read a page back from a disk.
-    const PATIENCE: Duration = Duration::from_millis(500);
-    const MOST: usize = 8;
-    static READING: AtomicUsize = AtomicUsize::new(0);
-    if READING.fetch_add(1, Ordering::Relaxed) >= MOST {
-        READING.fetch_sub(1, Ordering::Relaxed);
-        return None;
-    }
-    let (sender, receiver) = mpsc::sync_channel(1);
-    let run = move || {
-        // Nobody listens any more if it took too long.
-        let _ = sender.send(read());
-        READING.fetch_sub(1, Ordering::Relaxed);
-    };
-    if let Err(error) = thread::Builder::new().name("memory".into()).spawn(run) {
-        READING.fetch_sub(1, Ordering::Relaxed);
-        log::warn!("cannot look at what a caller asks: {error}");
-        return None;
-    }
-    receiver.recv_timeout(PATIENCE).ok().flatten()
-}
-
-/// A path at an address of another process; `None` if there is none that ends.
-fn c_string(memory: &File, address: u64) -> Option<Vec<u8>> {
-    /// A page at a time: what lies behind the string's own may not be mapped.
-    const PAGE: u64 = 4096;
-    let mut string = Vec::new();
-    let mut at = address;
-    while string.len() < libc::PATH_MAX as usize {
-        let mut page = vec![0; (PAGE - at % PAGE) as usize];
-        memory.read_exact_at(&mut page, at).ok()?;
-        if let Some(end) = page.iter().position(|&c| c == 0) {
-            string.extend_from_slice(&page[..end]);
-            return Some(string);
-        }
-        at += page.len() as u64;
-        string.append(&mut page);
-    }
-    None
-}
-
 /// Where the flags of an open call are.
 #[derive(Debug, PartialEq, Eq)]
 enum Flags {
@@ -259,15 +202,6 @@ fn open_flags(call: &str) -> Option<Flags> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn strings_of_a_process() {
-        let memory = File::open("/proc/self/mem").unwrap();
-        let text = c"a/.stream/b".to_owned();
-        let found = c_string(&memory, text.as_ptr() as u64);
-        assert_eq!(found.as_deref(), Some(&b"a/.stream/b"[..]));
-        assert_eq!(c_string(&memory, 8), None);
-    }
 
     #[test]
     fn descriptors_that_may_be_a_file() {

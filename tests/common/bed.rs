@@ -383,6 +383,12 @@ impl Drop for Bed {
                 if Instant::now() > deadline {
                     let _ = daemon.kill();
                 }
+                if Instant::now() > deadline + START * patience() {
+                    let id = daemon.id();
+                    eprintln!("left behind: no signal ends the daemon {id}; `fusectl abort` may");
+                    assert!(thread::panicking(), "the daemon cannot be killed");
+                    break;
+                }
                 thread::sleep(Duration::from_millis(2));
             }
         }

@@ -1,11 +1,13 @@
 //! Clients that are killed, slow, stopped, or many.
 
 use super::{Base, kill_all, names, open_files};
+use crate::common::bed;
 use crate::common::errno::open_with;
 use crate::common::require::require;
 use crate::common::{Bed, Kind, eventually, key32};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::process::Child;
 
 /// A client killed in the middle of a read: of a large text, a listing, a stream that waits.
 #[test]
@@ -313,17 +315,13 @@ while True:
     base.is_reached_again(&bed, 8 << 10);
 }
 
-/// Callers whose paths lie in a file of the mount itself, whose pages go while they are looked up: who
-/// looks there would wait for the daemon, and so must not be the daemon's last thread.
-#[test]
-fn paths_in_memory_that_we_fill() {
-    require!("root", "bpf", "fuse", "python3");
-    let bed = Bed::new();
-    bed.hash("h").set(&key32(1), &[0; 8]);
+/// Starts a program whose paths lie in a file of the mount itself, whose pages go while the paths are
+/// looked up: who looks there waits for the daemon.
+fn ask_by_paths_of_ours(bed: &Bed) -> Child {
     // A long walk, so that the page is gone when the daemon comes to its end.
     let mut path = format!("mnt/{}h/.stream/x", "h/../".repeat(300)).into_bytes();
     path.resize(4096, 0);
-    bed.map("paths", Kind::Array, 4, 4096, 1).set(&key32(0), &path);
+    bed.open("paths").set(&key32(0), &path);
     let script = "
 import ctypes, mmap, os, threading, time
 libc = ctypes.CDLL(None)
@@ -347,9 +345,38 @@ time.sleep(100)
     let mut line = String::new();
     BufReader::new(client.stdout.take().unwrap()).read_line(&mut line).unwrap();
     assert_eq!(line, "begun\n");
+    client
+}
+
+/// Who looks at such paths must not be the daemon's last thread.
+#[test]
+fn paths_in_memory_that_we_fill() {
+    require!("root", "bpf", "fuse", "python3");
+    let bed = Bed::new();
+    bed.hash("h").set(&key32(1), &[0; 8]);
+    bed.map("paths", Kind::Array, 4, 4096, 1);
+    let mut client = ask_by_paths_of_ours(&bed);
     std::thread::sleep(std::time::Duration::from_secs(3));
     let ran = bed.run_for(10, "cat mnt/h/1; ls mnt/h; echo 7 > mnt/h/2; cat mnt/h/2");
     kill_all(&bed, &mut client);
     assert!(!ran.timed_out(), "the daemon waits for itself");
     assert_eq!(ran.ok(), "0\n1\n7\n");
+}
+
+/// The daemon is killed while it looks at such paths: what it waits for never comes, and yet it goes,
+/// as a process that stays could not be killed, nor its mount's callers.
+#[test]
+fn killed_while_it_looks_at_memory_that_we_fill() {
+    require!("root", "bpf", "fuse", "python3");
+    let mut bed = Bed::idle();
+    bed.hash("h").set(&key32(1), &[0; 8]);
+    bed.map("paths", Kind::Array, 4, 4096, 1);
+    for signal in ["KILL", "TERM"].repeat(3) {
+        bed.start(&[]);
+        let mut client = ask_by_paths_of_ours(&bed);
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        bed::signal(signal, bed.pid());
+        bed.wait_for_end();
+        kill_all(&bed, &mut client);
+    }
 }
