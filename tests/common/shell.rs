@@ -18,7 +18,7 @@ pub(crate) const BED: &str = "BPFFUSE_TEST_BED";
 
 /// Seconds that a command may take before it is killed, unless a test says otherwise; times
 /// [`patience`].
-pub(crate) const LIMIT: u64 = 60;
+pub(crate) const LIMIT: u64 = 180;
 
 /// How many times longer than here everything may take: `BPFFUSE_TEST_PATIENCE`, 1 if it is unset.
 /// For emulated and very busy machines.
