@@ -221,13 +221,16 @@ impl Bpffs {
         Ok(Place { dir: self.open_inode(dir)?, name: name.to_owned() })
     }
 
-    /// Where a pin is that is still there.
+    /// Where a pin is that is still there; EBUSY where something is mounted on it, as rmdir(2) says.
     fn place_of(&self, pin: &Pin) -> io::Result<Place> {
         let (Some(dir), Some(name)) = (pin.path.parent(), pin.path.file_name()) else {
             return Err(gone());
         };
         let dir = self.reach(dir)?;
-        let there = os::open_below(&dir, Path::new(name))?;
+        let there = os::open_below(&dir, Path::new(name)).map_err(|error| match error.errno {
+            libc::EXDEV => sys::Error { errno: libc::EBUSY, ..error },
+            _ => error,
+        })?;
         if there.metadata()?.ino() == pin.ino {
             Ok(Place { dir, name: name.to_owned() })
         } else {
@@ -398,7 +401,7 @@ impl Bpffs {
     /// Removes a directory.
     ///
     /// # Errors
-    /// ENOTEMPTY, ENOENT.
+    /// ENOTEMPTY, ENOENT; EBUSY if something is mounted there.
     pub fn rmdir(&self, pin: &Pin) -> io::Result<()> {
         let pin = &*self.current(pin);
         let place = self.place_of(pin)?;

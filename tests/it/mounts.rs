@@ -117,6 +117,7 @@ fn one_thread_does_not_wait_for_itself() {
             "h\nnested/d/n\n".to_owned(),
         ];
         assert_eq!(ran.stdout, expected.concat(), "{ran}");
+        refused(&bed, "rmdir mnt/nested", "Device or resource busy");
         bed.ok("umount bpf/own bpf/tmpfs bpf/nested");
         assert_eq!(bed.read("own/below/g/1"), "42\n");
         // Over the whole bpffs.
