@@ -6,7 +6,7 @@
 
 use crate::common::kernel::lacks_map;
 use crate::common::require::require;
-use crate::common::{Bed, Ran, object};
+use crate::common::{Bed, Ran, object, patience};
 use crate::kinds_common::Programs;
 use bpffuse::sys::map::kind;
 use std::fmt::Write;
@@ -56,7 +56,8 @@ fn script(map: &str, dir: &str, fill: &str, example: &str, words: &Words<'_>) ->
     }
     let is_endless = example.starts_with("cat .watch") || example.starts_with("cat .stream");
     if is_endless {
-        write!(text, "timeout 1 {command}; [ $? = 124 ]").unwrap();
+        let seconds = patience().min(5);
+        write!(text, "timeout {seconds} {command}; [ $? = 124 ]").unwrap();
     } else {
         text.push_str(&command);
     }
