@@ -31,7 +31,7 @@
 //!
 //! Nothing of a map is cached. A node names a pin by path and inode, and every operation looks
 //! whether that inode is still there, or asks the kernel whether anything has changed since it
-//! looked (`bpffs::seen`); an open map is kept for less than a second ([`fs::maps`]), and what it
+//! looked (`bpffs::seen`); an open map is kept for less than a second ([`fs::base::maps`]), and what it
 //! holds is asked anew each time.
 
 pub mod bpffs;
