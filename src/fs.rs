@@ -34,6 +34,7 @@ use crate::spec::Spec;
 use base::handles::Handles;
 use base::maps::Maps;
 use base::opened::OpenedFile;
+use base::pool::Pool;
 use base::refusals::Refusals;
 use control::state::ControlState;
 use control::watch::watches::Watches;
@@ -75,6 +76,8 @@ pub struct Fs {
     promises: Promises,
     /// The refused operations, for `/.errors`.
     pub refusals: Arc<Refusals>,
+    /// For what may take long.
+    pub pool: Arc<Pool>,
     /// What mkdir makes.
     default_map: Spec,
 }
@@ -102,6 +105,7 @@ impl Fs {
             dirs: Handles::default(),
             promises: Promises::default(),
             refusals: Arc::default(),
+            pool: Pool::new(owner),
             default_map,
         })
     }

@@ -4,6 +4,9 @@ mod log;
 mod wait;
 
 use crate::fs::base::handles::Handle;
+use crate::fs::base::held::{self, Held};
+use crate::fs::base::open_file::OpenFile;
+use crate::fs::base::opened::Opened;
 use crate::fs::op::attr::NAME_MAX;
 use crate::fs::op::change::Changes;
 use crate::fs::op::lookup::Found;
@@ -17,9 +20,10 @@ use fuser::{
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+use wait::{StreamRead, Waiting};
 
 /// Names and attributes are asked for anew each time: other programs change maps at any moment.
 const FRESH: Duration = Duration::ZERO;
@@ -34,12 +38,36 @@ const WRITE_MAX: u32 = 1 << 20;
 
 /// The file system as fuser calls it.
 #[derive(Debug)]
-pub struct Fuse(pub Arc<Fs>);
+pub struct Fuse {
+    fs: Arc<Fs>,
+    waiting: Arc<Waiting>,
+}
 
 impl Fuse {
+    /// Answers for `fs`.
+    ///
+    /// # Errors
+    /// EMFILE; EAGAIN if no thread can be started.
+    pub fn new(fs: Fs) -> io::Result<Self> {
+        let waiting = Waiting::start(Arc::clone(&fs.pool))?;
+        Ok(Self { fs: Arc::new(fs), waiting })
+    }
+
+    /// Does beside the threads that answer what they found to take long. `act` is told why if it is
+    /// not to be done, which it is to answer.
+    fn later(
+        &self,
+        caller: Caller,
+        act: impl FnOnce(&Fs, Caller, Result<(), Error>) + Send + 'static,
+    ) {
+        let fs = Arc::clone(&self.fs);
+        let caller = Caller { beside: true, ..caller };
+        self.fs.pool.run(caller, move |go| act(&fs, caller, go));
+    }
+
     /// Logs an operation that was done.
     fn log(&self, op: Op, req: &Request, ino: INodeNo, name: Option<&OsStr>) {
-        log::done(&self.0, op, caller(req), ours(ino), name);
+        log::done(&self.fs, op, caller(req), ours(ino), name);
     }
 
     /// Remembers why an operation failed, and gives the errno to reply with.
@@ -51,7 +79,7 @@ impl Fuse {
         name: Option<&OsStr>,
         error: &Error,
     ) -> Errno {
-        refuse(&self.0, op, caller(req), ino, name, error)
+        refuse(&self.fs, op, caller(req), ino, name, error)
     }
 
     /// Replies to what gives nothing but success.
@@ -106,14 +134,96 @@ fn refuse(
     Errno::from_i32(error.errno)
 }
 
-fn open(fs: &Fs, ino: INodeNo, flags: OpenFlags, caller: Caller, reply: ReplyOpen) {
-    match fs.open(ours(ino), flags.0, caller) {
-        Ok(opened) => {
-            log::done(fs, Op::Open, caller, ours(ino), None);
-            reply.opened(FileHandle(opened.handle.0), open_flags(opened.flush));
+/// Replies to an operation that gives a value, with `send`.
+fn answer<T, R>(
+    fs: &Fs,
+    (op, caller): (Op, Caller),
+    (ino, name): (INodeNo, Option<&OsStr>),
+    outcome: Result<T, Error>,
+    reply: R,
+    (send, fail): (impl FnOnce(R, T), impl FnOnce(R, Errno)),
+) {
+    match outcome {
+        Ok(value) => {
+            log::done(fs, op, caller, ours(ino), name);
+            send(reply, value);
         }
-        Err(error) => reply.error(refuse(fs, Op::Open, caller, ino, None, &error)),
+        Err(error) => fail(reply, refuse(fs, op, caller, ino, name, &error)),
     }
+}
+
+fn send_entry(reply: ReplyEntry, found: Found) {
+    reply.entry_with_ttls(&THIS_WALK, &FRESH, &file_attr(&found.attr), Generation(0));
+}
+
+fn send_attr(reply: ReplyAttr, attr: Attr) {
+    reply.attr(&FRESH, &file_attr(&attr));
+}
+
+fn send_opened(reply: ReplyOpen, opened: Opened) {
+    reply.opened(FileHandle(opened.handle.0), open_flags(opened.flush));
+}
+
+fn send_created(reply: ReplyCreate, (found, opened): (Found, Opened)) {
+    let (handle, flags) = (FileHandle(opened.handle.0), open_flags(opened.flush));
+    reply.created(&FRESH, &file_attr(&found.attr), Generation(0), handle, flags);
+}
+
+/// Replies with what is read.
+fn read(
+    fs: &Fs,
+    caller: Caller,
+    (ino, file, offset, size): (INodeNo, &dyn OpenFile, u64, u32),
+    go: Result<(), Error>,
+    reply: ReplyData,
+) {
+    let mut reply = Some(reply);
+    let outcome = go.and_then(|()| {
+        file.read(offset, size as usize, &mut |data| {
+            if let Some(reply) = reply.take() {
+                reply.data(data);
+            }
+        })
+    });
+    match (outcome, reply) {
+        // A stream without anything, to be asked again.
+        (Err(error), Some(reply)) if error.errno == libc::EAGAIN => reply.error(Errno::EAGAIN),
+        (Err(error), Some(reply)) => {
+            reply.error(refuse(fs, Op::Read, caller, ino, None, &error));
+        }
+        _ => log::done(fs, Op::Read, caller, ours(ino), None),
+    }
+}
+
+/// Replies with the entries from `offset` on.
+fn list(
+    fs: &Fs,
+    caller: Caller,
+    (ino, fh, offset): (INodeNo, FileHandle, u64),
+    go: Result<(), Error>,
+    mut reply: ReplyDirectory,
+) -> Option<ReplyDirectory> {
+    let mut listed = false;
+    let outcome = go.and_then(|()| {
+        fs.readdir(Handle(fh.0), offset, caller, &mut |entry| {
+            let kind = file_type(entry.kind);
+            let full = reply.add(INodeNo(entry.ino.0), entry.next, kind, entry.name);
+            listed |= !full;
+            full
+        })
+    });
+    match outcome {
+        Err(error) if error.is_later => return Some(reply),
+        // What was listed is good; the next read meets the error again.
+        Err(error) if !listed => {
+            reply.error(refuse(fs, Op::Readdir, caller, ino, None, &error));
+        }
+        _ => {
+            log::done(fs, Op::Readdir, caller, ours(ino), None);
+            reply.ok();
+        }
+    }
+    None
 }
 
 /// The inode number that the kernel was told.
@@ -122,7 +232,7 @@ fn ours(ino: INodeNo) -> Ino {
 }
 
 fn caller(req: &Request) -> Caller {
-    Caller { pid: req.pid(), uid: req.uid(), gid: req.gid() }
+    Caller { pid: req.pid(), uid: req.uid(), gid: req.gid(), beside: false }
 }
 
 fn file_type(kind: FileKind) -> FileType {
@@ -190,27 +300,40 @@ impl Filesystem for Fuse {
     }
 
     fn lookup(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        match self.0.lookup(ours(parent), name, caller(req)) {
-            Ok(found) => {
-                self.log(Op::Lookup, req, parent, Some(name));
-                let attr = file_attr(&found.attr);
-                reply.entry_with_ttls(&THIS_WALK, &FRESH, &attr, Generation(0));
+        let caller = caller(req);
+        match self.fs.lookup(ours(parent), name, caller) {
+            Err(error) if error.is_later => {
+                let name = name.to_owned();
+                self.later(caller, move |fs, caller, go| {
+                    let found = go.and_then(|()| fs.lookup(ours(parent), &name, caller));
+                    let at = (parent, Some(&*name));
+                    let how = (send_entry, ReplyEntry::error);
+                    answer(fs, (Op::Lookup, caller), at, found, reply, how);
+                });
             }
-            Err(error) => reply.error(self.refuse(Op::Lookup, req, parent, Some(name), &error)),
+            found => {
+                let (at, how) = ((parent, Some(name)), (send_entry, ReplyEntry::error));
+                answer(&self.fs, (Op::Lookup, caller), at, found, reply, how);
+            }
         }
     }
 
     fn forget(&self, _req: &Request, ino: INodeNo, nlookup: u64) {
-        self.0.forget(ours(ino), nlookup);
+        self.fs.forget(ours(ino), nlookup);
     }
 
     fn getattr(&self, req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
-        match self.0.getattr(ours(ino), caller(req)) {
-            Ok(attr) => {
-                self.log(Op::Stat, req, ino, None);
-                reply.attr(&FRESH, &file_attr(&attr));
+        let caller = caller(req);
+        match self.fs.getattr(ours(ino), caller) {
+            Err(error) if error.is_later => self.later(caller, move |fs, caller, go| {
+                let attr = go.and_then(|()| fs.getattr(ours(ino), caller));
+                let how = (send_attr, ReplyAttr::error);
+                answer(fs, (Op::Stat, caller), (ino, None), attr, reply, how);
+            }),
+            attr => {
+                let how = (send_attr, ReplyAttr::error);
+                answer(&self.fs, (Op::Stat, caller), (ino, None), attr, reply, how);
             }
-            Err(error) => reply.error(self.refuse(Op::Stat, req, ino, None, &error)),
         }
     }
 
@@ -233,22 +356,33 @@ impl Filesystem for Fuse {
         reply: ReplyAttr,
     ) {
         let changes = Changes { mode, uid, gid, atime: time(atime), mtime: time(mtime) };
-        match self.0.setattr(ours(ino), changes, caller(req)) {
-            Ok(attr) => {
-                self.log(Op::Setattr, req, ino, None);
-                reply.attr(&FRESH, &file_attr(&attr));
+        let caller = caller(req);
+        match self.fs.setattr(ours(ino), changes, caller) {
+            Err(error) if error.is_later => self.later(caller, move |fs, caller, go| {
+                let attr = go.and_then(|()| fs.setattr(ours(ino), changes, caller));
+                let how = (send_attr, ReplyAttr::error);
+                answer(fs, (Op::Setattr, caller), (ino, None), attr, reply, how);
+            }),
+            attr => {
+                let how = (send_attr, ReplyAttr::error);
+                answer(&self.fs, (Op::Setattr, caller), (ino, None), attr, reply, how);
             }
-            Err(error) => reply.error(self.refuse(Op::Setattr, req, ino, None, &error)),
         }
     }
 
     fn readlink(&self, req: &Request, ino: INodeNo, reply: ReplyData) {
-        match self.0.readlink(ours(ino), caller(req)) {
-            Ok(target) => {
-                self.log(Op::Readlink, req, ino, None);
-                reply.data(target.as_os_str().as_bytes());
+        let caller = caller(req);
+        let send = |reply: ReplyData, target: PathBuf| reply.data(target.as_os_str().as_bytes());
+        match self.fs.readlink(ours(ino), caller) {
+            Err(error) if error.is_later => self.later(caller, move |fs, caller, go| {
+                let target = go.and_then(|()| fs.readlink(ours(ino), caller));
+                let how = (send, ReplyData::error);
+                answer(fs, (Op::Readlink, caller), (ino, None), target, reply, how);
+            }),
+            target => {
+                let how = (send, ReplyData::error);
+                answer(&self.fs, (Op::Readlink, caller), (ino, None), target, reply, how);
             }
-            Err(error) => reply.error(self.refuse(Op::Readlink, req, ino, None, &error)),
         }
     }
 
@@ -275,17 +409,17 @@ impl Filesystem for Fuse {
         _umask: u32,
         reply: ReplyEntry,
     ) {
-        let outcome = self.0.mkdir(ours(parent), name, caller(req));
+        let outcome = self.fs.mkdir(ours(parent), name, caller(req));
         self.made(Op::Mkdir, req, parent, name, outcome, reply);
     }
 
     fn unlink(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let outcome = self.0.unlink(ours(parent), name, caller(req));
+        let outcome = self.fs.unlink(ours(parent), name, caller(req));
         self.done(Op::Unlink, req, parent, Some(name), outcome, reply);
     }
 
     fn rmdir(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let outcome = self.0.rmdir(ours(parent), name, caller(req));
+        let outcome = self.fs.rmdir(ours(parent), name, caller(req));
         self.done(Op::Rmdir, req, parent, Some(name), outcome, reply);
     }
 
@@ -297,7 +431,7 @@ impl Filesystem for Fuse {
         target: &Path,
         reply: ReplyEntry,
     ) {
-        let outcome = self.0.symlink(ours(parent), name, target, caller(req));
+        let outcome = self.fs.symlink(ours(parent), name, target, caller(req));
         self.made(Op::Symlink, req, parent, name, outcome, reply);
     }
 
@@ -312,10 +446,10 @@ impl Filesystem for Fuse {
         reply: ReplyEmpty,
     ) {
         let (from, to) = ((ours(parent), name), (ours(newparent), newname));
-        let outcome = self.0.rename(from, to, flags.bits(), caller(req));
+        let outcome = self.fs.rename(from, to, flags.bits(), caller(req));
         match outcome {
             Ok(()) => {
-                log::renamed(&self.0, caller(req), from, to);
+                log::renamed(&self.fs, caller(req), from, to);
                 reply.ok();
             }
             Err(error) => reply.error(self.refuse(Op::Rename, req, parent, Some(name), &error)),
@@ -336,11 +470,16 @@ impl Filesystem for Fuse {
 
     fn open(&self, req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         let caller = caller(req);
-        if self.0.open_may_wait(ours(ino)) {
-            let fs = Arc::clone(&self.0);
-            wait::beside("open", move || open(&fs, ino, flags, caller, reply));
-        } else {
-            open(&self.0, ino, flags, caller, reply);
+        match self.fs.open(ours(ino), flags.0, caller) {
+            Err(error) if error.is_later => self.later(caller, move |fs, caller, go| {
+                let opened = go.and_then(|()| fs.open(ours(ino), flags.0, caller));
+                let how = (send_opened, ReplyOpen::error);
+                answer(fs, (Op::Open, caller), (ino, None), opened, reply, how);
+            }),
+            opened => {
+                let how = (send_opened, ReplyOpen::error);
+                answer(&self.fs, (Op::Open, caller), (ino, None), opened, reply, how);
+            }
         }
     }
 
@@ -354,13 +493,21 @@ impl Filesystem for Fuse {
         flags: i32,
         reply: ReplyCreate,
     ) {
-        match self.0.create(ours(parent), name, flags, caller(req)) {
-            Ok((found, opened)) => {
-                self.log(Op::Create, req, parent, Some(name));
-                let (handle, flags) = (FileHandle(opened.handle.0), open_flags(opened.flush));
-                reply.created(&FRESH, &file_attr(&found.attr), Generation(0), handle, flags);
+        let caller = caller(req);
+        match self.fs.create(ours(parent), name, flags, caller) {
+            Err(error) if error.is_later => {
+                let name = name.to_owned();
+                self.later(caller, move |fs, caller, go| {
+                    let made = go.and_then(|()| fs.create(ours(parent), &name, flags, caller));
+                    let at = (parent, Some(&*name));
+                    let how = (send_created, ReplyCreate::error);
+                    answer(fs, (Op::Create, caller), at, made, reply, how);
+                });
             }
-            Err(error) => reply.error(self.refuse(Op::Create, req, parent, Some(name), &error)),
+            made => {
+                let (at, how) = ((parent, Some(name)), (send_created, ReplyCreate::error));
+                answer(&self.fs, (Op::Create, caller), at, made, reply, how);
+            }
         }
     }
 
@@ -375,22 +522,23 @@ impl Filesystem for Fuse {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        let file = match self.0.file(Handle(fh.0)) {
+        let file = match self.fs.file(Handle(fh.0)) {
             Ok(file) => file,
             Err(error) => return reply.error(self.refuse(Op::Read, req, ino, None, &error)),
         };
-        let mut reply = Some(reply);
-        let outcome = wait::read(&*file, offset, size, &mut reply);
-        let (Err(error), Some(reply)) = (outcome, reply) else {
-            return self.log(Op::Read, req, ino, None);
-        };
-        if error.errno != libc::EAGAIN {
-            reply.error(self.refuse(Op::Read, req, ino, None, &error));
-        } else if flags.0 & libc::O_NONBLOCK != 0 {
-            reply.error(Errno::EAGAIN);
-        } else {
-            wait::read_later(file, offset, size, reply);
+        let caller = caller(req);
+        if file.is_long() {
+            if flags.0 & libc::O_NONBLOCK == 0 {
+                let number = req.unique().0;
+                self.log(Op::Read, req, ino, None);
+                let read = StreamRead { number, file, offset, size, caller, reply };
+                return self.waiting.read(read);
+            }
+            return self.later(caller, move |fs, caller, go| {
+                read(fs, caller, (ino, &*file, offset, size), go, reply);
+            });
         }
+        read(&self.fs, caller, (ino, &*file, offset, size), Ok(()), reply);
     }
 
     fn poll(
@@ -403,15 +551,28 @@ impl Filesystem for Fuse {
         flags: PollFlags,
         reply: ReplyPoll,
     ) {
-        match self.0.file(Handle(fh.0)) {
-            Ok(file) => {
-                let notifier =
-                    flags.contains(PollFlags::FUSE_POLL_SCHEDULE_NOTIFY).then_some(notifier);
-                self.log(Op::Poll, req, ino, None);
-                reply.poll(wait::poll(&file, Handle(fh.0), events, notifier));
-            }
-            Err(error) => reply.error(self.refuse(Op::Poll, req, ino, None, &error)),
+        let file = match self.fs.file(Handle(fh.0)) {
+            Ok(file) => file,
+            Err(error) => return reply.error(self.refuse(Op::Poll, req, ino, None, &error)),
+        };
+        self.log(Op::Poll, req, ino, None);
+        let asks = flags.contains(PollFlags::FUSE_POLL_SCHEDULE_NOTIFY);
+        let writable = PollEvents::POLLOUT | PollEvents::POLLWRNORM;
+        let readable = PollEvents::POLLIN | PollEvents::POLLRDNORM;
+        if !file.is_long() {
+            return reply.poll((readable | writable) & events);
         }
+        let waiting = Arc::clone(&self.waiting);
+        self.later(caller(req), move |_, _, _| {
+            if file.is_ready() {
+                return reply.poll((readable | writable) & events);
+            }
+            // The kernel may be told before it has the reply: it asks again then.
+            if asks {
+                waiting.poll(&file, Handle(fh.0), notifier);
+            }
+            reply.poll(writable & events);
+        });
     }
 
     fn write(
@@ -426,14 +587,20 @@ impl Filesystem for Fuse {
         _lock_owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        match self.0.write(Handle(fh.0), offset, data) {
-            Ok(taken) => {
-                self.log(Op::Write, req, ino, None);
-                // No more than one request's data.
-                reply.written(taken as u32);
-            }
-            Err(error) => reply.error(self.refuse(Op::Write, req, ino, None, &error)),
+        let caller = caller(req);
+        let write = move |fs: &Fs, data: &[u8]| fs.write(Handle(fh.0), offset, data);
+        // No more than one request's data.
+        let send = |reply: ReplyWrite, taken: usize| reply.written(taken as u32);
+        if !self.fs.writes_long(Handle(fh.0), offset, data.len()) {
+            let (taken, how) = (write(&self.fs, data), (send, ReplyWrite::error));
+            return answer(&self.fs, (Op::Write, caller), (ino, None), taken, reply, how);
         }
+        let held = held::check(data.len()).map(|()| Held::new(data.to_vec()));
+        self.later(caller, move |fs, caller, go| {
+            let taken = go.and(held).and_then(|data| write(fs, &data));
+            let how = (send, ReplyWrite::error);
+            answer(fs, (Op::Write, caller), (ino, None), taken, reply, how);
+        });
     }
 
     fn flush(
@@ -444,7 +611,24 @@ impl Filesystem for Fuse {
         _lock_owner: LockOwner,
         reply: ReplyEmpty,
     ) {
-        self.done(Op::Close, req, ino, None, self.0.flush(Handle(fh.0), caller(req)), reply);
+        let caller = caller(req);
+        let send = |reply: ReplyEmpty, ()| reply.ok();
+        match self.fs.flush(Handle(fh.0), caller) {
+            Err(error) if error.is_later => self.later(caller, move |fs, caller, go| {
+                let outcome = match go {
+                    // What a program wrote before it was killed counts no less.
+                    Err(error) if error.errno == libc::EINTR => Ok(()),
+                    go => go,
+                };
+                let outcome = outcome.and_then(|()| fs.flush(Handle(fh.0), caller));
+                let how = (send, ReplyEmpty::error);
+                answer(fs, (Op::Close, caller), (ino, None), outcome, reply, how);
+            }),
+            outcome => {
+                let how = (send, ReplyEmpty::error);
+                answer(&self.fs, (Op::Close, caller), (ino, None), outcome, reply, how);
+            }
+        }
     }
 
     fn release(
@@ -457,12 +641,26 @@ impl Filesystem for Fuse {
         _flush: bool,
         reply: ReplyEmpty,
     ) {
-        match self.0.release(ours(ino), Handle(fh.0)) {
-            Ok(()) => self.log(Op::Release, req, ino, None),
+        self.waiting.forget(Handle(fh.0));
+        // Whoever closed it last, it is on the opener's account.
+        let opener = self.fs.long_opener(Handle(fh.0));
+        let caller = caller(req);
+        let release = move |fs: &Fs| match fs.release(ours(ino), Handle(fh.0)) {
+            Ok(()) => log::done(fs, Op::Release, caller, ours(ino), None),
             // Nobody hears it any more, but /.errors has it.
-            Err(error) => _ = self.refuse(Op::Close, req, ino, None, &error),
+            Err(error) => _ = refuse(fs, Op::Close, caller, ino, None, &error),
+        };
+        match opener {
+            // In any case.
+            Some(opener) => self.later(opener, move |fs, _, _| {
+                release(fs);
+                reply.ok();
+            }),
+            None => {
+                release(&self.fs);
+                reply.ok();
+            }
         }
-        reply.ok();
     }
 
     fn fsync(
@@ -478,7 +676,7 @@ impl Filesystem for Fuse {
     }
 
     fn opendir(&self, req: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
-        match self.0.opendir(ours(ino)) {
+        match self.fs.opendir(ours(ino)) {
             Ok(handle) => {
                 self.log(Op::Opendir, req, ino, None);
                 reply.opened(FileHandle(handle.0), FopenFlags::empty());
@@ -493,22 +691,11 @@ impl Filesystem for Fuse {
         ino: INodeNo,
         fh: FileHandle,
         offset: u64,
-        mut reply: ReplyDirectory,
+        reply: ReplyDirectory,
     ) {
-        let mut listed = false;
-        let outcome = self.0.readdir(Handle(fh.0), offset, &mut |entry| {
-            let kind = file_type(entry.kind);
-            let full = reply.add(INodeNo(entry.ino.0), entry.next, kind, entry.name);
-            listed |= !full;
-            full
-        });
-        match outcome {
-            // What was listed is good; the next read meets the error again.
-            Err(error) if !listed => reply.error(self.refuse(Op::Readdir, req, ino, None, &error)),
-            _ => {
-                self.log(Op::Readdir, req, ino, None);
-                reply.ok();
-            }
+        let (caller, what) = (caller(req), (ino, fh, offset));
+        if let Some(reply) = list(&self.fs, caller, what, Ok(()), reply) {
+            self.later(caller, move |fs, caller, go| _ = list(fs, caller, what, go, reply));
         }
     }
 
@@ -520,7 +707,7 @@ impl Filesystem for Fuse {
         _flags: OpenFlags,
         reply: ReplyEmpty,
     ) {
-        self.0.releasedir(Handle(fh.0));
+        self.fs.releasedir(Handle(fh.0));
         reply.ok();
     }
 

@@ -16,7 +16,7 @@
 //! | `main` | the command | `cli`, `mount` |
 //! | `cli` | the command line → [`cli::Config`] | nothing of ours |
 //! | `mount` | mounting, background, signals, unmounting | `cli`, `fuse`, `fs`, `bpffs`, `spec`, `sys` |
-//! | `fuse` | `fuser::Filesystem`: decode, call `fs`, reply | `fs` |
+//! | `fuse` | `fuser::Filesystem`: decode, call `fs`, reply; who waits | `fs`, `sys` |
 //! | `fs` | what operations mean; open files; controls, one file each | `node`, `map`, `codec`, `btf`, `bpffs`, `schema`, `spec`, `sys` |
 //! | `node` | what a path means; inode numbers | of `bpffs` and `sys` the plain types |
 //! | `bpffs` | walking pins: what is at a path, rename, unpin | `sys` |

@@ -6,6 +6,7 @@
 pub mod acting;
 pub mod changes;
 pub mod info;
+pub mod interrupts;
 pub mod iter;
 pub mod limits;
 pub mod map;

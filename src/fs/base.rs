@@ -12,4 +12,5 @@ pub mod maps;
 pub mod open_file;
 pub mod opened;
 pub mod operation;
+pub mod pool;
 pub mod refusals;

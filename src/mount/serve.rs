@@ -14,7 +14,6 @@ use std::fs::{self, DirEntry};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -94,8 +93,9 @@ fn start(
     let acl = if config.allow_other { SessionACL::All } else { SessionACL::Owner };
     let mut settings = fuser::Config::default();
     settings.n_threads = Some(config.threads);
+    let fuse = Fuse::new(fs).map_err(|error| no_thread(&error))?;
     // The kernel's first request is answered in here.
-    let session = Session::from_fd(Fuse(Arc::new(fs)), kernel, acl, settings)
+    let session = Session::from_fd(fuse, kernel, acl, settings)
         .map_err(|error| checks::session_error(mountpoint, &error))?;
     in_thread("session", move || {
         let _ = sender.send(End::Session(session.run()));

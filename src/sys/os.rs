@@ -3,7 +3,7 @@
 use super::{Error, Result, c_path, check_libc, mounts, own_libc};
 use std::ffi::CString;
 use std::fs::File;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -341,14 +341,12 @@ pub fn interface_name(index: u32) -> Option<String> {
     Some(String::from_utf8_lossy(&name[..end]).into_owned())
 }
 
-/// Waits until one of `fds` is readable, for at most `timeout`. True if one is.
-pub fn wait_any_readable(fds: &[BorrowedFd<'_>], timeout: std::time::Duration) -> bool {
-    let mut polled: Vec<libc::pollfd> = fds
-        .iter()
-        .map(|fd| libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 })
-        .collect();
-    let millis = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
-    // SAFETY: the array has as many entries as are passed, and outlives the call.
-    let ready = unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, millis) };
-    ready > 0 && polled.iter().any(|one| one.revents & libc::POLLIN != 0)
+/// Lets other threads run before the calling one, where both could (setpriority(2), which on Linux is
+/// of the thread).
+///
+/// # Errors
+/// None that is known: anybody may be nicer.
+pub fn be_nice(nice: i32) -> Result<()> {
+    // SAFETY: no pointer is passed; 0 is the calling thread.
+    check("setpriority", unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) })
 }

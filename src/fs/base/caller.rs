@@ -1,8 +1,9 @@
 //! What is known of the program that asks.
 
+use super::error::{Error, Result};
 use crate::bpffs::Stat;
 use crate::node::Ino;
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -12,7 +13,14 @@ use std::time::{Duration, Instant};
 /// How long a caller may take to fall asleep after it has queued its request.
 const FALLS_ASLEEP: Duration = Duration::from_secs(1);
 
-/// Who asks.
+/// Descriptors of a process that are looked at while others wait.
+const FEW_FDS: usize = 64;
+
+/// Who asks, and on whose time.
+///
+/// An operation begins on one of the few threads that answer everybody. Where it meets work whose
+/// length a user controls, it says so ([`Caller::long_work`]) before anything is done; it is then done
+/// anew beside those threads, with `beside` set.
 #[derive(Debug, Clone, Copy)]
 pub struct Caller {
     /// The thread's id; 0 if it is in a PID namespace that we do not see.
@@ -21,22 +29,66 @@ pub struct Caller {
     pub uid: u32,
     /// Its file system gid.
     pub gid: u32,
+    /// Whether nobody else waits for the thread that does this.
+    pub beside: bool,
 }
 
+/// The caller's supplementary groups, once they were asked for: a user decides how many there are.
+pub type Groups = OnceCell<Vec<u32>>;
+
 impl Caller {
+    /// To be asked before work whose length a user controls.
+    ///
+    /// # Errors
+    /// [`Error::later`] on the threads that answer everybody.
+    pub fn long_work(&self) -> Result<()> {
+        if self.beside { Ok(()) } else { Err(Error::later()) }
+    }
+
+    /// To be asked between steps of such work.
+    ///
+    /// # Errors
+    /// EINTR if nobody waits for it any more.
+    pub fn go_on(&self) -> Result<()> {
+        if self.is_gone() {
+            return Err(Error::new(libc::EINTR, "the program that asked is being killed"));
+        }
+        Ok(())
+    }
+
+    /// Whether the thread has ended, or is about to: a fatal signal is a pending SIGKILL for each
+    /// thread of the process (`complete_signal` in `kernel/signal.c`).
+    ///
+    /// Of proc_pid_stat(5), which does not list the groups, as proc_pid_status(5) does; through
+    /// `task`, so that not all threads of the process are added up.
+    pub fn is_gone(&self) -> bool {
+        if self.pid == 0 {
+            return false;
+        }
+        let Ok(stat) = fs::read_to_string(format!("/proc/{0}/task/{0}/stat", self.pid)) else {
+            return true;
+        };
+        stat_says_gone(&stat)
+    }
+
     /// Whether the mode of something lets the caller do all of `bits`: 4 to read, 2 to write, 1 to
     /// search. uid 0 may do everything, as it may to the kernel.
-    pub fn may(&self, stat: &Stat, bits: u32) -> bool {
+    ///
+    /// # Errors
+    /// [`Error::later`] if its groups have to be read.
+    pub fn may(&self, stat: &Stat, bits: u32, groups: &Groups) -> Result<bool> {
         let class = if self.uid == 0 {
             0o7
         } else if self.uid == stat.uid {
             stat.mode >> 6
-        } else if self.gid == stat.gid || self.groups().contains(&stat.gid) {
+        } else if self.gid == stat.gid {
             stat.mode >> 3
         } else {
-            stat.mode
+            self.long_work()?;
+            let groups = groups.get_or_init(|| self.groups());
+            if groups.contains(&stat.gid) { stat.mode >> 3 } else { stat.mode }
         };
-        class & bits == bits
+        Ok(class & bits == bits)
     }
 
     /// The supplementary groups; none if they cannot be known.
@@ -48,50 +100,66 @@ impl Caller {
 
     /// The system call that the thread waits in, as proc_pid_syscall(5) has it: its number, then its
     /// arguments in hex. `None` if it cannot be known.
-    fn system_call(&self) -> Option<String> {
+    fn system_call(&self) -> Result<Option<String>> {
         if self.pid == 0 {
-            return None;
+            return Ok(None);
         }
         let start = Instant::now();
         for n in 0_u32.. {
-            let text = ASKED.with_borrow_mut(|asked| asked.read(self.pid))?;
+            let Some(text) = ASKED.with_borrow_mut(|asked| asked.read(self.pid)) else { break };
             if !text.starts_with("running") {
-                return Some(text);
+                return Ok(Some(text));
             }
             // It waits for our reply, but is not asleep yet; where CPUs are few or busy, it may not
             // even run.
             match start.elapsed() {
                 _ if n < 50 => thread::yield_now(),
+                _ if !self.beside => return Err(Error::later()),
                 waited if waited < FALLS_ASLEEP => thread::sleep(Duration::from_micros(100)),
                 _ => break,
             }
         }
-        None
+        Ok(None)
     }
 
     /// Whether the open(2) that the thread is in has O_CREAT; `None` if it cannot be known.
     ///
     /// For a file that exists, the kernel does not pass O_CREAT on, and yet it decides between
     /// BPF_ANY and BPF_EXIST. The thread waits for us inside the call, so /proc shows its arguments.
-    pub fn opens_with_creat(&self) -> Option<bool> {
-        let flags = open_flags(&self.system_call()?)?;
-        Some(flags & libc::O_CREAT as u64 != 0)
+    ///
+    /// # Errors
+    /// [`Error::later`] if the thread keeps from falling asleep.
+    pub fn opens_with_creat(&self) -> Result<Option<bool>> {
+        let flags = self.system_call()?.and_then(|call| open_flags(&call));
+        Ok(flags.map(|flags| flags & libc::O_CREAT as u64 != 0))
     }
 
     /// Whether the close(2) that this thread is in is, as far as can be seen, the last one of the
     /// file with inode number `ino` that `opener` opened: the same process closes, and holds no
     /// other descriptor of it. A child's close of what it inherited is not, unless its parent is gone.
-    pub fn closes_last(&self, ino: Ino, opener: Self) -> bool {
+    ///
+    /// # Errors
+    /// [`Error::later`] if it holds many.
+    pub fn closes_last(&self, ino: Ino, opener: Self) -> Result<bool> {
         let exists = |path: String| Path::new(&path).exists();
         let opener_is_elsewhere = opener.pid == 0
             || (!exists(format!("/proc/{}/task/{}", self.pid, opener.pid))
                 && exists(format!("/proc/{}", opener.pid)));
         if opener_is_elsewhere {
-            return false;
+            return Ok(false);
         }
-        let Ok(fds) = fs::read_dir(format!("/proc/{}/fdinfo", self.pid)) else { return false };
-        let mut texts = fds.flatten().filter_map(|fd| fs::read_to_string(fd.path()).ok());
-        !texts.any(|text| may_be(&text, ino, || self.mounts()))
+        let Ok(fds) = fs::read_dir(format!("/proc/{}/fdinfo", self.pid)) else { return Ok(false) };
+        let mounts = OnceCell::new();
+        for (n, fd) in fds.flatten().enumerate() {
+            if n == FEW_FDS {
+                self.long_work()?;
+            }
+            let Ok(text) = fs::read_to_string(fd.path()) else { continue };
+            if may_be(&text, ino, || mounts.get_or_init(|| self.mounts()).as_str()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Its mount table.
@@ -102,7 +170,7 @@ impl Caller {
 
 /// Whether a descriptor with that text in /proc/PID/fdinfo may be one of the file with inode number
 /// `ino`. Before Linux 5.14 the text has no number, and any descriptor of ours may be.
-fn may_be(text: &str, ino: Ino, mounts: impl Fn() -> String) -> bool {
+fn may_be<'a>(text: &str, ino: Ino, mounts: impl Fn() -> &'a str) -> bool {
     let field = |name| {
         let mut lines = text.lines();
         lines.find_map(|line| line.strip_prefix(name)).map(str::trim)
@@ -113,6 +181,20 @@ fn may_be(text: &str, ino: Ino, mounts: impl Fn() -> String) -> bool {
     let Some(mount) = field("mnt_id:") else { return true };
     let of_mount = |line: &&str| line.split(' ').next() == Some(mount);
     mounts().lines().find(of_mount).is_some_and(|line| line.contains(" - fuse.bpffuse "))
+}
+
+/// Whether proc_pid_stat(5) tells of a thread that has ended, or will not leave its call alive.
+fn stat_says_gone(stat: &str) -> bool {
+    // Behind the name, which may hold anything.
+    let Some((_, rest)) = stat.rsplit_once(')') else { return false };
+    let mut fields = rest.split_ascii_whitespace();
+    // Field 3, the state.
+    if matches!(fields.next(), Some("Z" | "X" | "x")) {
+        return true;
+    }
+    // Field 31, the signals that are pending for this thread.
+    let pending = fields.nth(27).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
+    pending & (1 << (libc::SIGKILL - 1)) != 0
 }
 
 thread_local! {
@@ -176,8 +258,7 @@ mod tests {
 
     #[test]
     fn descriptors_that_may_be_a_file() {
-        let mounts =
-            || "29 1 0:44 / /m rw - fuse.bpffuse bpf rw\n30 1 0:5 / /d rw - tmpfs t rw\n".into();
+        let mounts = || "29 1 0:44 / /m rw - fuse.bpffuse bpf rw\n30 1 0:5 / /d rw - tmpfs t rw\n";
         for (text, may) in [
             ("pos:\t0\nflags:\t01\nmnt_id:\t29\nino:\t77\n", true),
             ("pos:\t0\nflags:\t01\nmnt_id:\t29\nino:\t777\n", false),
@@ -188,6 +269,19 @@ mod tests {
         ] {
             assert_eq!(may_be(text, Ino(77), mounts), may, "{text:?}");
         }
+    }
+
+    #[test]
+    fn threads_that_are_gone() {
+        let of = |state, pending| {
+            let zeros = ["0"; 27].join(" ");
+            format!("77 (a) R (b) {state} {zeros} {pending} 0 0 0\n")
+        };
+        assert!(!stat_says_gone(&of("S", 0)) && !stat_says_gone(&of("S", 1 << 14)));
+        assert!(stat_says_gone(&of("D", 1 << 8)) && stat_says_gone(&of("Z", 0)));
+        let own = Caller { pid: std::process::id(), uid: 0, gid: 0, beside: true };
+        assert!(!own.is_gone());
+        assert!(Caller { pid: u32::MAX, ..own }.is_gone());
     }
 
     #[test]

@@ -15,6 +15,9 @@ pub struct Error {
     pub reason: Cow<'static, str>,
     /// Whether what was asked for is simply not there: nobody refused it.
     pub is_miss: bool,
+    /// Whether nothing was done yet, since it may take long: it is to be asked for again beside the
+    /// threads that answer everybody. No caller sees it.
+    pub is_later: bool,
 }
 
 /// What an operation gives.
@@ -23,12 +26,17 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// An error with its reason.
     pub fn new(errno: i32, reason: impl Into<Cow<'static, str>>) -> Self {
-        Self { errno, reason: reason.into(), is_miss: false }
+        Self { errno, reason: reason.into(), is_miss: false, is_later: false }
     }
 
     /// ENOENT, since there is no such thing, although there might be.
     pub fn missing(reason: impl Into<Cow<'static, str>>) -> Self {
         Self { is_miss: true, ..Self::new(libc::ENOENT, reason) }
+    }
+
+    /// Not here: what comes may take long.
+    pub fn later() -> Self {
+        Self { is_later: true, ..Self::new(libc::EAGAIN, "takes longer than others may wait") }
     }
 
     /// The same error, with what was tried before the reason.

@@ -2,8 +2,10 @@
 
 use super::error::{Error, Result};
 use super::held::Held;
+use crate::map::Map;
 use std::fmt::Debug;
-use std::time::Duration;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 /// What an open(2) asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,16 +26,30 @@ impl Access {
 
 /// An open file.
 pub trait OpenFile: Debug + Send + Sync {
-    /// Up to `size` bytes from `offset`; none at the end. Never waits.
+    /// Up to `size` bytes from `offset`; none at the end. Never waits. What it does behind the reply,
+    /// the caller need not wait for.
     ///
     /// # Errors
-    /// EAGAIN if a stream has nothing yet: [`OpenFile::wait`] tells when to ask again.
+    /// EAGAIN if a stream has nothing yet: [`OpenFile::is_ready`] tells when to ask again.
     fn read(&self, offset: u64, size: usize, reply: &mut dyn FnMut(&[u8])) -> Result<()>;
 
-    /// Waits at most this long until a read has something to give, its end included. True if so.
-    /// Only streams wait; they must not hold a lock meanwhile that a read or write needs.
-    fn wait(&self, _timeout: Duration) -> bool {
+    /// Whether calls may take longer than a few milliseconds, or wait for others that do: they are
+    /// made beside the threads that answer everybody.
+    fn is_long(&self) -> bool {
+        false
+    }
+
+    /// Whether a read has something to give, its end included. Only streams wait for that.
+    fn is_ready(&self) -> bool {
         true
+    }
+
+    /// What becomes readable, each time anew, when a stream may be ready that was not.
+    ///
+    /// # Errors
+    /// EMFILE.
+    fn descriptors(&self) -> Result<Arc<[OwnedFd]>> {
+        Ok(Arc::from([]))
     }
 
     /// Takes bytes; gives how many were taken.
@@ -57,6 +73,20 @@ pub trait OpenFile: Debug + Send + Sync {
     fn release(&self) -> Result<()> {
         Ok(())
     }
+}
+
+/// Bytes of a value, or of text written at a time, from which on rendering or parsing takes
+/// milliseconds: up to four characters and some 30 ns each.
+const LARGE: usize = 1 << 15;
+
+/// Whether bytes or text are so many that others should not wait for them.
+pub fn is_large(bytes: u64) -> bool {
+    bytes >= LARGE as u64
+}
+
+/// Whether one element of a map is so large.
+pub fn has_large_values(map: &Map) -> bool {
+    is_large(map.value_len() as u64)
 }
 
 /// A text that was rendered when the file was opened.

@@ -1,6 +1,7 @@
 //! `.count`: how many elements a map has.
 
 use super::row::{Control, Rights, unlisted};
+use crate::fs::base::caller::Caller;
 use crate::fs::base::error::Result;
 use crate::fs::base::facts::{Facts, line};
 use crate::fs::base::open_file::TextFile;
@@ -14,7 +15,10 @@ pub const COUNT: Control = Control {
     rights: Rights::Read,
     lacks: |map| if has_listed_keys(map) { None } else { unlisted(map) },
     help: &[line(".count", "how many elements there are", "cat .count")],
-    open: |open| Ok(Arc::new(TextFile::new(format!("{}\n", count(open.map)?).into_bytes()))),
+    open: |open| {
+        let count = count(open.map, open.caller)?;
+        Ok(Arc::new(TextFile::new(format!("{count}\n").into_bytes())))
+    },
 };
 
 /// Such maps tell their keys even where they do not tell the values. Which indices of others are set,
@@ -24,10 +28,11 @@ fn has_listed_keys(map: &Facts) -> bool {
 }
 
 /// The kernel keeps no count, so the keys are walked.
-fn count(map: &Map) -> Result<u64> {
+fn count(map: &Map, caller: Caller) -> Result<u64> {
     if map.kind.is_array() {
         return Ok(map.info.max_entries.into());
     }
+    caller.long_work()?;
     let mut count = 0;
     let mut cursor = Cursor::new(map, false);
     let mut batch = Batch::default();
@@ -37,5 +42,6 @@ fn count(map: &Map) -> Result<u64> {
             return Ok(count);
         }
         count += batch.count as u64;
+        caller.go_on()?;
     }
 }

@@ -102,6 +102,10 @@ impl OpenFile for EntriesFile {
         Ok(data.len())
     }
 
+    fn is_long(&self) -> bool {
+        true
+    }
+
     fn is_at_rest(&self) -> bool {
         self.loader.lock().is_complete()
     }

@@ -16,8 +16,11 @@ pub const INFO: Control = Control {
     lacks: nothing_lacks,
     help: &[line(".info", "id, type, sizes, flags, types, pins", "jq .max_entries .info")],
     open: |open| {
+        // All pins are walked.
+        open.caller.long_work()?;
         let id = open.map.info.id;
         let pins = open.state.pins.of_map(id, open.at, &open.maps.bpffs, open.caller);
+        open.caller.go_on()?;
         Ok(Arc::new(TextFile::new(render(open.map, pins))))
     },
 };

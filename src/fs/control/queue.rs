@@ -5,7 +5,7 @@ use crate::codec::{TextError, TextErrorKind};
 use crate::fs::base::error::{Error, Result};
 use crate::fs::base::facts::line;
 use crate::fs::base::maps::Maps;
-use crate::fs::base::open_file::{OpenFile, unfinished};
+use crate::fs::base::open_file::{OpenFile, has_large_values, unfinished};
 use crate::fs::element::take;
 use crate::map::{Keys, Map, room};
 use crate::node::MapRef;
@@ -21,7 +21,12 @@ pub const POP: Control = Control {
     rights: Rights::Take,
     lacks: |map| (!map.is_queue()).then(|| unknown_to(map, ".pop")),
     help: &[line(".pop", "take the next element", "cat .pop")],
-    open: |open| take::open(open.map, &[]),
+    open: |open| {
+        if has_large_values(open.map) {
+            open.caller.long_work()?;
+        }
+        take::open(open.map, &[])
+    },
 };
 
 /// `.push`
@@ -133,6 +138,10 @@ impl OpenFile for Push {
             return Err(error);
         }
         Ok(data.len())
+    }
+
+    fn is_long(&self) -> bool {
+        true
     }
 
     fn is_at_rest(&self) -> bool {

@@ -18,7 +18,11 @@ pub const SCHEMA: Control = Control {
     rights: Rights::Read,
     lacks: nothing_lacks,
     help: &[line(".schema", "the C definition that makes such a map", "cat .schema > ../NEW")],
-    open: |open| Ok(Arc::new(TextFile::new(render(open.map)?))),
+    open: |open| {
+        // As many types as a map has, and the elements of a map of maps, until one opens.
+        open.caller.long_work()?;
+        Ok(Arc::new(TextFile::new(render(open.map)?)))
+    },
 };
 
 /// The definition of `map`.

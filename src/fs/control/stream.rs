@@ -68,6 +68,7 @@ pub const EVENTS_HELP: &[crate::fs::base::facts::HelpLine] =
 /// # Errors
 /// ENOENT if there is no such type; those of `.stream`.
 pub fn open_typed(opening: &Opening<'_>, type_name: &str) -> Result<Arc<dyn OpenFile>> {
+    opening.caller.long_work()?;
     open(opening, EventCodec::named(opening.map, type_name)?)
 }
 
@@ -76,6 +77,8 @@ pub fn open_typed(opening: &Opening<'_>, type_name: &str) -> Result<Arc<dyn Open
 /// others than the mount's owner where the kernel asks for CAP_PERFMON.
 fn open(opening: &Opening<'_>, codec: EventCodec) -> Result<Arc<dyn OpenFile>> {
     let Opening { maps, map, access, caller, state, .. } = opening;
+    // A reader may be about to be gone; and each CPU gets a ring.
+    caller.long_work()?;
     let refuse = |reason: &'static str| Err(Error::new(libc::EOPNOTSUPP, reason));
     match (map.kind.number, access) {
         (k::USER_RINGBUF, Access { read: true, .. }) => {

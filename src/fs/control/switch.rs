@@ -34,6 +34,11 @@ impl OpenFile for Switch {
         Ok(())
     }
 
+    /// What has begun to change a map is finished, whoever is gone by then.
+    fn is_long(&self) -> bool {
+        true
+    }
+
     fn write(&self, _offset: u64, data: &[u8]) -> Result<usize> {
         match data.trim_ascii() {
             b"1" => {

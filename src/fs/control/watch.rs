@@ -18,5 +18,9 @@ pub const WATCH: Control = Control {
     rights: Rights::Read,
     lacks: unlisted,
     help: &[line(".watch", "the elements, then each change as it comes", "cat .watch")],
-    open: |open| open.state.watches.open(open.at, open.map),
+    open: |open| {
+        // Watchers wait for each other while snapshots are compared.
+        open.caller.long_work()?;
+        open.state.watches.open(open.at, open.map)
+    },
 };

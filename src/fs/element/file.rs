@@ -5,7 +5,7 @@ use super::{refs, text};
 use crate::fs::base::caller::Caller;
 use crate::fs::base::error::{Error, Result};
 use crate::fs::base::held::{self, Held};
-use crate::fs::base::open_file::{Access, OpenFile, part, unfinished};
+use crate::fs::base::open_file::{Access, OpenFile, has_large_values, part, unfinished};
 use crate::map::{ANY, EXIST, Map, NOEXIST, room};
 use crate::node::View;
 use parking_lot::Mutex;
@@ -14,6 +14,8 @@ use parking_lot::Mutex;
 #[derive(Debug)]
 pub struct ElementFile {
     element: Element,
+    /// Whether its text is not made or read in a moment.
+    is_large: bool,
     state: Mutex<Progress>,
 }
 
@@ -55,14 +57,14 @@ impl ElementFile {
         }
         let flag = if creat { ANY } else { EXIST };
         let state = Mutex::new(Progress::new(text, flag, false));
-        Ok(Self { element, state })
+        Ok(Self { element, is_large: has_large_values(map), state })
     }
 
     /// Opens an element that does not exist yet, with the flags of open(2), O_CREAT among them.
-    pub fn create(element: Element, flags: i32) -> Self {
+    pub fn create(element: Element, map: &Map, flags: i32) -> Self {
         let flag = if flags & libc::O_EXCL != 0 { NOEXIST } else { ANY };
         let state = Mutex::new(Progress::new(Some(Held::default()), flag, true));
-        Self { element, state }
+        Self { element, is_large: has_large_values(map), state }
     }
 
     /// Whether the element is yet to be made.
@@ -179,6 +181,10 @@ fn text_limit(len: usize) -> usize {
 }
 
 impl OpenFile for ElementFile {
+    fn is_long(&self) -> bool {
+        self.is_large
+    }
+
     fn read(&self, offset: u64, size: usize, reply: &mut dyn FnMut(&[u8])) -> Result<()> {
         let mut state = self.state.lock();
         if state.text.is_none() {

@@ -2,10 +2,12 @@
 
 use super::{links, member, name};
 use crate::fs::base::attr::FileKind;
+use crate::fs::base::caller::Caller;
 use crate::fs::base::error::{Error, Result};
 use crate::fs::base::held::{self, Share};
 use crate::fs::base::listing::{DOTS, DirEntry, Sink};
 use crate::fs::base::maps::Maps;
+use crate::map::Listing;
 use crate::map::cursor::{Batch, Cursor};
 use crate::node::{MapRef, Node, NodeTable, Place, View};
 use std::collections::VecDeque;
@@ -15,6 +17,9 @@ use std::sync::Arc;
 
 /// Bytes in a name that the kernel passes on; before Linux 6.14, a quarter of it.
 const NAME_MAX: usize = libc::PATH_MAX as usize - 1;
+/// Elements and bytes of a key up to which all is listed in a millisecond.
+const FEW: u32 = 1024;
+const SHORT: u32 = 64;
 const NO_NAME: &str = "a key's name is longer than any path may be; .entries has the element";
 
 /// A walk over a map's keys that can go back as far as the kernel may ask: to where the last read
@@ -27,6 +32,8 @@ pub struct KeyListing {
     window: VecDeque<Batch>,
     /// How many keys came before the window.
     before: u64,
+    /// The furthest place that a caller was told of, in this walk or one before it.
+    furthest: u64,
     end: bool,
     held: Share,
 }
@@ -40,6 +47,7 @@ impl KeyListing {
             cursor: None,
             window: VecDeque::new(),
             before: 0,
+            furthest: 0,
             end: false,
             held: Share::default(),
         }
@@ -47,15 +55,36 @@ impl KeyListing {
 
     /// The directory as it is now, from the start.
     pub fn rewind(&mut self) {
-        *self = Self::new(self.at.clone(), self.view.clone());
+        let furthest = self.furthest;
+        *self = Self { furthest, ..Self::new(self.at.clone(), self.view.clone()) };
+    }
+
+    /// Whether a read may take longer than a few milliseconds.
+    ///
+    /// # Errors
+    /// ENOENT if the map is gone.
+    pub fn is_long(&self, maps: &Maps) -> Result<bool> {
+        let (map, _) = maps.open(&self.at)?;
+        let is_walked = matches!(map.kind.listing, Listing::Trie | Listing::NextKey);
+        Ok(is_walked || map.info.max_entries > FEW || map.info.key_size > SHORT)
     }
 
     /// Lists from the key number `from` on until `sink` is full.
     ///
     /// # Errors
-    /// ENOENT if the map is gone; the kernel's if it cannot be listed.
-    pub fn list(&mut self, maps: &Maps, from: u64, sink: &mut Sink<'_>) -> Result<()> {
+    /// ENOENT if the map is gone; EINVAL for a place that no read has come to yet; EINTR if nobody
+    /// asks any more; the kernel's if it cannot be listed.
+    pub fn list(
+        &mut self,
+        maps: &Maps,
+        from: u64,
+        caller: Caller,
+        sink: &mut Sink<'_>,
+    ) -> Result<()> {
         let (map, _) = maps.open(&self.at)?;
+        if from > self.furthest {
+            return Err(Error::new(libc::EINVAL, "no read of this directory has come so far yet"));
+        }
         if from < self.before {
             // seekdir(3) to long ago: the walk starts again and passes that many keys.
             self.rewind();
@@ -123,10 +152,14 @@ impl KeyListing {
                     if sink(entry) {
                         return Ok(());
                     }
+                    self.furthest = self.furthest.max(position + 1);
                 }
                 position += 1;
             }
             batch_index += 1;
+            if position <= from {
+                caller.go_on()?;
+            }
             // A seek may pass many batches: they are not kept.
             while position <= from && self.window.len() > 1 {
                 if let Some(passed) = self.window.pop_front() {

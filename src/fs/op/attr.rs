@@ -5,6 +5,7 @@ use crate::fs::Fs;
 use crate::fs::base::attr::{Attr, FileKind, dir_mode, read_mode};
 use crate::fs::base::caller::Caller;
 use crate::fs::base::error::{Error, Result};
+use crate::fs::base::open_file::has_large_values;
 use crate::fs::control;
 use crate::fs::control::row::Rights;
 use crate::fs::element::{access, view};
@@ -22,7 +23,7 @@ impl Fs {
     /// ENOENT if what it stood for is gone.
     pub fn getattr(&self, ino: Ino, caller: Caller) -> Result<Attr> {
         let node = self.node(ino)?;
-        match self.attr(&node) {
+        match self.attr(&node, caller) {
             Ok(attr) => Ok(Attr { ino, ..attr }),
             // Gone since it was looked up: as a file that was unlinked, empty, for those who hold it
             // open. Nor must `echo v > k` fail because somebody deleted k while it was opened. Or
@@ -59,27 +60,27 @@ impl Fs {
     }
 
     /// A node's attributes, the inode number yet to be set.
-    pub(super) fn attr(&self, node: &Node) -> Result<Attr> {
+    pub(super) fn attr(&self, node: &Node, caller: Caller) -> Result<Attr> {
         let root = || self.maps.bpffs.stat(&self.maps.bpffs.root());
         match node {
             Node::Dir(pin) | Node::Symlink(pin) | Node::Object(pin, _) => {
                 self.pin_attr(node, self.maps.bpffs.stat(pin)?)
             }
             Node::New(dir, _) => self.new_attr(dir),
-            Node::In(at, place) => self.place_attr(at, place),
+            Node::In(at, place) => self.place_attr(at, place, caller),
             Node::Ids => {
                 let stat = self.maps.stat(&MapRef::Id(0))?;
                 Ok(dir(0o700, Stat { uid: self.maps.owner, nlink: 2, ..stat }))
             }
             Node::Errors => Ok(file(0o400, 0, Stat { uid: self.maps.owner, ..root()? })),
             Node::Help(dir) => {
-                let stat = self.attr(dir)?.stat;
+                let stat = self.attr(dir, caller)?.stat;
                 Ok(file(read_mode(stat.mode), self.help(dir)?.len() as u64, stat))
             }
         }
     }
 
-    fn place_attr(&self, at: &MapRef, place: &Place) -> Result<Attr> {
+    fn place_attr(&self, at: &MapRef, place: &Place, caller: Caller) -> Result<Attr> {
         match place {
             Place::Root | Place::View(_) | Place::Cpus | Place::EventTypes => {
                 let stat = self.maps.stat(at)?;
@@ -97,6 +98,9 @@ impl Fs {
             }
             Place::Element(view, key) => {
                 let (map, stat) = self.maps.open(at)?;
+                if has_large_values(&map) {
+                    caller.long_work()?;
+                }
                 match access::size(&self.maps, at, &map, view, key)? {
                     Some(size) => Ok(access::attr(at, &map, view, stat, size)),
                     // Who opened it has it: cat asks for the size only then.

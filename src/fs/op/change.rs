@@ -5,6 +5,7 @@ use crate::fs::Fs;
 use crate::fs::base::attr::Attr;
 use crate::fs::base::caller::Caller;
 use crate::fs::base::error::{Error, Result};
+use crate::fs::base::open_file::OpenFile;
 use crate::fs::element::{name as key_name, view};
 use crate::map::Keys;
 use crate::node::{Ino, MapRef, Node, Place, View};
@@ -172,6 +173,9 @@ impl Fs {
             None if atime.or(mtime).is_some() => {
                 // touch(1): the element that its open(2) promised. Keys keep no times.
                 if let Some(file) = self.promises.open(ino, caller) {
+                    if file.is_long() {
+                        caller.long_work()?;
+                    }
                     file.keep_promise()?;
                 }
             }

@@ -5,6 +5,7 @@ use super::open_dir::{DirListing, Listed, OpenDir};
 use crate::bpffs::Pin;
 use crate::fs::Fs;
 use crate::fs::base::attr::FileKind;
+use crate::fs::base::caller::Caller;
 use crate::fs::base::error::{Error, Result};
 use crate::fs::base::handles::Handle;
 use crate::fs::base::listing::{DOTS, DirEntry, Sink};
@@ -52,8 +53,15 @@ impl Fs {
     /// Lists from `offset` on until `sink` is full.
     ///
     /// # Errors
-    /// ENOENT if the directory is gone; the kernel's for a map that cannot be listed.
-    pub fn readdir(&self, handle: Handle, offset: u64, sink: &mut Sink<'_>) -> Result<()> {
+    /// ENOENT if the directory is gone; EINVAL for a place that no read has come to yet; the kernel's
+    /// for a map that cannot be listed.
+    pub fn readdir(
+        &self,
+        handle: Handle,
+        offset: u64,
+        caller: Caller,
+        sink: &mut Sink<'_>,
+    ) -> Result<()> {
         let dir = self.dirs.get(handle)?;
         let mut listing = dir.listing.lock();
         if offset == 0 {
@@ -62,6 +70,15 @@ impl Fs {
                 DirListing::Whole(entries) => *entries = None,
                 DirListing::Keys(keys) => keys.rewind(),
             }
+        }
+        match &*listing {
+            // Users make as many pins as they like.
+            DirListing::Whole(None) if matches!(*dir.node, Node::Dir(_) | Node::Ids) => {
+                caller.long_work()?;
+            }
+            DirListing::Whole(_) => {}
+            DirListing::Keys(keys) if keys.is_long(&self.maps)? => caller.long_work()?,
+            DirListing::Keys(_) => {}
         }
         for (n, ino, name) in [(0, dir.own, "."), (1, dir.parent, "..")] {
             let kind = FileKind::Dir;
@@ -85,7 +102,7 @@ impl Fs {
                 }
                 Ok(())
             }
-            DirListing::Keys(keys) => keys.list(&self.maps, from, sink),
+            DirListing::Keys(keys) => keys.list(&self.maps, from, caller, sink),
         }
     }
 

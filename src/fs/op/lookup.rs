@@ -3,9 +3,10 @@
 use crate::bpffs::{Pin, PinKind};
 use crate::fs::Fs;
 use crate::fs::base::attr::Attr;
-use crate::fs::base::caller::Caller;
+use crate::fs::base::caller::{Caller, Groups};
 use crate::fs::base::error::{Error, Result};
 use crate::fs::base::facts::Facts;
+use crate::fs::base::open_file::has_large_values;
 use crate::fs::control::stream::event::EventCodec;
 use crate::fs::control::{self, stream};
 use crate::fs::element::view::VIEWS;
@@ -67,7 +68,11 @@ impl Fs {
                 let cpu = view::parse_cpu(&self.maps.open(at)?.0, name)?;
                 Node::In(at.clone(), Place::View(View::Cpu(cpu)))
             }
-            Node::In(at, Place::EventTypes) => self.find_event_type(at, name)?,
+            Node::In(at, Place::EventTypes) => {
+                // All programs' types may have to be read.
+                caller.long_work()?;
+                self.find_event_type(at, name)?
+            }
             Node::In(at, Place::Element(View::Field(path), key)) => {
                 self.find_member(at, path, key, name)?
             }
@@ -81,7 +86,7 @@ impl Fs {
                 Place::Control(_) | Place::Events(_) | Place::Link(_) | Place::Element(..),
             ) => return Err(Error::new(libc::ENOTDIR, "not a directory")),
         };
-        let attr = self.attr(&node)?;
+        let attr = self.attr(&node, caller)?;
         Ok((node, attr))
     }
 
@@ -150,6 +155,9 @@ impl Fs {
             .map_err(|error| Error { errno: libc::ENOENT, ..error })?
             .into();
         let view = &view::of_name(&map, view, name);
+        if has_large_values(&map) {
+            caller.long_work()?;
+        }
         match access::size(&self.maps, at, &map, view, &key)? {
             Some(size) => {
                 let attr = access::attr(at, &map, view, stat, size);
@@ -219,7 +227,7 @@ impl Fs {
                     return Err(no_link());
                 }
                 // The kernel asks for no right to read a symlink; this one is an element.
-                if !caller.may(&stat, 0o4) {
+                if !caller.may(&stat, 0o4, &Groups::new())? {
                     return Err(Error::new(libc::EACCES, "the map's mode forbids to read it"));
                 }
                 let target = links::target(&self.maps, at, &map, key)?;

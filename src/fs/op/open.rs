@@ -6,7 +6,7 @@ use crate::fs::base::attr::Attr;
 use crate::fs::base::caller::Caller;
 use crate::fs::base::error::{Error, Result};
 use crate::fs::base::handles::Handle;
-use crate::fs::base::open_file::{Access, OpenFile, TextFile};
+use crate::fs::base::open_file::{Access, OpenFile, TextFile, has_large_values, is_large};
 use crate::fs::base::opened::{Opened, OpenedFile};
 use crate::fs::control::row::{Opening, Rights};
 use crate::fs::control::{self, stream};
@@ -81,10 +81,13 @@ impl Fs {
         let asked = Access::of(flags);
         let (map, _) = self.maps.open(at)?;
         access::check(&self.maps, at, &map, view, asked, caller)?;
+        if has_large_values(&map) {
+            caller.long_work()?;
+        }
         if *view == View::Pop {
             return take::open(&map, key);
         }
-        let creat = asked.write.then(|| caller.opens_with_creat()).flatten();
+        let creat = if asked.write { caller.opens_with_creat()? } else { None };
         // Unknown only to a caller that /proc does not show: most who truncate create.
         let creat = creat.unwrap_or(flags & (libc::O_TRUNC | libc::O_APPEND) != 0);
         let element = self.element(at, view, key, caller);
@@ -94,12 +97,6 @@ impl Fs {
     fn element(&self, at: &MapRef, view: &View, key: &Arc<[u8]>, opener: Caller) -> Element {
         let maps = Arc::clone(&self.maps);
         Element { maps, map: at.clone(), view: view.clone(), key: Arc::clone(key), opener }
-    }
-
-    /// Whether opening a file may take longer than a call or two: a stream may have a reader who is
-    /// about to be gone.
-    pub fn open_may_wait(&self, ino: Ino) -> bool {
-        self.nodes.get(ino).is_some_and(|node| rights(&node) == Some(Rights::Stream))
     }
 
     /// Whether to read a file takes something away.
@@ -137,10 +134,14 @@ impl Fs {
         if map.is_frozen() {
             return Err(Error::new(libc::EPERM, "the map is frozen"));
         }
+        if has_large_values(&map) {
+            caller.long_work()?;
+        }
         let attr = access::attr(at, &map, &View::Text, stat, 0);
         let node = Node::In(at.clone(), Place::Element(view.clone(), Arc::clone(&key)));
         let ino = self.intern(node);
-        let file = Arc::new(ElementFile::create(self.element(at, &view, &key, caller), flags));
+        let file =
+            Arc::new(ElementFile::create(self.element(at, &view, &key, caller), &map, flags));
         if let Err(error) = self.promise(&map, &key, ino, &file) {
             drop(file);
             self.promises.clean(ino);
@@ -183,6 +184,18 @@ impl Fs {
         Ok(Arc::clone(&self.files.get(handle)?.file))
     }
 
+    /// Whether a write, up to so far in the file, may take longer than a few milliseconds.
+    pub fn writes_long(&self, handle: Handle, offset: u64, len: usize) -> bool {
+        let is_long = |open: Arc<OpenedFile>| open.file.is_long();
+        is_large(offset.saturating_add(len as u64)) || self.files.get(handle).is_ok_and(is_long)
+    }
+
+    /// Who opened a file that is not closed in a moment.
+    pub fn long_opener(&self, handle: Handle) -> Option<Caller> {
+        let open = self.files.get(handle).ok()?;
+        open.file.is_long().then_some(open.opener)
+    }
+
     /// Writes to an open file.
     ///
     /// # Errors
@@ -197,8 +210,11 @@ impl Fs {
     /// The file's own: what `close` returns.
     pub fn flush(&self, handle: Handle, caller: Caller) -> Result<()> {
         let open = self.files.get(handle)?;
+        if open.file.is_long() {
+            caller.long_work()?;
+        }
         // A shell closes a duplicate before it writes, a child what it inherited.
-        if open.file.is_at_rest() || !caller.closes_last(open.ino, open.opener) {
+        if open.file.is_at_rest() || !caller.closes_last(open.ino, open.opener)? {
             return Ok(());
         }
         open.file.release()

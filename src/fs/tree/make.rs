@@ -110,6 +110,11 @@ impl OpenFile for SpecFile {
         }
     }
 
+    /// The kernel makes all elements of a map at once.
+    fn is_long(&self) -> bool {
+        true
+    }
+
     fn is_at_rest(&self) -> bool {
         let state = self.state.lock();
         state.made || state.refused

@@ -110,6 +110,10 @@ impl IterFile {
 }
 
 impl OpenFile for IterFile {
+    fn is_long(&self) -> bool {
+        true
+    }
+
     fn read(&self, offset: u64, size: usize, reply: &mut dyn FnMut(&[u8])) -> Result<()> {
         let mut state = self.0.lock();
         let end = state.start + state.part.len() as u64;

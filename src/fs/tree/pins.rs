@@ -1,7 +1,7 @@
 //! Where a map is pinned. The kernel keeps no list of a map's pins, so all of them are walked.
 
 use crate::bpffs::{Bpffs, Pin, PinKind};
-use crate::fs::base::caller::Caller;
+use crate::fs::base::caller::{Caller, Groups};
 use crate::fs::base::error::{Error, Result};
 use crate::node::MapRef;
 use crate::sys::is_shortage_of;
@@ -36,7 +36,7 @@ impl Pins {
     /// those in directories that the caller could list.
     ///
     /// # Errors
-    /// EMFILE, ENOMEM and the like if not all pins could be looked at.
+    /// EMFILE, ENOMEM and the like if not all pins could be looked at; EINTR if nobody asks any more.
     pub fn of_map(
         &self,
         id: u32,
@@ -51,6 +51,7 @@ impl Pins {
         };
         let mut dirs = vec![bpffs.root()];
         let mut walked = 0;
+        let groups = Groups::new();
         self.lock(|known| {
             if known.walked.is_none_or(|at| at.elapsed() > KNOWN_FOR) || known.ids.len() > KNOWN_MAX
             {
@@ -63,11 +64,13 @@ impl Pins {
             if walked > DIRS_MAX {
                 return Err(Error::new(libc::EOVERFLOW, "bpffs has too many directories to walk"));
             }
-            let listed = bpffs.stat(&dir).and_then(|stat| match caller.may(&stat, 0o5) {
+            caller.go_on()?;
+            let listed = match bpffs.stat(&dir) {
+                Ok(stat) if !caller.may(&stat, 0o5, &groups)? => continue,
                 // What each is, is seen as it is opened.
-                true => bpffs.list(&dir, |_| Some(ObjectKind::Map)),
-                false => Ok(Vec::new()),
-            });
+                Ok(_) => bpffs.list(&dir, |_| Some(ObjectKind::Map)),
+                Err(error) => Err(error),
+            };
             let entries = match listed {
                 Ok(entries) => entries,
                 Err(error) if is_shortage_of(&error) => return Err(error.into()),

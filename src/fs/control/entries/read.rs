@@ -1,4 +1,5 @@
-//! Reading `.entries`: the text is made as it is read, a chunk at a time and one chunk ahead.
+//! Reading `.entries`: the text is made as it is read, a chunk at a time and, behind the reply, one
+//! chunk ahead.
 
 use super::render::Printer;
 use crate::fs::base::error::{Error, Result};
@@ -9,12 +10,12 @@ use crate::map::Map;
 use crate::map::cursor::{Batch, Cursor};
 use crate::node::MapRef;
 use crate::sys;
-use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 
-/// Bytes of text that a chunk grows to: a whole read of cat(1), a millisecond or more of work for
-/// another thread.
+/// Bytes of text that a chunk grows to: a whole read of cat(1).
 const CHUNK: usize = 128 * 1024;
+
+/// Bytes of text that a read may pass over: it takes a tenth of a second to make them.
+const SKIP: u64 = 16 << 20;
 
 /// A position in the text.
 #[derive(Debug, Default)]
@@ -25,6 +26,10 @@ pub struct Reader {
     /// How many chunks there were, this one included.
     chunks: u32,
     next: Next,
+    /// The chunk behind it, if it is made already.
+    ahead: Option<Vec<u8>>,
+    /// Room of a chunk that was read.
+    spare: Vec<u8>,
     held: Share,
 }
 
@@ -34,8 +39,6 @@ enum Next {
     #[default]
     Start,
     Walk(Box<Walk>),
-    /// Another thread is at work on it.
-    Ahead(JoinHandle<(Box<Walk>, Vec<u8>, sys::Result<()>)>),
     End,
 }
 
@@ -44,7 +47,7 @@ impl Reader {
     /// within its chunk, or is further on. Reading at 0 starts again.
     ///
     /// # Errors
-    /// EINVAL for an offset before the chunk at hand; ENOENT if the map is gone; the kernel's.
+    /// EINVAL for an offset before the chunk at hand, or far ahead; ENOENT if the map is gone; the kernel's.
     pub fn read(
         &mut self,
         maps: &Maps,
@@ -60,54 +63,60 @@ impl Reader {
             let reason = "the text is made as it is read: going back starts at 0";
             return Err(Error::new(libc::EINVAL, reason));
         };
-        while inside >= self.text.len() as u64 && !matches!(self.next, Next::End) {
+        let mut passed = 0;
+        while inside >= self.text.len() as u64
+            && (self.ahead.is_some() || !matches!(self.next, Next::End))
+        {
             inside -= self.text.len() as u64;
+            passed += self.text.len() as u64;
+            if passed > SKIP {
+                let reason = "the text is made as it is read: seek at most 16 MiB ahead";
+                return Err(Error::new(libc::EINVAL, reason));
+            }
             self.advance(maps, at, size)?;
         }
         reply(part(&self.text, inside, size));
+        // One read may be all that comes (head -n 1); who reads twice will read on. While they are at
+        // work on what they have got, the next chunk is made.
+        let is_last = inside + size as u64 >= self.text.len() as u64;
+        if is_last && self.chunks > 1 && self.ahead.is_none() {
+            self.ahead = self.make(maps, at, size).ok().flatten();
+        }
         Ok(())
     }
 
     /// Makes the next chunk the one at hand.
     fn advance(&mut self, maps: &Maps, at: &MapRef, size: usize) -> Result<()> {
+        let next = match self.ahead.take() {
+            Some(text) => Some(text),
+            None => self.make(maps, at, size)?,
+        };
         self.start += self.text.len() as u64;
-        self.text.clear();
+        self.spare = std::mem::replace(&mut self.text, next.unwrap_or_default());
+        self.chunks = self.chunks.saturating_add(1);
+        Ok(())
+    }
+
+    /// Makes the next chunk; `None` at the end. An error comes again when it is tried again.
+    fn make(&mut self, maps: &Maps, at: &MapRef, size: usize) -> Result<Option<Vec<u8>>> {
         let (map, _) = maps.open(at)?;
-        let (walk, text, outcome) = match std::mem::take(&mut self.next) {
-            Next::End => {
-                self.next = Next::End;
-                return Ok(());
-            }
+        let walk = match std::mem::take(&mut self.next) {
             Next::Start => {
                 held::check_walk(&map)?;
-                Box::new(Walk::new(&map)).fill(&map, size, std::mem::take(&mut self.text))
+                Box::new(Walk::new(&map))
             }
-            Next::Walk(walk) => {
-                walk.fill(&map, chunk_size(size, self.chunks), std::mem::take(&mut self.text))
+            Next::Walk(walk) => walk,
+            Next::End => {
+                self.next = Next::End;
+                return Ok(None);
             }
-            Next::Ahead(work) => match work.join() {
-                Ok(done) => done,
-                Err(_) => {
-                    self.next = Next::End;
-                    return Err(Error::new(libc::EIO, "the reading thread failed"));
-                }
-            },
         };
-        self.chunks = self.chunks.saturating_add(1);
-        let spare = std::mem::replace(&mut self.text, text);
-        // The next chunk's text may be in the making.
-        self.held.set(self.text.capacity() + spare.capacity() + walk.allocated());
-        if walk.end && outcome.is_ok() {
-            self.held.set(self.text.capacity());
-            self.next = Next::End;
-            return Ok(());
-        }
-        // One read may be all that comes (head -n 1); who reads twice will read on.
-        self.next = match self.chunks > 1 && outcome.is_ok() {
-            true => ahead(walk, map, chunk_size(size, self.chunks), spare),
-            false => Next::Walk(walk),
-        };
-        Ok(outcome?)
+        let spare = std::mem::take(&mut self.spare);
+        let (walk, text, outcome) = walk.fill(&map, chunk_size(size, self.chunks), spare);
+        self.held.set(2 * self.text.capacity().max(text.capacity()) + walk.allocated());
+        self.next = if walk.end && outcome.is_ok() { Next::End } else { Next::Walk(walk) };
+        outcome?;
+        Ok(Some(text))
     }
 }
 
@@ -115,22 +124,6 @@ impl Reader {
 fn chunk_size(read: usize, chunks: u32) -> usize {
     let wanted = read.saturating_mul(1 << chunks.min(16)).min(CHUNK);
     wanted.next_multiple_of(read.max(1)).max(read)
-}
-
-/// Lets another thread make the next chunk. It holds the map only while it works.
-fn ahead(walk: Box<Walk>, map: Arc<Map>, size: usize, text: Vec<u8>) -> Next {
-    let work = Arc::new(parking_lot::Mutex::new(Some((walk, text))));
-    let mine = Arc::clone(&work);
-    let take = |slot: &parking_lot::Mutex<Option<(Box<Walk>, Vec<u8>)>>| slot.lock().take();
-    let run = move || {
-        let (walk, text) = take(&mine).unwrap_or_else(|| (Box::new(Walk::new(&map)), Vec::new()));
-        walk.fill(&map, size, text)
-    };
-    match thread::Builder::new().name("entries".into()).spawn(run) {
-        Ok(work) => Next::Ahead(work),
-        // No thread to be had: the next read does the work itself.
-        Err(_) => take(&work).map_or(Next::End, |(walk, _)| Next::Walk(walk)),
-    }
 }
 
 /// A walk over the map that leaves text behind.

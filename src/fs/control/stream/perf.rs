@@ -68,20 +68,17 @@ impl PerfSource {
     }
 
     /// Looks now and then whether CPUs came or went. One that went took its event with it, and has
-    /// no more records when it is back: it needs a new ring. True if the rings are others now.
-    pub(super) fn follow_cpus(&mut self) -> bool {
+    /// no more records when it is back: it needs a new ring.
+    pub(super) fn follow_cpus(&mut self) {
         if self.looked.elapsed() < LOOK {
-            return false;
+            return;
         }
         self.looked = Instant::now();
-        let before = self.rings.len();
         // What is still to be read is read first.
         self.rings.retain(|_, ring| !ring.has_stopped() || ring.is_ready());
-        let left = self.rings.len();
         if let Err(error) = self.add_missing() {
             log::warn!("the events of a CPU that came online are not read: {}", error.reason);
         }
-        left < before || self.rings.len() > left
     }
 
     /// Duplicates to wait on.

@@ -6,20 +6,14 @@ use super::source::Source;
 use crate::fs::base::error::{Error, Result};
 use crate::fs::base::open_file::OpenFile;
 use crate::map::Map;
-use crate::sys::os;
 use parking_lot::Mutex;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant};
 
 /// Text rendered ahead of a read at most, beyond the one event that goes over it.
 pub(super) const AHEAD: usize = 1 << 17;
 /// Text kept for a reader that goes back: bash's `read` takes 4 KiB and seeks to the line's end.
 const BEHIND: usize = 1 << 14;
-/// How often a ring is looked at while a program is in the middle of a record, or may have been
-/// told not to wake readers up.
-const GLANCE: Duration = Duration::from_millis(2);
 
 /// An open `.stream` that is read.
 #[derive(Debug)]
@@ -36,9 +30,8 @@ impl EventReader {
     pub(super) fn open(streams: &Arc<Streams>, map: &Map, codec: EventCodec) -> Result<Self> {
         let claim = Claim::new(streams, map.info.id)?;
         let source = Source::open(map)?;
-        let fds = source.descriptors()?;
         let open = Some(OpenSource { source, _claim: claim });
-        let window = Window { open, fds, text: Vec::new(), start: 0, taken: 0 };
+        let window = Window { open, text: Vec::new(), start: 0, taken: 0 };
         Ok(Self { state: Mutex::new(window), codec })
     }
 }
@@ -53,8 +46,6 @@ struct OpenSource {
 #[derive(Debug)]
 struct Window {
     open: Option<OpenSource>,
-    /// What to wait on, without the lock.
-    fds: Arc<[OwnedFd]>,
     /// Lines on their way to the reader.
     text: Vec<u8>,
     /// Where in the stream `text` begins.
@@ -73,17 +64,6 @@ impl Window {
         }
     }
 
-    /// Follows the source to what it reads by now.
-    fn refresh(&mut self) {
-        let Some(OpenSource { source, .. }) = &mut self.open else { return };
-        if source.has_changed() {
-            match source.descriptors() {
-                Ok(fds) => self.fds = fds,
-                Err(error) => log::warn!("cannot wait for the events of all CPUs: {error}"),
-            }
-        }
-    }
-
     /// Renders events until there are `wanted` bytes, or no more events.
     fn fill(&mut self, codec: &EventCodec, wanted: usize) {
         if self.text.len() - self.taken >= wanted {
@@ -95,8 +75,8 @@ impl Window {
             self.start += gone as u64;
             self.taken = BEHIND;
         }
-        self.refresh();
         let Some(OpenSource { source, .. }) = &mut self.open else { return };
+        source.follow();
         while self.text.len() - self.taken < wanted && source.next_line(codec, &mut self.text) {}
     }
 
@@ -122,28 +102,19 @@ impl OpenFile for EventReader {
         Ok(())
     }
 
-    fn wait(&self, timeout: Duration) -> bool {
-        let deadline = Instant::now() + timeout;
-        let fds = {
-            let mut state = self.state.lock();
-            state.refresh();
-            Arc::clone(&state.fds)
-        };
-        let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
-        loop {
-            if self.state.lock().is_ready() {
-                return true;
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return false;
-            }
-            os::wait_any_readable(&fds, left);
-            if !self.state.lock().is_ready() {
-                // A program is in the middle of a record, or a CPU went offline.
-                thread::sleep(GLANCE.min(left));
-            }
-        }
+    fn is_long(&self) -> bool {
+        true
+    }
+
+    fn is_ready(&self) -> bool {
+        self.state.lock().is_ready()
+    }
+
+    fn descriptors(&self) -> Result<Arc<[OwnedFd]>> {
+        let mut state = self.state.lock();
+        let Some(OpenSource { source, .. }) = &mut state.open else { return Ok(Arc::from([])) };
+        source.follow();
+        Ok(source.descriptors()?)
     }
 
     fn release(&self) -> Result<()> {

@@ -44,10 +44,10 @@ impl Source {
         }
     }
 
-    /// Whether there are other descriptors to wait on than before.
-    pub(super) fn has_changed(&mut self) -> bool {
+    /// Follows CPUs that came or went.
+    pub(super) fn follow(&mut self) {
         match self {
-            Self::Ring(_) => false,
+            Self::Ring(_) => {}
             Self::Perf(perf) => perf.follow_cpus(),
         }
     }

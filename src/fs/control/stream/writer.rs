@@ -74,6 +74,10 @@ impl OpenFile for EventWriter {
         Ok(data.len())
     }
 
+    fn is_long(&self) -> bool {
+        true
+    }
+
     fn is_at_rest(&self) -> bool {
         self.written.lock().is_empty()
     }

@@ -9,8 +9,10 @@ use crate::fs::base::maps::Maps;
 use crate::fs::control::entries::render::Printer;
 use crate::map::Map;
 use crate::node::MapRef;
+use nix::sys::eventfd::{EfdFlags, EventFd};
 use parking_lot::{Condvar, Mutex};
 use std::collections::HashMap;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -27,8 +29,8 @@ pub(super) struct Hub {
     /// Values are printed by the open map.
     special: bool,
     state: Mutex<Watched>,
-    /// For readers: there may be more to read.
-    news: Condvar,
+    /// For readers: there may be more to read. Counts how often; nobody takes that back.
+    news: EventFd,
     /// For the hub's own thread: somebody joined, or the last one left.
     called: Condvar,
 }
@@ -85,7 +87,8 @@ impl Hub {
             codec: Arc::clone(&map.codec),
             special: map.is_special(),
             state: Mutex::default(),
-            news: Condvar::new(),
+            news: EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
+                .map_err(std::io::Error::from)?,
             called: Condvar::new(),
         });
         let watcher = hub.state.lock().join();
@@ -115,7 +118,7 @@ impl Hub {
             state.end.get_or_insert(Ok(()));
             self.called.notify_all();
         }
-        self.news.notify_all();
+        self.tell();
     }
 
     /// Replies with up to `size` bytes for a watcher; with none at the stream's end.
@@ -152,12 +155,20 @@ impl Hub {
         Ok(())
     }
 
-    /// Waits at most this long until a watcher's read would give something. True if so.
-    pub(super) fn wait(&self, watcher: u64, timeout: Duration) -> bool {
-        let waits = |state: &mut Watched| !state.is_ready(watcher);
-        let mut state = self.state.lock();
-        self.news.wait_while_for(&mut state, waits, timeout);
-        state.is_ready(watcher)
+    /// Whether a watcher's read would give something. While snapshots are compared nobody knows yet;
+    /// they are told then.
+    pub(super) fn is_ready(&self, watcher: u64) -> bool {
+        self.state.try_lock().is_some_and(|state| state.is_ready(watcher))
+    }
+
+    /// A descriptor that becomes readable each time that there may be more to read.
+    pub(super) fn descriptor(&self) -> std::io::Result<OwnedFd> {
+        self.news.as_fd().try_clone_to_owned()
+    }
+
+    fn tell(&self) {
+        // A counter of 64 bits is not full in our time.
+        let _ = self.news.write(1);
     }
 
     fn run(&self, interval: Duration) {
@@ -172,7 +183,7 @@ impl Hub {
             state.snapshot = Snapshot::default();
             state.held.set(0);
         }
-        self.news.notify_all();
+        self.tell();
     }
 
     /// Compares until nobody watches any more, or the map is gone.
@@ -197,7 +208,7 @@ impl Hub {
                 let unread: usize = state.watchers.values().map(Watcher::allocated).sum();
                 state.held.set(state.snapshot.allocated() + unread);
                 state.taken = number;
-                self.news.notify_all();
+                self.tell();
             }
             // Large maps take their time: half of it is left to others.
             let until =

@@ -9,6 +9,7 @@ use crate::map::Map;
 use crate::node::MapRef;
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -58,8 +59,16 @@ impl OpenFile for WatchFile {
         self.hub.read(self.watcher, size, reply)
     }
 
-    fn wait(&self, timeout: Duration) -> bool {
-        self.hub.wait(self.watcher, timeout)
+    fn is_long(&self) -> bool {
+        true
+    }
+
+    fn is_ready(&self) -> bool {
+        self.hub.is_ready(self.watcher)
+    }
+
+    fn descriptors(&self) -> Result<Arc<[OwnedFd]>> {
+        Ok(Arc::from([self.hub.descriptor()?]))
     }
 
     fn release(&self) -> Result<()> {
