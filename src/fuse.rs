@@ -49,8 +49,9 @@ impl Fuse {
     /// # Errors
     /// EMFILE; EAGAIN if no thread can be started.
     pub fn new(fs: Fs) -> io::Result<Self> {
-        let waiting = Waiting::start(Arc::clone(&fs.pool))?;
-        Ok(Self { fs: Arc::new(fs), waiting })
+        let fs = Arc::new(fs);
+        let waiting = Waiting::start(Arc::clone(&fs))?;
+        Ok(Self { fs, waiting })
     }
 
     /// Does beside the threads that answer what they found to take long. `act` is told why if it is
@@ -530,8 +531,7 @@ impl Filesystem for Fuse {
         if file.is_long() {
             if flags.0 & libc::O_NONBLOCK == 0 {
                 let number = req.unique().0;
-                self.log(Op::Read, req, ino, None);
-                let read = StreamRead { number, file, offset, size, caller, reply };
+                let read = StreamRead { number, ino, file, offset, size, caller, reply };
                 return self.waiting.read(read);
             }
             return self.later(caller, move |fs, caller, go| {

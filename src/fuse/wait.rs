@@ -4,12 +4,12 @@
 //! A reader waits for as long as there is nothing. EINTR is its answer when the kernel says that it is
 //! interrupted: by a signal that it does not ignore, by a debugger, or by a freezer.
 
+use super::{log, ours};
 use crate::fs::base::handles::Handle;
 use crate::fs::base::open_file::OpenFile;
-use crate::fs::base::pool::Pool;
-use crate::fs::{Caller, Error, Result};
+use crate::fs::{Caller, Error, Fs, Op, Result};
 use crate::sys::interrupts;
-use fuser::{Errno, PollNotifier, ReplyData};
+use fuser::{Errno, INodeNo, PollNotifier, ReplyData};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use parking_lot::Mutex;
@@ -36,6 +36,7 @@ type Number = u64;
 #[derive(Debug)]
 pub(super) struct StreamRead {
     pub(super) number: Number,
+    pub(super) ino: INodeNo,
     pub(super) file: Arc<dyn OpenFile>,
     pub(super) offset: u64,
     pub(super) size: u32,
@@ -85,7 +86,7 @@ struct State {
 /// All who wait.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    pool: Arc<Pool>,
+    fs: Arc<Fs>,
     epoll: Epoll,
     called: EventFd,
     state: Mutex<State>,
@@ -96,11 +97,11 @@ impl Waiting {
     ///
     /// # Errors
     /// EMFILE; EAGAIN if no thread can be started.
-    pub(super) fn start(pool: Arc<Pool>) -> io::Result<Arc<Self>> {
+    pub(super) fn start(fs: Arc<Fs>) -> io::Result<Arc<Self>> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let called = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
         epoll.add(&called, EpollEvent::new(EpollFlags::EPOLLIN, CALLED))?;
-        let waiting = Arc::new(Self { pool, epoll, called, state: Mutex::default() });
+        let waiting = Arc::new(Self { fs, epoll, called, state: Mutex::default() });
         let told = Arc::clone(&waiting);
         interrupts::listen(move |number| told.interrupted(number));
         let looks = Arc::clone(&waiting);
@@ -119,11 +120,11 @@ impl Waiting {
 
     fn run(self: &Arc<Self>, read: StreamRead) {
         let waiting = Arc::clone(self);
-        self.pool.run(read.caller, move |go| waiting.try_read(read, go));
+        self.fs.pool.run(read.caller, move |go| waiting.try_read(read, go));
     }
 
     fn try_read(self: &Arc<Self>, read: StreamRead, go: Result<()>) {
-        let StreamRead { number, file, offset, size, caller, reply } = read;
+        let StreamRead { number, ino, file, offset, size, caller, reply } = read;
         let mut reply = Some(reply);
         let outcome = go.and_then(|()| {
             file.read(offset, size as usize, &mut |data| {
@@ -135,12 +136,13 @@ impl Waiting {
         });
         match (outcome, reply) {
             (Err(error), Some(reply)) if error.errno == libc::EAGAIN => {
-                self.wait(StreamRead { number, file, offset, size, caller, reply });
+                self.wait(StreamRead { number, ino, file, offset, size, caller, reply });
             }
             (outcome, reply) => {
                 self.state.lock().reads.remove(&number);
-                if let (Err(error), Some(reply)) = (outcome, reply) {
-                    reply.error(Errno::from_i32(error.errno));
+                match (outcome, reply) {
+                    (Err(error), Some(reply)) => self.refuse(caller, ino, &error, reply),
+                    _ => log::done(&self.fs, Op::Read, caller, ours(ino), None),
                 }
             }
         }
@@ -172,9 +174,17 @@ impl Waiting {
             Err(error) => {
                 state.reads.remove(&number);
                 drop(state);
-                read.reply.error(Errno::from_i32(error.errno));
+                self.refuse(read.caller, read.ino, &error, read.reply);
             }
         }
+    }
+
+    fn refuse(&self, caller: Caller, ino: INodeNo, error: &Error, reply: ReplyData) {
+        // Who is interrupted is refused nothing.
+        if error.errno == libc::EINTR {
+            return reply.error(Errno::EINTR);
+        }
+        reply.error(super::refuse(&self.fs, Op::Read, caller, ino, None, error));
     }
 
     /// What a file is ready for is told to the kernel once that is so.
@@ -202,7 +212,7 @@ impl Waiting {
                 }
             }
             Ok(None) => {}
-            Err(error) => log::error!("a poll cannot wait: {}", error.reason),
+            Err(error) => ::log::error!("a poll cannot wait: {}", error.reason),
         }
     }
 
@@ -307,7 +317,7 @@ impl Waiting {
                     self.part(&mut state, polled.source, waiter);
                     drop(state);
                     if let Err(error) = polled.notifier.notify() {
-                        log::debug!("poll: {error}");
+                        ::log::debug!("poll: {error}");
                     }
                 }
             }
@@ -328,7 +338,7 @@ impl Waiting {
             let count = match self.epoll.wait(&mut events, timeout) {
                 Ok(count) => count,
                 Err(nix::errno::Errno::EINTR) => 0,
-                Err(error) => return log::error!("streams are waited for no more: {error}"),
+                Err(error) => return ::log::error!("streams are waited for no more: {error}"),
             };
             for event in events.iter().take(count) {
                 match event.data() {

@@ -55,5 +55,6 @@ mod text;
 mod tools;
 mod tree;
 mod views;
+mod waiting;
 mod watch;
 mod xdp_filter;

@@ -20,8 +20,9 @@ const OTHERS: usize = 6;
 const EACH: usize = 4;
 /// What may wait for each user. A program waits for each piece, so this many threads of theirs do.
 const WAITING: usize = 4096;
-/// How much nicer these threads are than those that answer.
-const NICE: i32 = 10;
+/// How much nicer these threads are than those that answer. Not by much: they hold locks for moments,
+/// and must not be kept from letting go of one by whoever else is busy.
+const NICE: i32 = 5;
 /// How long a thread without work stays.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -211,7 +212,7 @@ mod tests {
         assert_eq!(begun.recv_timeout(SOON), Ok(0));
         drop(owners);
         ends.clear();
-        assert_eq!((0..54).map(|_| begun.recv_timeout(SOON).unwrap()).count(), 54);
+        (0..54).for_each(|_| assert!(begun.recv_timeout(SOON).is_ok()));
         assert!(pool.queues.lock().threads <= ALL);
     }
 
