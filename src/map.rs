@@ -2,15 +2,14 @@
 
 pub mod cursor;
 pub mod handle;
-pub mod kind;
 pub mod load;
 pub mod room;
 mod symbols;
 mod trie;
 pub mod value;
 
+pub use crate::sys::map::kind::{Content, Handle, Keys, Listing, MapKind, Stream, UpdateFlags};
 pub use crate::sys::map::{ANY, EXIST, MapInfo, NOEXIST};
-pub use kind::{Content, Handle, Keys, Kind, Listing};
 
 use crate::btf::Btf;
 use crate::codec::{Codec, Shape};
@@ -26,7 +25,7 @@ pub struct Map {
     /// Sizes, flags, name and id.
     pub info: MapInfo,
     /// What its type allows.
-    pub kind: Kind,
+    pub kind: MapKind,
     /// How its keys and values read as text.
     pub codec: Arc<Codec>,
     /// Why the map's BTF is not used, if it has one that is not.
@@ -42,7 +41,7 @@ impl Map {
     /// Those of BPF_OBJ_GET_INFO_BY_FD. Broken or missing BTF is none: bytes are shown instead.
     pub fn open(fd: OwnedFd) -> sys::Result<Self> {
         let (fd, info) = MapFd::new(fd)?;
-        let kind = Kind::of(info.map_type);
+        let kind = MapKind::of(info.map_type);
         let mut shape = Shape {
             key_size: info.key_size as usize,
             value_size: info.value_size as usize,
@@ -179,7 +178,7 @@ impl Map {
     /// Those of BPF_MAP_UPDATE_ELEM, a full map being ENOSPC whatever its kind.
     pub fn update(&self, key: &[u8], value: &[u8], flag: u64) -> sys::Result<()> {
         let mut flag = flag;
-        if flag != ANY && (self.kind.updates_any_only() || self.kind.ignores_flags()) {
+        if flag != ANY && self.kind.update_flags != UpdateFlags::Heeded {
             let errno = match (flag, self.has(key)?) {
                 (NOEXIST, true) => Some(libc::EEXIST),
                 (EXIST, false) => Some(libc::ENOENT),
@@ -188,7 +187,7 @@ impl Map {
             if let Some(errno) = errno {
                 return Err(sys::Error { call: "BPF_MAP_UPDATE_ELEM", errno });
             }
-            if self.kind.updates_any_only() {
+            if self.kind.update_flags == UpdateFlags::AnyOnly {
                 flag = ANY;
             }
         }

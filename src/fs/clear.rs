@@ -2,9 +2,8 @@
 
 use super::error::{Error, Result};
 use crate::map::cursor::{Batch, Cursor};
-use crate::map::{Listing, Map, room};
+use crate::map::{Keys, Listing, Map, room};
 use crate::sys;
-use crate::sys::map::kind;
 
 /// Walks at most, until one meets no element: who inserts all the time cannot keep us here.
 const WALKS: usize = 8;
@@ -19,11 +18,11 @@ pub fn clear(map: &Map) -> Result<()> {
     if map.is_frozen() {
         return Err(Error::new(libc::EPERM, "the map is frozen"));
     }
-    match map.info.map_type {
-        kind::QUEUE | kind::STACK => return take_all(map),
-        // Their indices cannot be asked, but deleted.
-        kind::PERF_EVENT_ARRAY | kind::CGROUP_ARRAY | kind::XSKMAP => return delete_indices(map),
-        _ => {}
+    if map.kind.keys == Keys::Head {
+        return take_all(map);
+    }
+    if map.kind.hides_indices() {
+        return delete_indices(map);
     }
     if map.kind.is_array() {
         return Err(Error::new(libc::EPERM, "an array keeps all its elements"));

@@ -12,7 +12,7 @@ use super::element::{Access, Element};
 use super::error::{Error, Result};
 use super::file::OpenFile;
 use super::maps::Maps;
-use crate::map::{Content, Keys, Kind, Listing, Map};
+use crate::map::{Content, Keys, Listing, Map, MapKind};
 use crate::node::{MapRef, View};
 use load::Loader;
 use read::Reader;
@@ -78,7 +78,7 @@ pub fn check_listing(map: &Map) -> Result<()> {
 
 /// Whether lines like those that are read can be written: values are data, or what is read of a map,
 /// program, device or CPU also names it.
-pub fn is_loadable(kind: &Kind) -> bool {
+pub fn is_loadable(kind: &MapKind) -> bool {
     let named = matches!(
         kind.content,
         Content::Data | Content::Map | Content::Prog | Content::Device | Content::Cpu

@@ -5,14 +5,14 @@ use super::refs;
 use super::stream::is_stream;
 use super::view;
 use crate::codec::NameMatch;
-use crate::map::{Content, Handle, Keys, Kind, Listing, Map};
+use crate::map::{Content, Handle, Keys, Listing, Map, MapKind};
 use crate::node::{Node, View};
 use crate::sys::map::kind::USER_RINGBUF;
 
 /// What decides which lines a map's help has.
 #[derive(Debug, Clone)]
 pub struct Facts {
-    kind: Kind,
+    kind: MapKind,
     /// Whether the kernel tells what the elements are.
     is_readable: bool,
     /// An address that is looked up by the longest prefix, if keys are such.
@@ -325,7 +325,7 @@ mod tests {
     fn only_what_the_kind_has() {
         let help = |kind| {
             let map = Node::Map(MapRef::Id(1), View::Text);
-            let kind = Kind::of(kind);
+            let kind = MapKind::of(kind);
             let facts = Facts { kind, is_readable: true, address: None, member: None };
             String::from_utf8(render(&map, false, Some(&facts))).unwrap()
         };

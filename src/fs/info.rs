@@ -2,7 +2,8 @@
 
 use super::error::Result;
 use crate::map::Map;
-use crate::spec::{flags, kinds};
+use crate::spec::flags;
+use crate::sys::map::kind::BtfUse;
 use serde_json::{Value, json};
 
 /// The object, and a newline; with the map's pins, or why they are not known.
@@ -33,7 +34,7 @@ pub fn render(map: &Map, pins: Result<Vec<String>>) -> Vec<u8> {
         "btf_value_type": map.codec.value_type(),
         "pins": pins,
     });
-    let refused = (info.btf_id == 0 && kinds::refuses_btf(info.map_type))
+    let refused = (info.btf_id == 0 && map.kind.btf == BtfUse::Refused)
         .then_some("the kernel takes no BTF for this kind of map");
     let unused = map.btf_unused.as_deref().or(refused);
     for (name, reason) in [("btf_unused", unused), ("pins_unknown", pins_unknown.as_deref())] {

@@ -6,7 +6,7 @@ use super::element::{Access, Element};
 use super::error::{Error, Result};
 use super::place::{self, Sought};
 use super::{Fs, view};
-use crate::map::{Content, Keys, Kind, Map, NOEXIST, handle};
+use crate::map::{Content, Keys, Map, MapKind, NOEXIST, handle};
 use crate::node::{MapRef, View};
 use crate::sys::{self, mounts, os};
 use serde_json::Value;
@@ -18,13 +18,13 @@ use std::path::{Path, PathBuf};
 pub(super) const PRESERVE_ELEMS: u32 = 1 << 11;
 
 /// Whether user space can set elements of this kind one by one.
-pub fn is_settable(kind: &Kind) -> bool {
+pub fn is_settable(kind: &MapKind) -> bool {
     matches!(kind.keys, Keys::Bytes | Keys::Handle(_))
         && !matches!(kind.content, Content::Stack | Content::StructOps)
 }
 
 /// Whether elements are maps.
-pub fn is_map(kind: &Kind) -> bool {
+pub fn is_map(kind: &MapKind) -> bool {
     kind.content == Content::Map
 }
 

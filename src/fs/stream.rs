@@ -14,7 +14,7 @@ use super::element::Access;
 use super::error::{Error, Result};
 use super::event::{self, EventCodec};
 use super::file::OpenFile;
-use crate::map::{Kind, Map};
+use crate::map::{Map, MapKind};
 use crate::node::{Control, MapRef, Node};
 use crate::sys::map::kind as k;
 use crate::sys::object;
@@ -42,7 +42,7 @@ const GLANCE: Duration = Duration::from_millis(2);
 const HANDOVER: Duration = Duration::from_millis(500);
 
 /// Whether maps of a kind have events.
-pub fn is_stream(kind: &Kind) -> bool {
+pub fn is_stream(kind: &MapKind) -> bool {
     matches!(kind.number, k::RINGBUF | k::PERF_EVENT_ARRAY | k::USER_RINGBUF)
 }
 

@@ -3,7 +3,7 @@
 //! The kernel knows these elements only by a descriptor of the calling process, so a name says how
 //! to open one. It is opened for each call and closed after it.
 
-use super::kind::Handle;
+use super::Handle;
 use crate::sys::os::{self, cgroup_by_id, pidfd, take_fd};
 use crate::sys::{self, mounts};
 use std::ffi::OsStr;

@@ -1,6 +1,6 @@
 //! Values that are no plain data: what an element's bytes say as JSON.
 
-use super::kind::Content;
+use super::Content;
 use super::{Map, symbols};
 use crate::sys::os;
 use serde_json::{Value, json};

@@ -3,6 +3,7 @@
 pub mod kind;
 
 use super::{Error, Result, check, own};
+use kind::MapKind;
 use libbpf_rs::libbpf_sys as bpf;
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -83,7 +84,9 @@ impl MapFd {
     /// that it is a map (see [`super::object::object_kind`]): programs and links answer this call too.
     pub fn new(fd: OwnedFd) -> Result<(Self, MapInfo)> {
         let info = map_info(fd.as_fd())?;
-        let value_len = value_len(info.map_type, info.value_size as usize)?;
+        let kind = MapKind::of(info.map_type);
+        let cpus = if kind.per_cpu { possible_cpus()? } else { 1 };
+        let value_len = kind.value_len(info.value_size as usize, cpus);
         let map = Self {
             key_size: info.key_size as usize,
             value_len,
@@ -361,25 +364,6 @@ fn batch_opts(elem_flags: u64) -> bpf::bpf_map_batch_opts {
         sz: size_of::<bpf::bpf_map_batch_opts>() as bpf::size_t,
         elem_flags,
         ..Default::default()
-    }
-}
-
-/// Bytes that the kernel copies for a value (`bpf_map_value_size` in `kernel/bpf/syscall.c`).
-fn value_len(map_type: u32, value_size: usize) -> Result<usize> {
-    match map_type {
-        kind::PERCPU_HASH
-        | kind::LRU_PERCPU_HASH
-        | kind::PERCPU_ARRAY
-        | kind::PERCPU_CGROUP_STORAGE => {
-            let cpus = possible_cpus()?;
-            Ok(value_size.next_multiple_of(8) * cpus)
-        }
-        kind::PROG_ARRAY
-        | kind::PERF_EVENT_ARRAY
-        | kind::CGROUP_ARRAY
-        | kind::ARRAY_OF_MAPS
-        | kind::HASH_OF_MAPS => Ok(4),
-        _ => Ok(value_size),
     }
 }
 

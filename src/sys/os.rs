@@ -194,6 +194,13 @@ fn timespec(time: Option<SystemTime>) -> libc::timespec {
     }
 }
 
+/// Bytes in a page of memory.
+pub fn page_size() -> usize {
+    // SAFETY: takes a constant and cannot fail.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(size).unwrap_or(4096)
+}
+
 /// The user that this process acts as.
 pub fn effective_uid() -> u32 {
     // SAFETY: cannot fail and takes nothing.

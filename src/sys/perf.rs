@@ -1,7 +1,8 @@
 //! Perf events as a perf event array's readers hold them: one ring of records for each CPU
 //! (perf_event_open(2)).
 
-use super::shared::{Shared, page_size};
+use super::os::page_size;
+use super::shared::Shared;
 use super::{Error, Result, check_libc, own_libc};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering;

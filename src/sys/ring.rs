@@ -3,7 +3,8 @@
 //! A page with the consumer's position, a page with the producer's, and the data mapped twice in a
 //! row, so that a record never wraps (`kernel/bpf/ringbuf.c`). Positions only grow.
 
-use super::shared::{Shared, page_size};
+use super::os::page_size;
+use super::shared::Shared;
 use super::{Error, Result};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering;

@@ -5,13 +5,6 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
-/// Bytes in a page.
-pub(super) fn page_size() -> usize {
-    // SAFETY: takes a constant and cannot fail.
-    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    usize::try_from(size).unwrap_or(4096)
-}
-
 /// A mapping of a descriptor's memory, which the kernel changes meanwhile.
 ///
 /// Nothing refers into it: bytes are copied out and in, and positions are atomics.
