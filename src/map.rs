@@ -14,7 +14,7 @@ pub use crate::sys::map::{ANY, EXIST, MapInfo, NOEXIST};
 use crate::btf::Btf;
 use crate::codec::{Codec, Shape};
 use crate::sys::map::{LOCK, MapFd, possible_cpus};
-use crate::sys::{self, object};
+use crate::sys::{self, Call, object};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
@@ -185,7 +185,7 @@ impl Map {
                 _ => None,
             };
             if let Some(errno) = errno {
-                return Err(sys::Error { call: "BPF_MAP_UPDATE_ELEM", errno });
+                return Err(sys::Error { call: Call::MapUpdateElem, errno });
             }
             if self.kind.update_flags == UpdateFlags::AnyOnly {
                 flag = ANY;
@@ -298,7 +298,7 @@ fn present(outcome: sys::Result<()>) -> sys::Result<bool> {
 }
 
 fn unreadable() -> sys::Error {
-    sys::Error { call: "BPF_MAP_LOOKUP_ELEM", errno: libc::EOPNOTSUPP }
+    sys::Error { call: Call::MapLookupElem, errno: libc::EOPNOTSUPP }
 }
 
 /// Reads the BTF object `id` from the kernel.

@@ -6,7 +6,7 @@
 //! order remember the keys that they gave.
 
 use super::{Listing, Map, room};
-use crate::sys;
+use crate::sys::{self, Call};
 use std::cmp::Ordering;
 use std::collections::HashSet;
 
@@ -277,7 +277,7 @@ fn step_trie(map: &Map, trail: &[Vec<u8>], next: &mut [u8]) -> sys::Result<bool>
         steps += 1;
         if steps > 4 * u64::from(map.info.max_entries) {
             // Deletions keep sending the walk back to the start: it ends rather than hang.
-            return Err(sys::Error { call: "BPF_MAP_GET_NEXT_KEY", errno: libc::EBUSY });
+            return Err(sys::Error { call: Call::MapGetNextKey, errno: libc::EBUSY });
         }
     }
     Ok(more)

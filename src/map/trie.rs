@@ -9,8 +9,8 @@
 
 use super::cursor::trie_order;
 use super::{present, room};
-use crate::sys;
 use crate::sys::map::{ANY, MapFd, NewMap, create, kind};
+use crate::sys::{self, Call};
 use std::cmp::Ordering;
 use std::sync::OnceLock;
 
@@ -74,7 +74,7 @@ fn has_by_walk(map: &MapFd, key: &[u8]) -> sys::Result<bool> {
         if more && trie_order(&next, &at).is_le() {
             restarts += 1;
             if restarts > TRIES {
-                return Err(sys::Error { call: "BPF_MAP_GET_NEXT_KEY", errno: libc::EBUSY });
+                return Err(sys::Error { call: Call::MapGetNextKey, errno: libc::EBUSY });
             }
         }
         std::mem::swap(&mut at, &mut next);
@@ -110,7 +110,7 @@ fn has_by_restart(map: &MapFd, key: &[u8]) -> sys::Result<bool> {
         }
         std::mem::swap(&mut first, &mut again);
     }
-    Err(sys::Error { call: "BPF_MAP_GET_NEXT_KEY", errno: libc::EBUSY })
+    Err(sys::Error { call: Call::MapGetNextKey, errno: libc::EBUSY })
 }
 
 /// The value of exactly this entry into `value`. False if there is none.

@@ -5,7 +5,7 @@ use super::{Inner, Part, Spec, kernel_types};
 use crate::sys::map::NewMap;
 use crate::sys::map::kind::{self, BtfUse, MapKind};
 use crate::sys::os::page_size;
-use crate::sys::{self, object};
+use crate::sys::{self, Call, object};
 use std::os::fd::{AsFd, OwnedFd};
 
 /// A map that was created.
@@ -129,7 +129,7 @@ impl Spec {
         let fd = sys::map::create(new).map_err(|error| self.explain(error, plan, new.inner_map))?;
         let kind = kind::with_article(self.kind);
         notes.push(match (refused.call, refused.errno) {
-            ("BPF_BTF_LOAD", _) => {
+            (Call::BtfLoad, _) => {
                 format!("created without BTF: the kernel does not load these types ({refused})")
             }
             (_, libc::EOPNOTSUPP) => {

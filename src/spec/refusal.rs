@@ -3,10 +3,10 @@
 use super::create::CreateError;
 use super::plan::Plan;
 use super::{Spec, flags};
-use crate::sys;
 use crate::sys::map::kind::{self, Extra, MapKind};
 use crate::sys::map::map_info;
 use crate::sys::os::{self, page_size};
+use crate::sys::{self, Call};
 use std::fs;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
@@ -20,7 +20,7 @@ impl Spec {
         inner: Option<BorrowedFd<'_>>,
     ) -> CreateError {
         let kind = kind::with_article(self.kind);
-        if error.call == "BPF_MAP_CREATE"
+        if error.call == Call::MapCreate
             && error.errno != libc::EPERM
             && kind::is_supported(self.kind) == Some(false)
         {
@@ -29,7 +29,7 @@ impl Spec {
             return CreateError { errno: libc::EOPNOTSUPP, reason };
         }
         let hint = match error.errno {
-            _ if error.call == "BPF_BTF_LOAD" => "the kernel does not load these types".to_owned(),
+            _ if error.call == Call::BtfLoad => "the kernel does not load these types".to_owned(),
             libc::E2BIG => format!("{kind} of this size is more than the kernel allows"),
             libc::ENOMEM => format!("there is no memory for {kind} of this size"),
             libc::EPERM if self.ifindex != 0 => {

@@ -1,6 +1,6 @@
 //! What this process may use of files and memory (getrlimit(2), mallopt(3)).
 
-use super::{Result, check_libc};
+use super::{Call, Result, check_libc};
 
 /// A resource: `RLIMIT_NOFILE` and the like, whose type differs between libcs.
 #[cfg(target_env = "gnu")]
@@ -12,14 +12,14 @@ type Resource = libc::c_int;
 fn raise(resource: Resource) -> Result<()> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is writable and outlives the call.
-    check_libc("getrlimit", unsafe { libc::getrlimit(resource, &raw mut limit) })?;
+    check_libc(Call::Getrlimit, unsafe { libc::getrlimit(resource, &raw mut limit) })?;
     limit.rlim_cur = limit.rlim_max;
     set(resource, &limit)
 }
 
 fn set(resource: Resource, limit: &libc::rlimit) -> Result<()> {
     // SAFETY: `limit` is only read.
-    check_libc("setrlimit", unsafe { libc::setrlimit(resource, limit) }).map(drop)
+    check_libc(Call::Setrlimit, unsafe { libc::setrlimit(resource, limit) }).map(drop)
 }
 
 /// Raises the limit of open files as far as it may be raised: a walk over thousands of maps has many

@@ -2,7 +2,7 @@
 
 pub mod kind;
 
-use super::{Error, Result, check, own};
+use super::{Call, Error, Result, check, own};
 use kind::MapKind;
 use libbpf_rs::libbpf_sys as bpf;
 use std::ffi::CString;
@@ -118,7 +118,7 @@ impl MapFd {
     }
 
     /// The key's pointer: null for kinds without keys, as the kernel demands.
-    fn key(&self, call: &'static str, key: &[u8]) -> Result<*const libc::c_void> {
+    fn key(&self, call: Call, key: &[u8]) -> Result<*const libc::c_void> {
         if key.len() != self.key_size {
             return Err(Error::new(call, libc::EINVAL));
         }
@@ -130,7 +130,7 @@ impl MapFd {
     /// # Errors
     /// ENOENT if there is no such element; EOPNOTSUPP if this kind cannot be read.
     pub fn lookup(&self, key: &[u8], value: &mut [u8], flags: u64) -> Result<()> {
-        const CALL: &str = "BPF_MAP_LOOKUP_ELEM";
+        const CALL: Call = Call::MapLookupElem;
         let key = self.key(CALL, key)?;
         self.check_value(CALL, value.len())?;
         // SAFETY: the key has key_size readable bytes or is null for a kind without keys, and the
@@ -146,7 +146,7 @@ impl MapFd {
     /// # Errors
     /// EEXIST, ENOENT by the flag; E2BIG if the map is full; EPERM if it is frozen.
     pub fn update(&self, key: &[u8], value: &[u8], flags: u64) -> Result<()> {
-        const CALL: &str = "BPF_MAP_UPDATE_ELEM";
+        const CALL: Call = Call::MapUpdateElem;
         let key = self.key(CALL, key)?;
         self.check_value(CALL, value.len())?;
         // SAFETY: key and value have the number of readable bytes that the kernel copies.
@@ -159,7 +159,7 @@ impl MapFd {
     /// # Errors
     /// ENOENT if there is no such element; EPERM if the map is frozen.
     pub fn delete(&self, key: &[u8]) -> Result<()> {
-        const CALL: &str = "BPF_MAP_DELETE_ELEM";
+        const CALL: Call = Call::MapDeleteElem;
         let key = self.key(CALL, key)?;
         // SAFETY: the key has key_size readable bytes, or is null for a kind without keys.
         let rc = unsafe { bpf::bpf_map_delete_elem(self.raw(), key) };
@@ -171,7 +171,7 @@ impl MapFd {
     /// # Errors
     /// ENOENT if there is no such element; EOPNOTSUPP if this kind has no such call.
     pub fn take(&self, key: &[u8], value: &mut [u8], flags: u64) -> Result<()> {
-        const CALL: &str = "BPF_MAP_LOOKUP_AND_DELETE_ELEM";
+        const CALL: Call = Call::MapLookupAndDeleteElem;
         let key = self.key(CALL, key)?;
         self.check_value(CALL, value.len())?;
         // SAFETY: as for `lookup`.
@@ -195,7 +195,7 @@ impl MapFd {
     /// # Errors
     /// EOPNOTSUPP if this kind cannot be listed.
     pub fn next_key(&self, key: Option<&[u8]>, next: &mut [u8]) -> Result<bool> {
-        const CALL: &str = "BPF_MAP_GET_NEXT_KEY";
+        const CALL: Call = Call::MapGetNextKey;
         if next.len() != self.key_size {
             return Err(Error::new(CALL, libc::EINVAL));
         }
@@ -229,7 +229,7 @@ impl MapFd {
         count: usize,
         elem_flags: u64,
     ) -> Result<Batched> {
-        const CALL: &str = "BPF_MAP_LOOKUP_BATCH";
+        const CALL: Call = Call::MapLookupBatch;
         self.check_batch(CALL, keys.len(), values.len(), count)?;
         if token.len() < self.token_len {
             return Err(Error::new(CALL, libc::EINVAL));
@@ -267,7 +267,7 @@ impl MapFd {
         count: usize,
         elem_flags: u64,
     ) -> (usize, Result<()>) {
-        const CALL: &str = "BPF_MAP_UPDATE_BATCH";
+        const CALL: Call = Call::MapUpdateBatch;
         if let Err(error) = self.check_batch(CALL, keys.len(), values.len(), count) {
             return (0, Err(error));
         }
@@ -298,7 +298,7 @@ impl MapFd {
     /// BPF_MAP_DELETE_BATCH of `count` keys. Gives the number deleted beside the outcome;
     /// ENOENT stops at the first key that is absent.
     pub fn delete_batch(&self, keys: &[u8], count: usize) -> (usize, Result<()>) {
-        const CALL: &str = "BPF_MAP_DELETE_BATCH";
+        const CALL: Call = Call::MapDeleteBatch;
         if let Err(error) = self.check_batch(CALL, keys.len(), usize::MAX, count) {
             return (0, Err(error));
         }
@@ -322,7 +322,7 @@ impl MapFd {
     /// BPF_MAP_FREEZE: user space can no longer write.
     pub fn freeze(&self) -> Result<()> {
         // SAFETY: no pointer is passed.
-        check("BPF_MAP_FREEZE", unsafe { bpf::bpf_map_freeze(self.raw()) }).map(drop)
+        check(Call::MapFreeze, unsafe { bpf::bpf_map_freeze(self.raw()) }).map(drop)
     }
 
     /// Whether user space may no longer write: the map is frozen.
@@ -339,17 +339,11 @@ impl MapFd {
         rc == -libc::EPERM
     }
 
-    fn check_value(&self, call: &'static str, len: usize) -> Result<()> {
+    fn check_value(&self, call: Call, len: usize) -> Result<()> {
         if len == self.value_len { Ok(()) } else { Err(Error::new(call, libc::EINVAL)) }
     }
 
-    fn check_batch(
-        &self,
-        call: &'static str,
-        keys: usize,
-        values: usize,
-        count: usize,
-    ) -> Result<()> {
+    fn check_batch(&self, call: Call, keys: usize, values: usize, count: usize) -> Result<()> {
         let fits = |size: usize, len: usize| size.checked_mul(count).is_some_and(|n| n <= len);
         if !self.keyless && fits(self.key_size, keys) && fits(self.value_len, values) {
             Ok(())
@@ -369,8 +363,7 @@ fn batch_opts(elem_flags: u64) -> bpf::bpf_map_batch_opts {
 
 /// How many CPUs this machine may ever have: the values in a per-CPU element.
 pub fn possible_cpus() -> Result<usize> {
-    libbpf_rs::num_possible_cpus()
-        .map_err(|_| Error::new("read /sys/devices/system/cpu/possible", libc::EIO))
+    libbpf_rs::num_possible_cpus().map_err(|_| Error::new(Call::ReadPossibleCpus, libc::EIO))
 }
 
 /// BPF_OBJ_GET_INFO_BY_FD of a map.
@@ -381,7 +374,7 @@ pub fn map_info(fd: BorrowedFd<'_>) -> Result<MapInfo> {
     let rc = unsafe {
         bpf::bpf_obj_get_info_by_fd(fd.as_raw_fd(), (&raw mut info).cast(), &raw mut len)
     };
-    check("BPF_OBJ_GET_INFO_BY_FD", rc)?;
+    check(Call::ObjGetInfoByFd, rc)?;
     let name: Vec<u8> =
         info.name.iter().take_while(|&&c| c != 0).map(|&c| c.cast_unsigned()).collect();
     Ok(MapInfo {
@@ -436,7 +429,7 @@ pub struct NewMap<'a> {
 /// # Errors
 /// EINVAL for sizes or flags that the kind does not take; EPERM without CAP_BPF.
 pub fn create(new: &NewMap<'_>) -> Result<OwnedFd> {
-    const CALL: &str = "BPF_MAP_CREATE";
+    const CALL: Call = Call::MapCreate;
     let name = CString::new(new.name.as_str()).map_err(|_| Error::new(CALL, libc::EINVAL))?;
     let (btf_fd, key_type, value_type) = match new.btf {
         Some((fd, key, value)) => (fd.as_raw_fd().cast_unsigned(), key, value),
