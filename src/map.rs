@@ -5,6 +5,8 @@ pub mod handle;
 pub mod load;
 pub mod room;
 mod symbols;
+#[cfg(test)]
+mod tests;
 mod trie;
 pub mod value;
 
@@ -41,6 +43,11 @@ impl Map {
     /// Those of BPF_OBJ_GET_INFO_BY_FD. Broken or missing BTF is none: bytes are shown instead.
     pub fn open(fd: OwnedFd) -> sys::Result<Self> {
         let (fd, info) = MapFd::new(fd)?;
+        Self::of(fd, info)
+    }
+
+    /// An open map that is what `info` says.
+    fn of(fd: MapFd, info: MapInfo) -> sys::Result<Self> {
         let kind = MapKind::of(info.map_type);
         let mut shape = Shape {
             key_size: info.key_size as usize,

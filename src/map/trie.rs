@@ -51,7 +51,7 @@ fn restarts() -> sys::Result<bool> {
 
 /// [`has`] on any kernel, in as many calls as the trie has entries before the key, unless nothing
 /// covers it. An entry that comes or goes meanwhile may be missed.
-fn has_by_walk(map: &MapFd, key: &[u8]) -> sys::Result<bool> {
+pub(super) fn has_by_walk(map: &MapFd, key: &[u8]) -> sys::Result<bool> {
     if !covers(map, key)? {
         return Ok(false);
     }
@@ -90,7 +90,7 @@ fn covers(map: &MapFd, key: &[u8]) -> sys::Result<bool> {
 }
 
 /// [`has`] where the walk starts again from an absent key.
-fn has_by_restart(map: &MapFd, key: &[u8]) -> sys::Result<bool> {
+pub(super) fn has_by_restart(map: &MapFd, key: &[u8]) -> sys::Result<bool> {
     let mut first = vec![0; map.key_size()];
     let mut next = first.clone();
     let mut again = first.clone();
