@@ -5,8 +5,6 @@ pub mod handle;
 pub mod load;
 pub mod room;
 mod symbols;
-#[cfg(test)]
-mod tests;
 mod trie;
 pub mod value;
 
@@ -319,3 +317,6 @@ pub fn load_btf(id: u32) -> Result<Btf, String> {
     };
     read().map_err(|why| format!("BTF object {id}: {why}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -115,6 +115,13 @@ fn own_libc(call: Call, rc: impl Into<i64>) -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 
+/// A text of the kernel's, up to its NUL. A C character has a sign on some machines (x86) and none on
+/// others (Arm).
+fn text_of(characters: &[libc::c_char]) -> String {
+    let bytes = characters.iter().map(|c| c.to_ne_bytes()[0]).take_while(|&byte| byte != 0);
+    String::from_utf8_lossy(&bytes.collect::<Vec<_>>()).into_owned()
+}
+
 /// A path as system calls take it.
 fn c_path(call: Call, path: &Path) -> Result<CString> {
     CString::new(path.as_os_str().as_bytes()).map_err(|_| Error::new(call, libc::EINVAL))

@@ -1,6 +1,6 @@
 //! What the kernel says of programs and links.
 
-use super::{Call, Error, Result, check};
+use super::{Call, Error, Result, check, text_of};
 use libbpf_rs::ProgramAttachType;
 use libbpf_rs::libbpf_sys as bpf;
 use libbpf_rs::query::{IterType, LinkInfo as Query, LinkTypeInfo, PerfEventType};
@@ -66,12 +66,10 @@ pub fn prog_info(fd: BorrowedFd<'_>) -> Result<ProgInfo> {
             continue;
         }
         map_ids.truncate(used);
-        let name: Vec<u8> =
-            info.name.iter().take_while(|&&c| c != 0).map(|&c| c.cast_unsigned()).collect();
         return Ok(ProgInfo {
             id: info.id,
             type_name: prog_type_name(info.type_),
-            name: String::from_utf8_lossy(&name).into_owned(),
+            name: text_of(&info.name),
             tag: info.tag,
             map_ids,
             load_time: info.load_time,

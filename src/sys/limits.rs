@@ -42,13 +42,20 @@ pub fn lift_locked_memory() -> Result<()> {
     set(libc::RLIMIT_MEMLOCK, &NONE).or_else(|_| raise(libc::RLIMIT_MEMLOCK))
 }
 
-/// Gives large buffers back to the system as soon as they are freed: by default glibc keeps more and
-/// more of them after the first (`M_MMAP_THRESHOLD` in mallopt(3)).
+/// Has malloc(3) give memory back, before any thread is started (mallopt(3)).
+///
+/// Large buffers go back to the system as soon as they are freed: by default glibc keeps more and more
+/// of them after the first (`M_MMAP_THRESHOLD`). And all threads share one heap (`M_ARENA_MAX`): each
+/// of their own heaps keeps what it gave out once, and malloc_trim(3) cannot shrink it while anything
+/// at its end is in use. After 200 readers of `.entries` the idle daemon kept 16 to 65 MiB in them in 7
+/// of 9 rounds, and with one heap in none, at the same speed: what takes time here is the kernel's
+/// calls.
 pub fn return_freed_memory() {
     #[cfg(target_env = "gnu")]
-    // SAFETY: sets a number; no other thread runs yet, or it takes malloc's lock.
+    // SAFETY: sets numbers; no other thread runs yet, or it takes malloc's lock.
     unsafe {
         libc::mallopt(libc::M_MMAP_THRESHOLD, 1 << 20);
+        libc::mallopt(libc::M_ARENA_MAX, 1);
     }
 }
 

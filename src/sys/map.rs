@@ -1,15 +1,12 @@
 //! The element commands of bpf(2) on an open map.
 
+mod cpus;
 mod element;
-#[cfg(test)]
-pub(crate) mod fake;
 pub mod kind;
 
-use super::{Call, Error, Result, check, own};
-#[cfg(test)]
+use super::{Call, Error, Result, check, own, text_of};
+pub use cpus::possible_cpus;
 pub(crate) use element::Element;
-#[cfg(not(test))]
-use element::Element;
 use kind::MapKind;
 use libbpf_rs::libbpf_sys as bpf;
 use std::ffi::CString;
@@ -106,13 +103,6 @@ impl MapFd {
             keyless: info.key_size == 0,
             fd,
         })
-    }
-
-    /// A map that is not the kernel's: each call on it asks what [`fake::answer_by`] says.
-    #[cfg(test)]
-    pub(crate) fn fake(info: &MapInfo) -> Self {
-        let nothing = std::fs::File::open("/dev/null").expect("a descriptor");
-        Self::of(nothing.into(), info).expect("the number of CPUs")
     }
 
     /// Bytes that a look-up gives: the value, or all CPUs' values each rounded up to 8.
@@ -315,11 +305,6 @@ fn changed(call: Call, rc: i32, done: usize, count: usize) -> (usize, Result<()>
     }
 }
 
-/// How many CPUs this machine may ever have: the values in a per-CPU element.
-pub fn possible_cpus() -> Result<usize> {
-    libbpf_rs::num_possible_cpus().map_err(|_| Error::new(Call::ReadPossibleCpus, libc::EIO))
-}
-
 /// BPF_OBJ_GET_INFO_BY_FD of a map.
 pub fn map_info(fd: BorrowedFd<'_>) -> Result<MapInfo> {
     let mut info = bpf::bpf_map_info::default();
@@ -329,8 +314,6 @@ pub fn map_info(fd: BorrowedFd<'_>) -> Result<MapInfo> {
         bpf::bpf_obj_get_info_by_fd(fd.as_raw_fd(), (&raw mut info).cast(), &raw mut len)
     };
     check(Call::ObjGetInfoByFd, rc)?;
-    let name: Vec<u8> =
-        info.name.iter().take_while(|&&c| c != 0).map(|&c| c.cast_unsigned()).collect();
     Ok(MapInfo {
         map_type: info.type_,
         id: info.id,
@@ -338,7 +321,7 @@ pub fn map_info(fd: BorrowedFd<'_>) -> Result<MapInfo> {
         value_size: info.value_size,
         max_entries: info.max_entries,
         flags: info.map_flags,
-        name: String::from_utf8_lossy(&name).into_owned(),
+        name: text_of(&info.name),
         btf_id: info.btf_id,
         btf_key_type_id: info.btf_key_type_id,
         btf_value_type_id: info.btf_value_type_id,
@@ -414,4 +397,16 @@ pub fn create(new: &NewMap<'_>) -> Result<OwnedFd> {
         )
     };
     own(CALL, rc)
+}
+
+#[cfg(test)]
+pub(crate) mod fake;
+
+#[cfg(test)]
+impl MapFd {
+    /// A map that is not the kernel's: each call on it asks what [`fake::answer_by`] says.
+    pub(crate) fn fake(info: &MapInfo) -> Self {
+        let nothing = std::fs::File::open("/dev/null").expect("a descriptor");
+        Self::of(nothing.into(), info).expect("the number of CPUs")
+    }
 }

@@ -53,7 +53,7 @@ impl Element<'_> {
 
     /// # Safety
     /// As for [`Self::call`].
-    unsafe fn call_kernel(self, fd: i32) -> i32 {
+    pub(super) unsafe fn call_kernel(self, fd: i32) -> i32 {
         let start = |bytes: Option<&[u8]>| bytes.map_or(ptr::null(), |bytes| bytes.as_ptr().cast());
         // SAFETY: as the caller vouches.
         unsafe {
