@@ -22,10 +22,10 @@
 //! | `bpffs` | walking pins: what is at a path, rename, unpin | `sys` |
 //! | `schema` | a map → the C text that `spec` makes the same map of | `btf`, `spec`, `sys` |
 //! | `spec` | a text that describes a map → BPF_MAP_CREATE, with BTF for its types | `btf`, `sys` |
-//! | `map` | an open map; [`map::kind`], the table of what types allow; [`map::cursor`], iteration | `codec`, `btf`, `sys` |
+//! | `map` | an open map; [`map::cursor`], iteration | `codec`, `btf`, `sys` |
 //! | `codec` | a BTF type compiled once into a plan that prints and parses; key names | `btf` |
 //! | `btf` | a map's types, owned, read from the kernel's blob | nothing of ours |
-//! | `sys` | bpf(2) and other calls with their errno; all `unsafe` | nothing of ours |
+//! | `sys` | bpf(2) and other calls with their errno; all `unsafe`; [`sys::map::kind`], a row for each kind of map | nothing of ours |
 //!
 //! # Freshness
 //!

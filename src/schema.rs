@@ -13,8 +13,9 @@ mod printer;
 mod read;
 
 use crate::btf::{Btf, Kind};
-use crate::spec::{Inner, Part, Spec, flags, kinds};
+use crate::spec::{Inner, Part, Spec, flags};
 use crate::sys::map::MapInfo;
+use crate::sys::map::kind::{self, MapKind};
 pub use hidden::{Hidden, hidden};
 use names::made_fit;
 use printer::Printer;
@@ -63,7 +64,7 @@ pub fn print(map: &Map<'_>, name: &str) -> String {
 /// The text, if it makes the same map.
 fn attempt(map: &Map<'_>, name: &str, typed: Typed) -> Result<String, String> {
     let text = write(map, name, typed)?;
-    if kinds::holds_maps(map.info.map_type) && map.inner.is_none() {
+    if MapKind::of(map.info.map_type).holds_maps() && map.inner.is_none() {
         return Ok(text);
     }
     let spec = Spec::parse(text.as_bytes()).map_err(|error| error.reason)?;
@@ -115,7 +116,7 @@ fn write_fields(
     let mut field = |text: String| {
         let _ = writeln!(fields, "{tabs}{text};");
     };
-    field(match kinds::name(info.map_type) {
+    field(match kind::name(info.map_type) {
         Some(kind) => format!("__uint(type, BPF_MAP_TYPE_{})", kind.to_ascii_uppercase()),
         None => format!("__uint(type, {})", info.map_type),
     });
@@ -147,7 +148,7 @@ fn write_fields(
         field(format!("__uint(max_entries, {})", info.max_entries));
     }
     // What the kernel sets by itself, it does not take.
-    let kept = info.flags & !kinds::own_flags(info.map_type);
+    let kept = info.flags & !MapKind::of(info.map_type).own_flags;
     if kept != 0 {
         let names = flags::names(kept).into_iter().map(|name| match name.starts_with("0x") {
             true => name,
@@ -166,7 +167,7 @@ fn write_fields(
     if info.ifindex != 0 {
         let _ = writeln!(fields, "{tabs}__uint(ifindex, {}); /* bpffuse's own */", info.ifindex);
     }
-    if kinds::holds_maps(info.map_type) {
+    if MapKind::of(info.map_type).holds_maps() {
         match map.inner {
             None => {
                 let _ = writeln!(

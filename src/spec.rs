@@ -23,7 +23,6 @@ mod definition;
 mod extent;
 pub mod flags;
 mod kernel_types;
-pub mod kinds;
 pub mod layout;
 mod plan;
 mod refusal;

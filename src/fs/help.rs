@@ -138,7 +138,7 @@ fn is_read(map: &Facts) -> bool {
 }
 
 fn is_data(map: &Facts) -> bool {
-    map.is_settable() && !map.kind.is_reference()
+    map.kind.is_settable() && !map.kind.is_reference()
 }
 
 /// An array has all its elements at all times, so none is ever new.
@@ -252,13 +252,13 @@ fn own(example: &str, map: Option<&MapHelp>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::map::Kind;
+    use crate::map::MapKind;
 
     #[test]
     fn only_what_the_kind_has() {
         let help = |kind| {
             let map = Node::In(MapRef::Id(1), Place::Root);
-            let kind = Kind::of(kind);
+            let kind = MapKind::of(kind);
             let facts = Facts { kind, is_readable: true, is_pinned: true };
             let map_help = MapHelp { facts, address: None, member: None };
             String::from_utf8(render(&map, false, Some(&map_help))).unwrap()

@@ -3,9 +3,9 @@
 //! The kernel knows these elements only by a descriptor of the calling process, so a name says how
 //! to open one. It is opened for each call and closed after it.
 
-use super::kind::Handle;
+use super::Handle;
 use crate::sys::os::{self, cgroup_by_id, pidfd, take_fd};
-use crate::sys::{self, mounts};
+use crate::sys::{self, Call, mounts};
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -78,7 +78,7 @@ pub fn foreign(pid: u32, fd: u32) -> sys::Result<OwnedFd> {
 /// we would wait for ourselves.
 fn open_path(path: &Path) -> sys::Result<OwnedFd> {
     if mounts::holding(path).is_none_or(|kind| kind.starts_with("fuse")) {
-        return Err(sys::Error { call: "open a key's object", errno: libc::EXDEV });
+        return Err(sys::Error { call: Call::OpenKeysObject, errno: libc::EXDEV });
     }
     Ok(os::open_path(path)?.into())
 }
@@ -104,7 +104,7 @@ fn id(text: &[u8]) -> Option<u64> {
 }
 
 fn invalid() -> sys::Error {
-    sys::Error { call: "open a key's object", errno: libc::EINVAL }
+    sys::Error { call: Call::OpenKeysObject, errno: libc::EINVAL }
 }
 
 /// The four bytes by which the kernel knows a key.

@@ -34,8 +34,9 @@ pub(super) fn serve(
     default_map: Spec,
     ready: impl FnOnce() -> Result<(), Error>,
 ) -> Result<(), Error> {
-    // Before any thread: each one has its own, inherited.
+    // Both before any thread: each one has its own privileges, inherited.
     privileges::reduce()?;
+    limits::return_freed_memory();
     // As it is now: the working directory changes later.
     let mountpoint = config.mountpoint.canonicalize();
     let mountpoint =
@@ -51,7 +52,6 @@ pub(super) fn serve(
         watch_interval: config.watch_interval,
     };
     let fs = Fs::new(bpffs, settings).map_err(|error| no_thread(&error))?;
-    limits::return_freed_memory();
     if let Err(error) = limits::raise_open_files() {
         log::info!("the limit of open files stays: {error}");
     }

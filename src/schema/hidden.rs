@@ -3,7 +3,7 @@
 
 use crate::btf::{Btf, Kind};
 use crate::sys::map::MapInfo;
-use crate::sys::{self, iter};
+use crate::sys::{self, Call, iter};
 
 /// What [`hidden`] found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,12 +27,12 @@ const FIELDS: [&str; 5] = ["map_type", "key_size", "value_size", "max_entries", 
 /// Those of BPF_PROG_LOAD, most of all EPERM without CAP_PERFMON; ENOENT if the map is gone;
 /// EOPNOTSUPP if this kernel has no such iterator or other members.
 pub fn hidden(id: u32, kernel: &Btf) -> sys::Result<Hidden> {
-    const CALL: &str = "BPF_PROG_LOAD";
+    const CALL: Call = Call::ProgLoad;
     let unknown = || sys::Error::new(CALL, libc::EOPNOTSUPP);
     let attach = function(kernel, "bpf_iter_bpf_map").ok_or_else(unknown)?;
     let program = program(id, kernel).ok_or_else(unknown)?;
     let output = iter::run(&program, attach)?;
-    let gone = || sys::Error::new("BPF_ITER_CREATE", libc::ENOENT);
+    let gone = || sys::Error::new(Call::IterCreate, libc::ENOENT);
     let words: &[u8; WORDS * 4] = output.first_chunk().ok_or_else(gone)?;
     let word = |i: usize| {
         words[i * 4..].first_chunk().map_or(0, |bytes: &[u8; 4]| u32::from_ne_bytes(*bytes))

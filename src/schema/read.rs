@@ -2,8 +2,9 @@
 
 use super::{Map, hidden, print};
 use crate::btf::Btf;
-use crate::spec::{flags, kinds};
+use crate::spec::flags;
 use crate::sys;
+use crate::sys::map::kind::MapKind;
 use crate::sys::map::{MapInfo, map_info};
 use crate::sys::object::btf_blob;
 use std::fs;
@@ -19,7 +20,7 @@ use std::os::fd::BorrowedFd;
 pub fn of(fd: BorrowedFd<'_>, name: &str, inner: Option<BorrowedFd<'_>>) -> sys::Result<String> {
     let info = map_info(fd)?;
     let btf = load(&info);
-    let holds_maps = kinds::holds_maps(info.map_type);
+    let holds_maps = MapKind::of(info.map_type).holds_maps();
     let asks = holds_maps || info.flags & flags::NUMA_NODE != 0;
     let kernel = if asks || info.btf_vmlinux_value_type_id != 0 { vmlinux() } else { None };
     let hidden = match &kernel {

@@ -2,7 +2,8 @@
 
 use super::c::{Fail, MapVariable, Parser};
 use super::types::{FieldValue, MapField, Record, Type, TypeId, Types};
-use super::{Inner, Part, Spec, SpecError, flags, kinds, suggest};
+use super::{Inner, Part, Spec, SpecError, flags, suggest};
+use crate::sys::map::kind;
 use std::sync::Arc;
 
 /// What can be set.
@@ -205,7 +206,7 @@ pub(super) fn is_c(text: &str) -> bool {
     STARTS.contains(&first)
         // The start of a text that comes in pieces.
         || (first.len() == text.len()
-            && kinds::by_name(first).is_none()
+            && kind::by_name(first).is_none()
             && STARTS.iter().any(|start| start.starts_with(first)))
 }
 

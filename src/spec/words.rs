@@ -1,7 +1,8 @@
 //! bpftool's words: `type hash key u32 value u64 entries 1024 flags no_prealloc`.
 
 use super::c::{self, Parser};
-use super::{Inner, Part, Spec, SpecError, extent, flags, kinds, suggest};
+use super::{Inner, Part, Spec, SpecError, extent, flags, suggest};
+use crate::sys::map::kind;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -193,16 +194,16 @@ fn unknown(word: Word<'_>) -> SpecError {
 }
 
 fn kind(word: Word<'_>) -> Result<u32, SpecError> {
-    if let Some(kind) = kinds::by_name(word.text) {
+    if let Some(kind) = kind::by_name(word.text) {
         return Ok(kind);
     }
     if let Some(kind) = integer(word.text).and_then(|n| u32::try_from(n).ok()) {
         return Ok(kind);
     }
-    let hint = match suggest::closest(word.text, kinds::names().chain(WORDS)) {
+    let hint = match suggest::closest(word.text, kind::names().chain(WORDS)) {
         Some(near) => format!("did you mean `{near}`?"),
         None => {
-            let kinds: Vec<&str> = kinds::names().collect();
+            let kinds: Vec<&str> = kind::names().collect();
             format!("the kinds are {}", kinds.join(", "))
         }
     };

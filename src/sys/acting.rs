@@ -1,7 +1,7 @@
 //! Removing and renaming with no more rights than the user who asks has.
 
 use super::privileges::{self, Capability};
-use super::{Error, Result};
+use super::{Call, Error, Result};
 
 /// What reaches every directory; both are among the first 32.
 const REACH: u32 = (Capability::DacOverride.bit() | Capability::DacReadSearch.bit()) as u32;
@@ -31,7 +31,7 @@ pub fn acting_as<T>(uid: u32, act: impl FnOnce() -> T) -> Result<T> {
     let (before, now) = unsafe { (libc::setfsuid(uid), libc::setfsuid(NOBODY)) };
     let _acting = Acting { before };
     if now.cast_unsigned() != uid {
-        return Err(Error::new("setfsuid", libc::EPERM));
+        return Err(Error::new(Call::Setfsuid, libc::EPERM));
     }
     privileges::change(|sets| sets[0].effective |= sets[0].permitted & REACH)?;
     Ok(act())

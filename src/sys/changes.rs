@@ -1,6 +1,6 @@
 //! Whether anything has changed: inotify(7) on chosen paths, and the mount table.
 
-use super::{Error, Result, c_path, check_libc, own_libc};
+use super::{Call, Error, Result, c_path, check_libc, own_libc};
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -39,14 +39,15 @@ impl Changes {
     /// # Errors
     /// EMFILE if the user has too many inotify instances (`fs.inotify.max_user_instances`).
     pub fn new() -> Result<Self> {
-        const CALL: &str = "inotify_init1";
+        const CALL: Call = Call::InotifyInit;
         // SAFETY: no pointer is passed.
         let events = unsafe { libc::inotify_init1(libc::IN_CLOEXEC | libc::IN_NONBLOCK) };
         let events: OwnedFd = own_libc(CALL, events)?;
         let mounts = File::open("/proc/self/mountinfo")
-            .map_err(|error| Error::new("open", error.raw_os_error().unwrap_or(libc::EIO)))?;
+            .map_err(|error| Error::new(Call::Open, error.raw_os_error().unwrap_or(libc::EIO)))?;
         // SAFETY: no pointer is passed.
-        let ready = own_libc("epoll_create1", unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
+        let ready =
+            own_libc(Call::EpollCreate, unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
         for (file, number, wanted) in [
             (events.as_raw_fd(), EVENTS, libc::EPOLLIN),
             (mounts.as_raw_fd(), MOUNTS, libc::EPOLLPRI),
@@ -56,7 +57,7 @@ impl Changes {
             let rc = unsafe {
                 libc::epoll_ctl(ready.as_raw_fd(), libc::EPOLL_CTL_ADD, file, &raw mut event)
             };
-            check_libc("epoll_ctl", rc)?;
+            check_libc(Call::EpollCtl, rc)?;
         }
         Ok(Self { ready, _mounts: mounts, events: events.into() })
     }
@@ -66,7 +67,7 @@ impl Changes {
     /// # Errors
     /// ENOENT; ENOSPC if the user has too many watches (`fs.inotify.max_user_watches`).
     pub fn watch(&self, path: &Path) -> Result<()> {
-        const CALL: &str = "inotify_add_watch";
+        const CALL: Call = Call::InotifyAddWatch;
         let c = c_path(CALL, path)?;
         // SAFETY: the path is NUL-terminated.
         let rc = unsafe { libc::inotify_add_watch(self.events.as_raw_fd(), c.as_ptr(), MASK) };

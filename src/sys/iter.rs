@@ -1,7 +1,7 @@
 //! BPF iterators: a pinned one's output, and running a small program over all maps, for what the
 //! kernel knows of them but does not tell.
 
-use super::{Error, Result, own};
+use super::{Call, Error, Result, own};
 use libbpf_rs::libbpf_sys as bpf;
 use std::fs::File;
 use std::io::Read;
@@ -35,17 +35,17 @@ pub fn run(insns: &[u64], attach: u32) -> Result<Vec<u8>> {
             &raw mut opts,
         )
     };
-    let prog = own("BPF_PROG_LOAD", prog)?;
+    let prog = own(Call::ProgLoad, prog)?;
     // SAFETY: null options are allowed.
     let link =
         unsafe { bpf::bpf_link_create(prog.as_raw_fd(), 0, bpf::BPF_TRACE_ITER, std::ptr::null()) };
-    let link = own("BPF_LINK_CREATE", link)?;
+    let link = own(Call::LinkCreate, link)?;
     let iter = create(link.as_fd())?;
     let mut output = Vec::new();
     File::from(iter)
         .take(MAX_OUTPUT)
         .read_to_end(&mut output)
-        .map_err(|error| Error::new("read", error.raw_os_error().unwrap_or(libc::EIO)))?;
+        .map_err(|error| Error::new(Call::Read, error.raw_os_error().unwrap_or(libc::EIO)))?;
     Ok(output)
 }
 
@@ -55,5 +55,5 @@ pub fn run(insns: &[u64], attach: u32) -> Result<Vec<u8>> {
 /// EINVAL if the link is no iterator's.
 pub fn create(link: BorrowedFd<'_>) -> Result<OwnedFd> {
     // SAFETY: no pointer is passed.
-    own("BPF_ITER_CREATE", unsafe { bpf::bpf_iter_create(link.as_raw_fd()) })
+    own(Call::IterCreate, unsafe { bpf::bpf_iter_create(link.as_raw_fd()) })
 }

@@ -1,13 +1,13 @@
 //! Mounts, paths that no symlink can divert, and going to the background.
 
-use super::{Error, Result, c_path, check_libc, mounts, own_libc};
+use super::{Call, Error, Result, c_path, check_libc, mounts, own_libc};
 use std::ffi::CString;
 use std::fs::File;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::time::SystemTime;
 
-fn check(call: &'static str, rc: libc::c_int) -> Result<()> {
+fn check(call: Call, rc: libc::c_int) -> Result<()> {
     check_libc(call, rc).map(drop)
 }
 
@@ -30,7 +30,7 @@ pub fn open_below(dir: &File, path: &Path) -> Result<File> {
 }
 
 fn openat2(dir: RawFd, path: &Path, resolve: u64) -> Result<File> {
-    const CALL: &str = "openat2";
+    const CALL: Call = Call::OpenAt2;
     let c = c_path(CALL, path)?;
     // SAFETY: an all-zero open_how is valid.
     let mut how: libc::open_how = unsafe { std::mem::zeroed() };
@@ -65,7 +65,7 @@ pub fn leave_files() -> Result<()> {
             libc::CLOSE_RANGE_UNSHARE,
         )
     };
-    check("close_range", rc as libc::c_int)
+    check(Call::CloseRange, rc as libc::c_int)
 }
 
 /// The device, `MAJOR:MINOR`, of the file system that an open file is in: without asking the file
@@ -74,7 +74,7 @@ pub fn leave_files() -> Result<()> {
 /// # Errors
 /// None that is known.
 pub fn device(file: &File) -> Result<(u32, u32)> {
-    const CALL: &str = "statx";
+    const CALL: Call = Call::Statx;
     // SAFETY: statx is plain data, for which all zeros are valid.
     let mut buf: libc::statx = unsafe { std::mem::zeroed() };
     let flags = libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC;
@@ -85,7 +85,7 @@ pub fn device(file: &File) -> Result<(u32, u32)> {
 
 /// The file system's magic number at `path` (statfs(2)).
 pub fn fs_magic(path: &Path) -> Result<u64> {
-    const CALL: &str = "statfs";
+    const CALL: Call = Call::Statfs;
     let c = c_path(CALL, path)?;
     // SAFETY: statfs is plain data, for which all zeros are valid.
     let mut buf: libc::statfs = unsafe { std::mem::zeroed() };
@@ -102,7 +102,7 @@ pub const BPF_FS_MAGIC: u64 = libc::BPF_FS_MAGIC as u64;
 /// # Errors
 /// EPERM without CAP_SYS_ADMIN; ENODEV if the kernel has no bpffs.
 pub fn mount_bpffs(path: &Path) -> Result<()> {
-    const CALL: &str = "mount";
+    const CALL: Call = Call::Mount;
     let c = c_path(CALL, path)?;
     // SAFETY: all strings are NUL-terminated; no data is passed.
     check(CALL, unsafe {
@@ -127,7 +127,7 @@ pub fn mount_fuse(
     flags: libc::c_ulong,
     options: &str,
 ) -> Result<OwnedFd> {
-    const CALL: &str = "mount";
+    const CALL: Call = Call::Mount;
     let device = open_flags(Path::new("/dev/fuse"), libc::O_RDWR)?;
     let (source, target) = (c_path(CALL, source)?, c_path(CALL, target)?);
     let fd = device.as_raw_fd();
@@ -145,7 +145,7 @@ pub fn mount_fuse(
 
 /// umount2(2); `lazy` detaches a busy or dead mount.
 pub fn unmount(path: &Path, lazy: bool) -> Result<()> {
-    const CALL: &str = "umount2";
+    const CALL: Call = Call::Unmount;
     let c = c_path(CALL, path)?;
     let flags = libc::UMOUNT_NOFOLLOW | if lazy { libc::MNT_DETACH } else { 0 };
     // SAFETY: the path is NUL-terminated.
@@ -154,7 +154,7 @@ pub fn unmount(path: &Path, lazy: bool) -> Result<()> {
 
 /// renameat2(2) with RENAME_* flags.
 pub fn rename(from: &Path, to: &Path, flags: u32) -> Result<()> {
-    const CALL: &str = "renameat2";
+    const CALL: Call = Call::RenameAt2;
     let (from, to) = (c_path(CALL, from)?, c_path(CALL, to)?);
     // SAFETY: both paths are NUL-terminated.
     check(CALL, unsafe {
@@ -165,7 +165,7 @@ pub fn rename(from: &Path, to: &Path, flags: u32) -> Result<()> {
 /// Sets access and modification time; `None` leaves one as it is (utimensat(2)). Follows symlinks:
 /// meant for `/proc/self/fd/N`.
 pub fn set_times(path: &Path, atime: Option<SystemTime>, mtime: Option<SystemTime>) -> Result<()> {
-    const CALL: &str = "utimensat";
+    const CALL: Call = Call::Utimensat;
     let c = c_path(CALL, path)?;
     let times = [timespec(atime), timespec(mtime)];
     // SAFETY: the path is NUL-terminated, and two times are given.
@@ -194,6 +194,13 @@ fn timespec(time: Option<SystemTime>) -> libc::timespec {
     }
 }
 
+/// Bytes in a page of memory.
+pub fn page_size() -> usize {
+    // SAFETY: takes a constant and cannot fail.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(size).unwrap_or(4096)
+}
+
 /// The user that this process acts as.
 pub fn effective_uid() -> u32 {
     // SAFETY: cannot fail and takes nothing.
@@ -216,13 +223,13 @@ pub enum Fork {
 pub fn fork_daemon() -> Result<Fork> {
     let mut ends = [0; 2];
     // SAFETY: `ends` has room for two descriptors.
-    check("pipe2", unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) })?;
+    check(Call::Pipe, unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) })?;
     // SAFETY: the kernel just gave us both descriptors.
     let (reader, writer) =
         unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) };
     // SAFETY: the process has one thread (the caller's duty), so the child may do anything.
     match unsafe { libc::fork() } {
-        -1 => Err(Error::last("fork")),
+        -1 => Err(Error::last(Call::Fork)),
         0 => {
             // SAFETY: takes nothing; fails only for a group leader, which a fresh child is not.
             unsafe { libc::setsid() };
@@ -236,7 +243,7 @@ pub fn fork_daemon() -> Result<Fork> {
 pub fn redirect_stdio(file: &File) -> Result<()> {
     for target in 0..3 {
         // SAFETY: both are valid descriptors; the standard ones are owned by nobody in Rust.
-        check("dup2", unsafe { libc::dup2(file.as_raw_fd(), target) })?;
+        check(Call::Dup, unsafe { libc::dup2(file.as_raw_fd(), target) })?;
     }
     Ok(())
 }
@@ -250,7 +257,7 @@ pub fn open_dir(path: &Path) -> Result<OwnedFd> {
 }
 
 fn open_flags(path: &Path, flags: i32) -> Result<OwnedFd> {
-    const CALL: &str = "open";
+    const CALL: Call = Call::Open;
     let c = c_path(CALL, path)?;
     // SAFETY: the path is NUL-terminated.
     let fd = unsafe { libc::open(c.as_ptr(), flags | libc::O_CLOEXEC) };
@@ -263,7 +270,7 @@ fn open_flags(path: &Path, flags: i32) -> Result<OwnedFd> {
 /// # Errors
 /// ESRCH if there is none.
 pub fn pidfd(pid: u32, thread: bool) -> Result<OwnedFd> {
-    const CALL: &str = "pidfd_open";
+    const CALL: Call = Call::PidfdOpen;
     let pid = pid as libc::pid_t;
     let open = |flags: libc::c_uint| {
         // SAFETY: no pointer is passed.
@@ -284,7 +291,7 @@ pub fn take_fd(pid: u32, fd: u32) -> Result<OwnedFd> {
     let process = pidfd(pid, false)?;
     // SAFETY: no pointer is passed; the process's descriptor is open.
     let rc = unsafe { libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), fd, 0) };
-    own_libc("pidfd_getfd", rc)
+    own_libc(Call::PidfdGetfd, rc)
 }
 
 /// Opens the cgroup with this id (its directory's inode number) in a mounted cgroup2 hierarchy.
@@ -293,7 +300,7 @@ pub fn take_fd(pid: u32, fd: u32) -> Result<OwnedFd> {
 /// ENODEV if none is mounted; ESTALE if there is no such cgroup; ENOTDIR if the id is that of a
 /// cgroup's file.
 pub fn cgroup_by_id(id: u64) -> Result<OwnedFd> {
-    const CALL: &str = "open_by_handle_at";
+    const CALL: Call = Call::OpenByHandleAt;
     /// `FILEID_KERNFS` in `include/linux/exportfs.h`: the handle is the node's id.
     const KERNFS: libc::c_int = 0xfe;
     #[repr(C)]

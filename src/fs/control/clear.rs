@@ -7,7 +7,6 @@ use crate::fs::base::facts::{Facts, line};
 use crate::map::cursor::{Batch, Cursor};
 use crate::map::{Keys, Listing, Map, room};
 use crate::sys;
-use crate::sys::map::kind;
 
 /// Walks at most, until one meets no element: who inserts all the time cannot keep us here.
 const WALKS: usize = 8;
@@ -22,7 +21,7 @@ pub const CLEAR: Control = Control {
 };
 
 fn lacks(map: &Facts) -> Option<Error> {
-    if map.is_queue() || has_hidden_indices(map.kind.number) {
+    if map.is_queue() || map.kind.hides_indices() {
         return None;
     }
     if map.kind.is_array() {
@@ -31,11 +30,6 @@ fn lacks(map: &Facts) -> Option<Error> {
     let reason = || format!("the elements of {} cannot be deleted", map.kind.with_article());
     (!map.kind.deletable || map.kind.listing == Listing::Nothing)
         .then(|| Error::new(libc::EOPNOTSUPP, reason()))
-}
-
-/// Whether indices cannot be asked, but deleted.
-fn has_hidden_indices(map_type: u32) -> bool {
-    matches!(map_type, kind::PERF_EVENT_ARRAY | kind::CGROUP_ARRAY | kind::XSKMAP)
 }
 
 /// Deletes every element that is there when the call begins, and those that come meanwhile as far
@@ -47,7 +41,7 @@ fn clear(map: &Map) -> Result<()> {
     if map.kind.keys == Keys::Head {
         return take_all(map);
     }
-    if has_hidden_indices(map.kind.number) {
+    if map.kind.hides_indices() {
         return delete_indices(map);
     }
     let mut batch = Batch::default();

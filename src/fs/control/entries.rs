@@ -23,7 +23,7 @@ use std::sync::Arc;
 pub const ENTRIES: Control = Control {
     name: ".entries",
     rights: Rights::ReadWrite,
-    lacks: |map| if map.is_loadable() { None } else { unlisted(map) },
+    lacks: |map| if map.kind.is_loadable() { None } else { unlisted(map) },
     help: &[
         line_if(
             Facts::lists,
@@ -32,7 +32,7 @@ pub const ENTRIES: Control = Control {
             "cat .entries > FILE",
         ),
         line_if(
-            Facts::is_loadable,
+            |map| map.kind.is_loadable(),
             ".entries",
             "set elements from such lines",
             "cat FILE > .entries",
@@ -65,7 +65,7 @@ impl EntriesFile {
             return Err(error);
         }
         if access.write {
-            if !facts.is_loadable() {
+            if !map.kind.is_loadable() {
                 let kind = map.kind.with_article();
                 let reason = format!("the elements of {kind} cannot be written as lines");
                 return Err(Error::new(libc::EOPNOTSUPP, reason));

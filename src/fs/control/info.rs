@@ -5,7 +5,8 @@ use crate::fs::base::error::Result;
 use crate::fs::base::facts::line;
 use crate::fs::base::open_file::TextFile;
 use crate::map::Map;
-use crate::spec::{flags, kinds};
+use crate::spec::flags;
+use crate::sys::map::kind::BtfUse;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -50,7 +51,7 @@ fn render(map: &Map, pins: Result<Vec<String>>) -> Vec<u8> {
         "btf_value_type": map.codec.value_type(),
         "pins": pins,
     });
-    let refused = (info.btf_id == 0 && kinds::refuses_btf(info.map_type))
+    let refused = (info.btf_id == 0 && map.kind.btf == BtfUse::Refused)
         .then_some("the kernel takes no BTF for this kind of map");
     let unused = map.btf_unused.as_deref().or(refused);
     for (name, reason) in [("btf_unused", unused), ("pins_unknown", pins_unknown.as_deref())] {

@@ -7,7 +7,7 @@ use crate::fs::base::facts::line;
 use crate::fs::base::maps::Maps;
 use crate::fs::base::open_file::{OpenFile, unfinished};
 use crate::fs::element::take;
-use crate::map::{Keys, Map, room};
+use crate::map::{Map, room};
 use crate::node::MapRef;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -28,10 +28,7 @@ pub const POP: Control = Control {
 pub const PUSH: Control = Control {
     name: ".push",
     rights: Rights::Write,
-    lacks: |map| {
-        let is_pushed = matches!(map.kind.keys, Keys::Head | Keys::Member);
-        (!is_pushed).then(|| unknown_to(map, ".push"))
-    },
+    lacks: |map| (!map.kind.is_pushed()).then(|| unknown_to(map, ".push")),
     help: &[line(".push", "add an element", "echo VALUE > .push")],
     open: |open| Ok(Arc::new(Push::new(open.at, open.maps))),
 };

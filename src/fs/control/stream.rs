@@ -49,8 +49,7 @@ pub const STREAM: Control = Control {
 
 /// Why a map has no events; `None` if it has.
 pub fn lacks(map: &Facts) -> Option<Error> {
-    let has = matches!(map.kind.number, k::RINGBUF | k::PERF_EVENT_ARRAY | k::USER_RINGBUF);
-    (!has).then(|| unknown_to(map, ".stream"))
+    (!map.kind.is_stream()).then(|| unknown_to(map, ".stream"))
 }
 
 fn is_read(map: &Facts) -> bool {

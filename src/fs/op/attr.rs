@@ -30,7 +30,7 @@ impl Fs {
             Err(error) if error.errno == libc::ENOENT => {
                 let Node::In(at, Place::Element(view, _)) = &*node else { return Err(error) };
                 let (map, stat) = self.maps.open(at)?;
-                let mut attr = access::attr(at, &map, view, stat, 0);
+                let mut attr = access::attr(&map, view, stat, 0);
                 if self.promises.open(ino, caller).is_none() {
                     attr.stat.nlink = 0;
                 }
@@ -98,9 +98,9 @@ impl Fs {
             Place::Element(view, key) => {
                 let (map, stat) = self.maps.open(at)?;
                 match access::size(&self.maps, at, &map, view, key)? {
-                    Some(size) => Ok(access::attr(at, &map, view, stat, size)),
+                    Some(size) => Ok(access::attr(&map, view, stat, size)),
                     // Who opened it has it: cat asks for the size only then.
-                    None if *view == View::Pop => Ok(access::attr(at, &map, view, stat, 0)),
+                    None if *view == View::Pop => Ok(access::attr(&map, view, stat, 0)),
                     None => Err(Error::missing("the key is gone")),
                 }
             }

@@ -152,7 +152,7 @@ impl Fs {
         let view = &view::of_name(&map, view, name);
         match access::size(&self.maps, at, &map, view, &key)? {
             Some(size) => {
-                let attr = access::attr(at, &map, view, stat, size);
+                let attr = access::attr(&map, view, stat, size);
                 Ok((Node::In(at.clone(), Place::Element(view.clone(), key)), attr))
             }
             None => Err(Error::missing("no such key")),

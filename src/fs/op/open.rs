@@ -80,7 +80,7 @@ impl Fs {
     ) -> Result<Arc<dyn OpenFile>> {
         let asked = Access::of(flags);
         let (map, _) = self.maps.open(at)?;
-        access::check(&self.maps, at, &map, view, asked, caller)?;
+        access::check(&self.maps, &map, view, asked, caller)?;
         if *view == View::Pop {
             return take::open(&map, key);
         }
@@ -133,11 +133,11 @@ impl Fs {
         let view = view::of_name(&map, &view, name);
         let key: Arc<[u8]> = key_name::parse_new(&map, &view, name)?.into();
         let written = Access { read: false, write: true };
-        access::check(&self.maps, at, &map, &view, written, caller)?;
+        access::check(&self.maps, &map, &view, written, caller)?;
         if map.is_frozen() {
             return Err(Error::new(libc::EPERM, "the map is frozen"));
         }
-        let attr = access::attr(at, &map, &View::Text, stat, 0);
+        let attr = access::attr(&map, &View::Text, stat, 0);
         let node = Node::In(at.clone(), Place::Element(view.clone(), Arc::clone(&key)));
         let ino = self.intern(node);
         let file = Arc::new(ElementFile::create(self.element(at, &view, &key, caller), flags));
