@@ -388,6 +388,15 @@ impl Bpffs {
         Ok(object::obj_pin(object.as_fd(), &self.place(dir, name)?.path())?)
     }
 
+    /// The attributes of the directory that a pin is in.
+    ///
+    /// # Errors
+    /// ENOENT if it is gone.
+    pub fn dir_stat(&self, pin: &Pin) -> io::Result<Stat> {
+        let place = self.place_of(&self.current(pin))?;
+        Ok(Stat::of(&place.dir.metadata()?))
+    }
+
     /// Removes a pin or symlink.
     ///
     /// # Errors

@@ -44,7 +44,8 @@ const DIR: &[HelpLine] = &[
     line("MAP/", "a pinned map: a directory with one file per key", "ls MAP"),
     line("MAP/KEY", "an element: reads look up, writes update, rm deletes", "echo 7 > MAP/1"),
     line("MAP/", "mv renames the pin; chmod and chown change it", "chmod g+r MAP"),
-    line("MAP/", "rm -r deletes all elements, then the pin; rmdir the pin", "rm -r MAP"),
+    line("MAP/.unpin", "1 removes the pin; who uses the map goes on", "echo 1 > MAP/.unpin"),
+    line("MAP/", "rm -r deletes all elements first, then the pin", "rm -r MAP"),
     line("NEW/", "mkdir makes a map by the default spec", "mkdir NEW"),
     line(
         "NEW",

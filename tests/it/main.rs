@@ -54,6 +54,7 @@ mod streams;
 mod text;
 mod tools;
 mod tree;
+mod unpin;
 mod views;
 mod watch;
 mod xdp_filter;

@@ -8,6 +8,7 @@ use super::error::{Error, Result};
 use crate::bpffs::{Bpffs, Stat};
 use crate::map::Map;
 use crate::node::MapRef;
+use crate::sys::acting::acting_as;
 use crate::sys::object::{self, ObjectKind};
 use crate::sys::{limits, mounts};
 use parking_lot::Mutex;
@@ -170,6 +171,15 @@ impl Maps {
         } else {
             Err(Error::new(libc::EPERM, format!("{what} is for the mount's owner alone")))
         }
+    }
+
+    /// Removes or renames for the caller. The kernel has checked what was there when it looked; in a
+    /// sticky directory, such as bpffs's root, another user's pin may be there by now.
+    ///
+    /// # Errors
+    /// EPERM if it is not theirs; those of `act`.
+    pub fn as_caller(&self, caller: Caller, act: impl FnOnce() -> Result<()>) -> Result<()> {
+        if caller.uid == self.owner { act() } else { acting_as(caller.uid, act)? }
     }
 
     /// Lets go of a map at once, since it was unpinned here.

@@ -2,17 +2,20 @@
 
 use super::row::{Control, Rights};
 use super::switch::Switch;
+use crate::fs::base::caller::Caller;
 use crate::fs::base::error::{Error, Result};
 use crate::fs::base::facts::{Facts, line};
+use crate::fs::base::maps::Maps;
 use crate::map::cursor::{Batch, Cursor};
 use crate::map::{Keys, Listing, Map, room};
+use crate::node::MapRef;
 use crate::sys;
 
 /// Walks at most, until one meets no element: who inserts all the time cannot keep us here.
 const WALKS: usize = 8;
 
 /// `.clear`
-pub const CLEAR: Control = Control {
+pub static CLEAR: Control = Control {
     name: ".clear",
     rights: Rights::Write,
     lacks,
@@ -34,7 +37,9 @@ fn lacks(map: &Facts) -> Option<Error> {
 
 /// Deletes every element that is there when the call begins, and those that come meanwhile as far
 /// as a few walks meet them.
-fn clear(map: &Map) -> Result<()> {
+fn clear(maps: &Maps, at: &MapRef, _: Caller) -> Result<()> {
+    let (map, _) = maps.open(at)?;
+    let map = &*map;
     if map.is_frozen() {
         return Err(Error::new(libc::EPERM, "the map is frozen"));
     }

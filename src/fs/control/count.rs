@@ -9,7 +9,7 @@ use crate::map::{Listing, Map};
 use std::sync::Arc;
 
 /// `.count`
-pub const COUNT: Control = Control {
+pub static COUNT: Control = Control {
     name: ".count",
     rights: Rights::Read,
     lacks: |map| if has_listed_keys(map) { None } else { unlisted(map) },

@@ -20,7 +20,7 @@ use read::Reader;
 use std::sync::Arc;
 
 /// `.entries`
-pub const ENTRIES: Control = Control {
+pub static ENTRIES: Control = Control {
     name: ".entries",
     rights: Rights::ReadWrite,
     lacks: |map| if map.kind.is_loadable() { None } else { unlisted(map) },

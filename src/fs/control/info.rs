@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// `.info`
-pub const INFO: Control = Control {
+pub static INFO: Control = Control {
     name: ".info",
     rights: Rights::Read,
     lacks: nothing_lacks,

@@ -16,7 +16,7 @@ use std::sync::Arc;
 const TEXT_MAX: usize = 1 << 20;
 
 /// `.pop` of a queue or stack; hash tables have a directory of that name.
-pub const POP: Control = Control {
+pub static POP: Control = Control {
     name: ".pop",
     rights: Rights::Take,
     lacks: |map| (!map.is_queue()).then(|| unknown_to(map, ".pop")),
@@ -25,7 +25,7 @@ pub const POP: Control = Control {
 };
 
 /// `.push`
-pub const PUSH: Control = Control {
+pub static PUSH: Control = Control {
     name: ".push",
     rights: Rights::Write,
     lacks: |map| (!map.kind.is_pushed()).then(|| unknown_to(map, ".push")),

@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 /// `.schema`
-pub const SCHEMA: Control = Control {
+pub static SCHEMA: Control = Control {
     name: ".schema",
     rights: Rights::Read,
     lacks: nothing_lacks,

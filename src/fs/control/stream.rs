@@ -24,7 +24,7 @@ use std::sync::Arc;
 use writer::EventWriter;
 
 /// `.stream`
-pub const STREAM: Control = Control {
+pub static STREAM: Control = Control {
     name: ".stream",
     rights: Rights::Stream,
     lacks,

@@ -8,7 +8,6 @@ use crate::fs::base::error::{Error, Result};
 use crate::fs::element::{name as key_name, view};
 use crate::map::Keys;
 use crate::node::{Ino, MapRef, Node, Place, View};
-use crate::sys::acting::acting_as;
 use crate::sys::object::ObjectKind;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -55,7 +54,7 @@ impl Fs {
                         Err(Error::new(libc::EISDIR, "a directory: rmdir removes it"))
                     }
                     PinKind::Symlink | PinKind::Object(_) => {
-                        self.as_caller(caller, || Ok(self.maps.bpffs.unlink(&pin)?))
+                        self.maps.as_caller(caller, || Ok(self.maps.bpffs.unlink(&pin)?))
                     }
                 }
             }
@@ -97,15 +96,16 @@ impl Fs {
         };
         let (pin, kind) = self.pin_at(dir, name)?;
         match kind {
-            PinKind::Dir => self.as_caller(caller, || Ok(self.maps.bpffs.rmdir(&pin)?)),
+            PinKind::Dir => self.maps.as_caller(caller, || Ok(self.maps.bpffs.rmdir(&pin)?)),
             PinKind::Object(ObjectKind::Map) => {
                 let at = MapRef::Pin(pin.clone());
                 let (map, _) = self.maps.open(&at)?;
                 if map.has_deletable()? {
-                    let reason = "the map has entries: rm -r deletes them, then the pin";
+                    let reason = "the map has entries: echo 1 > MAP/.unpin removes the pin alone; rm -r would \
+                                  delete them first, also from a program that uses the map";
                     return Err(Error::new(libc::ENOTEMPTY, reason));
                 }
-                self.as_caller(caller, || Ok(self.maps.bpffs.unlink(&pin)?))?;
+                self.maps.as_caller(caller, || Ok(self.maps.bpffs.unlink(&pin)?))?;
                 self.maps.close(&at);
                 Ok(())
             }
@@ -113,12 +113,6 @@ impl Fs {
                 Err(Error::new(libc::ENOTDIR, "not a directory: rm removes it"))
             }
         }
-    }
-
-    /// Removes or renames for the caller. The kernel has checked what was there when it looked; in a
-    /// sticky directory, such as bpffs's root, another user's pin may be there by now.
-    pub(super) fn as_caller(&self, caller: Caller, act: impl FnOnce() -> Result<()>) -> Result<()> {
-        if caller.uid == self.maps.owner { act() } else { acting_as(caller.uid, act)? }
     }
 
     /// Changes mode, owner or times: of the pin, for a map or anything in bpffs.

@@ -160,7 +160,7 @@ impl Fs {
     }
 
     /// A control or a view of a map; two may share a name where no map has both.
-    fn find_control(&self, at: &MapRef, name: &OsStr) -> Result<Node> {
+    pub(super) fn find_control(&self, at: &MapRef, name: &OsStr) -> Result<Node> {
         let (map, _) = self.maps.open(at)?;
         let facts = Facts::of(at, &map);
         let mut lacks = None;

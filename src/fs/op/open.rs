@@ -125,6 +125,10 @@ impl Fs {
         let Some(view) = place.keys() else {
             return Err(not_here(place));
         };
+        if control::named(name).is_some() {
+            // It was looked up in vain: this map has it not.
+            self.find_control(at, name)?;
+        }
         if !view::allows(&view).create {
             let reason = "elements are created in the map's own directory";
             return Err(Error::new(libc::EPERM, reason));

@@ -47,7 +47,7 @@ impl Fs {
                 _ => {}
             }
         }
-        self.as_caller(caller, || {
+        self.maps.as_caller(caller, || {
             Ok(self.maps.bpffs.rename((from_dir, from.1), (to_dir, to.1), flags)?)
         })
         .map_err(|error| match error.errno {
