@@ -108,6 +108,11 @@ fn check_libc(call: Call, rc: impl Into<i64>) -> Result<i64> {
     }
 }
 
+/// What nix gives back, with the call's name.
+fn named<T>(call: Call, outcome: nix::Result<T>) -> Result<T> {
+    outcome.map_err(|errno| Error::new(call, errno as i32))
+}
+
 /// Takes over the descriptor that a libc call or syscall(2) returned.
 fn own_libc(call: Call, rc: impl Into<i64>) -> Result<OwnedFd> {
     let fd = check_libc(call, rc)?;

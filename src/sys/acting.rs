@@ -2,20 +2,20 @@
 
 use super::privileges::{self, Capability};
 use super::{Call, Error, Result};
+use nix::unistd::{Uid, setfsuid};
 
 /// What reaches every directory; both are among the first 32.
 const REACH: u32 = (Capability::DacOverride.bit() | Capability::DacReadSearch.bit()) as u32;
 
 /// This thread's file system uid, until it is dropped.
 struct Acting {
-    before: libc::c_int,
+    before: Uid,
 }
 
 impl Drop for Acting {
     fn drop(&mut self) {
-        // SAFETY: takes a number, and changes this thread alone. Back at 0 the kernel makes the
-        // file system's capabilities effective again.
-        unsafe { libc::setfsuid(self.before.cast_unsigned()) };
+        // Back at 0 the kernel makes the file system's capabilities effective again.
+        setfsuid(self.before);
     }
 }
 
@@ -26,11 +26,11 @@ impl Drop for Acting {
 /// # Errors
 /// EPERM if this process cannot act as `uid`; then `act` is not called.
 pub fn acting_as<T>(uid: u32, act: impl FnOnce() -> T) -> Result<T> {
-    const NOBODY: libc::uid_t = libc::uid_t::MAX;
-    // SAFETY: setfsuid takes a number, changes this thread alone, and with an invalid one only tells.
-    let (before, now) = unsafe { (libc::setfsuid(uid), libc::setfsuid(NOBODY)) };
+    /// With an invalid one, the call only tells.
+    const NOBODY: Uid = Uid::from_raw(libc::uid_t::MAX);
+    let (before, now) = (setfsuid(Uid::from_raw(uid)), setfsuid(NOBODY));
     let _acting = Acting { before };
-    if now.cast_unsigned() != uid {
+    if now.as_raw() != uid {
         return Err(Error::new(Call::Setfsuid, libc::EPERM));
     }
     privileges::change(|sets| sets[0].effective |= sets[0].permitted & REACH)?;
