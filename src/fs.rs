@@ -152,6 +152,7 @@ impl Fs {
                 map + &self.place_path(at, place)
             }
             Node::Ids => "/.id".to_owned(),
+            Node::Machine(machine) => op::machine::path(machine),
             Node::Errors => "/.errors".to_owned(),
             Node::Help(dir) => format!("{}/.help", self.node_path(dir).trim_end_matches('/')),
         }

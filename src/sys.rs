@@ -15,6 +15,7 @@ pub mod object;
 pub mod os;
 pub mod perf;
 pub mod privileges;
+pub mod processes;
 pub mod ring;
 mod shared;
 

@@ -19,47 +19,13 @@ pub static INFO: Control = Control {
     open: |open| {
         let id = open.map.info.id;
         let pins = open.state.pins.of_map(id, open.at, &open.maps.bpffs, open.caller);
-        Ok(Arc::new(TextFile::new(render(open.map, pins))))
+        let mut about = About::default();
+        if open.caller.uid == open.maps.owner {
+            let users = Users::of_map(id)?;
+            about = users.about(&open.map.info);
+        }
+        about.pins = Some(pins.map_err(|error| error.reason.into_owned()));
+        about.count = table::count(&open.map.info, kernel::counts().as_ref());
+        Ok(Arc::new(TextFile::new(format!("{}\n", object(open.map, about)).into_bytes())))
     },
 };
-
-/// The object, and a newline; with the map's pins, or why they are not known.
-fn render(map: &Map, pins: Result<Vec<String>>) -> Vec<u8> {
-    let (pins, pins_unknown) = match pins {
-        Ok(pins) => (Some(pins), None),
-        Err(error) => (None, Some(error.reason)),
-    };
-    let info = &map.info;
-    let type_name = match map.kind.name {
-        "unknown" => Value::from(info.map_type),
-        name => Value::from(name),
-    };
-    let mut object = json!({
-        "id": info.id,
-        "name": info.name,
-        "type": type_name,
-        "key_size": info.key_size,
-        "value_size": info.value_size,
-        "max_entries": info.max_entries,
-        "flags": flags::names(info.flags),
-        "map_extra": info.map_extra,
-        "frozen": map.is_frozen(),
-        "memlock": map.fdinfo("memlock").and_then(|bytes| bytes.parse::<u64>().ok()),
-        "btf_id": info.btf_id,
-        // A bloom filter's names are values: it has no keys.
-        "btf_key_type": if info.key_size == 0 { None } else { map.codec.key_type() },
-        "btf_value_type": map.codec.value_type(),
-        "pins": pins,
-    });
-    let refused = (info.btf_id == 0 && map.kind.btf == BtfUse::Refused)
-        .then_some("the kernel takes no BTF for this kind of map");
-    let unused = map.btf_unused.as_deref().or(refused);
-    for (name, reason) in [("btf_unused", unused), ("pins_unknown", pins_unknown.as_deref())] {
-        if let (Some(reason), Some(object)) = (reason, object.as_object_mut()) {
-            object.insert(name.to_owned(), reason.into());
-        }
-    }
-    let mut text = object.to_string().into_bytes();
-    text.push(b'\n');
-    text
-}

@@ -52,9 +52,12 @@ impl Fs {
                 Ok(Attr { ino: Ino::ROOT, kind: FileKind::File, size: 0, stat })
             }
             Node::In(_, place) => Ok(dir(map_dir_mode(place, stat.mode), stat)),
-            Node::Dir(_) | Node::New(..) | Node::Ids | Node::Errors | Node::Help(_) => {
-                Ok(dir(stat.mode, stat))
-            }
+            Node::Dir(_)
+            | Node::New(..)
+            | Node::Ids
+            | Node::Machine(_)
+            | Node::Errors
+            | Node::Help(_) => Ok(dir(stat.mode, stat)),
         }
     }
 
@@ -71,6 +74,7 @@ impl Fs {
                 let stat = self.maps.stat(&MapRef::Id(0))?;
                 Ok(dir(0o700, Stat { uid: self.maps.owner, nlink: 2, ..stat }))
             }
+            Node::Machine(machine) => self.machine_attr(machine),
             Node::Errors => Ok(file(0o400, 0, Stat { uid: self.maps.owner, ..root()? })),
             Node::Help(dir) => {
                 let stat = self.attr(dir)?.stat;
@@ -128,6 +132,7 @@ impl Fs {
             | Node::Object(..)
             | Node::New(..)
             | Node::Ids
+            | Node::Machine(_)
             | Node::Errors
             | Node::Help(_) => None,
         };

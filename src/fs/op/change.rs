@@ -62,6 +62,7 @@ impl Fs {
             | Node::Object(..)
             | Node::New(..)
             | Node::Ids
+            | Node::Machine(_)
             | Node::Errors
             | Node::Help(_) => Err(Error::new(libc::ENOTDIR, "not a directory")),
         }
@@ -134,7 +135,7 @@ impl Fs {
                 };
                 made.as_ref()
             }
-            Node::In(..) | Node::Ids | Node::Errors | Node::Help(_) => None,
+            Node::In(..) | Node::Ids | Node::Machine(_) | Node::Errors | Node::Help(_) => None,
         };
         let Changes { mode, uid, gid, atime, mtime } = changes;
         match pin {

@@ -1,6 +1,7 @@
 //! Listings: a bpffs directory as it is when it is opened, a map's keys as they are walked.
 
 use super::lookup::pin_node;
+use super::machine;
 use super::open_dir::{DirListing, Listed, OpenDir};
 use crate::bpffs::Pin;
 use crate::fs::Fs;
@@ -11,7 +12,7 @@ use crate::fs::base::listing::{DOTS, DirEntry, Sink};
 use crate::fs::element::walk::KeyListing;
 use crate::fs::element::{member, view};
 use crate::fs::tree::ids;
-use crate::node::{Ino, MapRef, MemberPath, Node, NodeTable, Place, View};
+use crate::node::{Ino, Machine, MapRef, MemberPath, Node, NodeTable, Place, View};
 use parking_lot::Mutex;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStringExt;
@@ -27,6 +28,7 @@ impl Fs {
         let listing = match &*node {
             Node::Dir(_)
             | Node::Ids
+            | Node::Machine(Machine::List(_) | Machine::Programs | Machine::Processes)
             | Node::In(_, Place::Cpus | Place::EventTypes)
             | Node::In(_, Place::Element(View::Field(_), _)) => DirListing::Whole(None),
             Node::In(at, Place::Root) => DirListing::Keys(KeyListing::new(at.clone(), View::Text)),
@@ -98,6 +100,7 @@ impl Fs {
     fn list_whole(&self, node: &Node) -> Result<Vec<Listed>> {
         match node {
             Node::Dir(pin) => self.list_pins(pin),
+            Node::Machine(dir) => machine::list(dir),
             Node::Ids => {
                 let entry = |id: u32| {
                     let node = Node::In(MapRef::Id(id), Place::Root);
@@ -158,6 +161,7 @@ impl Fs {
                 | Node::New(..)
                 | Node::In(..)
                 | Node::Ids
+                | Node::Machine(_)
                 | Node::Errors
                 | Node::Help(_) => FileKind::Dir,
             };
@@ -187,6 +191,7 @@ fn parent_number(node: &Node) -> Ino {
         | Node::Object(..)
         | Node::New(..)
         | Node::Ids
+        | Node::Machine(_)
         | Node::Errors
         | Node::Help(_) => Ino::ROOT,
     }

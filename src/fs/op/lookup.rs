@@ -1,5 +1,6 @@
 //! From names to nodes.
 
+use super::machine;
 use crate::bpffs::{Pin, PinKind};
 use crate::fs::Fs;
 use crate::fs::base::attr::Attr;
@@ -12,7 +13,7 @@ use crate::fs::element::view::VIEWS;
 use crate::fs::element::{access, links, member, name as key_name, view};
 use crate::fs::tree::ids;
 use crate::map::Keys;
-use crate::node::{Ino, MapRef, MemberPath, Node, Place, View};
+use crate::node::{Ino, Machine, MapRef, MemberPath, Node, Place, View};
 use crate::sys::object::ObjectKind;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -46,6 +47,7 @@ impl Fs {
             // No key's name starts with a dot.
             Node::Dir(_)
             | Node::Ids
+            | Node::Machine(_)
             | Node::In(
                 _,
                 Place::Root
@@ -57,6 +59,7 @@ impl Fs {
             Node::Dir(pin) if is_dotted => self.root_control(pin, name)?,
             Node::Dir(pin) => return self.find_pin(pin, name),
             Node::Ids => self.find_id(name)?,
+            Node::Machine(dir) => Node::Machine(machine::find(dir, name)?),
             Node::In(at, Place::Root) if self.links.get(at, name).is_some() => {
                 Node::In(at.clone(), Place::Link(name.into()))
             }
@@ -90,7 +93,10 @@ impl Fs {
         match name.as_bytes() {
             b".errors" if is_root => Ok(Node::Errors),
             b".id" if is_root => Ok(Node::Ids),
-            _ => Err(no_control()),
+            _ => match machine::named(name) {
+                Some(machine) if is_root => Ok(Node::Machine(machine)),
+                _ => Err(no_control()),
+            },
         }
     }
 
@@ -213,6 +219,7 @@ impl Fs {
         match &*self.node(ino)? {
             Node::Symlink(pin) => Ok(self.maps.bpffs.readlink(pin)?),
             Node::In(at, Place::Link(name)) => self.links.kept_target(&self.maps, at, name),
+            Node::Machine(Machine::Link(list, name)) => machine::target(*list, name),
             Node::In(at, Place::Element(view, key)) => {
                 let (map, stat) = self.maps.open(at)?;
                 if !links::is_link(&map, view) {
@@ -229,6 +236,7 @@ impl Fs {
             | Node::Object(..)
             | Node::New(..)
             | Node::Ids
+            | Node::Machine(_)
             | Node::Errors
             | Node::Help(_)
             | Node::In(

@@ -50,6 +50,7 @@ impl Fs {
             | Node::Object(..)
             | Node::New(..)
             | Node::Ids
+            | Node::Machine(_)
             | Node::Errors
             | Node::Help(_) => return Err(Error::new(libc::EPERM, "no links here")),
         }
@@ -82,6 +83,7 @@ impl Fs {
             | Node::Object(..)
             | Node::New(..)
             | Node::Ids
+            | Node::Machine(_)
             | Node::Errors
             | Node::Help(_) => {
                 return Err(Error::new(libc::EPERM, "maps are made in directories of bpffs"));

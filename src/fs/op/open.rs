@@ -49,11 +49,12 @@ impl Fs {
                 }
             },
             Node::New(..) => return Err(Error::new(libc::ENOENT, "not a map yet")),
-            Node::Errors | Node::Help(_) | Node::Object(..) if access.write => {
+            Node::Errors | Node::Help(_) | Node::Object(..) | Node::Machine(_) if access.write => {
                 return Err(Error::new(libc::EACCES, "this file cannot be written"));
             }
             Node::Errors => Arc::new(TextFile::new(self.refusals.render())),
             Node::Help(dir) => Arc::new(TextFile::new(self.help(dir)?)),
+            Node::Machine(machine) => Arc::new(self.machine_text(machine, caller)?),
             Node::Object(pin, kind) => object::open(&self.maps.bpffs, pin, *kind)?,
             Node::Dir(_) | Node::Symlink(_) | Node::Ids => return Err(no_file()),
         };
@@ -244,6 +245,7 @@ fn rights(node: &Node) -> Option<Rights> {
         | Node::Object(..)
         | Node::New(..)
         | Node::Ids
+        | Node::Machine(_)
         | Node::Errors
         | Node::Help(_) => None,
     }

@@ -39,6 +39,11 @@ pub fn open(bpffs: &Bpffs, pin: &Pin, kind: ObjectKind) -> Result<Arc<dyn OpenFi
     Ok(Arc::new(TextFile::new(format!("{object}\n").into_bytes())))
 }
 
+/// A program's JSON object, and a newline.
+pub fn program_text(info: &ProgInfo) -> Vec<u8> {
+    format!("{}\n", prog(info)).into_bytes()
+}
+
 fn prog(info: &ProgInfo) -> Value {
     let tag: String = info.tag.iter().map(|byte| format!("{byte:02x}")).collect();
     let mut object = json!({
