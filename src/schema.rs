@@ -6,7 +6,6 @@
 
 mod compare;
 mod declare;
-mod hidden;
 mod names;
 mod pack;
 mod printer;
@@ -16,7 +15,6 @@ use crate::btf::{Btf, Kind};
 use crate::spec::{Inner, Part, Spec, flags};
 use crate::sys::map::MapInfo;
 use crate::sys::map::kind::{self, MapKind};
-pub use hidden::{Hidden, hidden};
 use names::made_fit;
 use printer::Printer;
 pub use read::of;

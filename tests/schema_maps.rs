@@ -12,6 +12,7 @@ mod common;
 mod spec_support;
 
 use bpffuse::btf::{Btf, Kind};
+use bpffuse::kernel::hidden::hidden;
 use bpffuse::schema::{self, Map};
 use bpffuse::spec::{CreateError, Inner, Spec, flags};
 use bpffuse::sys::map::kind::{self, MapKind};
@@ -45,7 +46,7 @@ fn create(text: &str, kernel: &Btf) -> Seen {
     let seen = seen(fd);
     let asks =
         MapKind::of(seen.info.map_type).holds_maps() || seen.info.flags & flags::NUMA_NODE != 0;
-    let hidden = asks.then(|| schema::hidden(seen.info.id, kernel).expect("the inner map"));
+    let hidden = asks.then(|| hidden(seen.info.id, kernel).expect("the inner map"));
     let numa_node = hidden.as_ref().map(|hidden| hidden.numa_node);
     Seen { numa_node, inner: hidden.and_then(|hidden| hidden.inner), ..seen }
 }
@@ -266,7 +267,7 @@ fn the_model_of_an_empty_map_of_maps_is_found() {
     assert_eq!((inner.max_entries, inner.flags), (77, 1));
     drop(seen.fd);
     // Another map's id finds nothing of it.
-    assert!(schema::hidden(u32::MAX >> 1, &kernel).is_err());
+    assert!(hidden(u32::MAX >> 1, &kernel).is_err());
 }
 
 #[test]

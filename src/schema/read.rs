@@ -1,13 +1,13 @@
 //! Reading all that a description needs from an open map.
 
-use super::{Map, hidden, print};
+use super::{Map, print};
 use crate::btf::Btf;
+use crate::kernel::{self, hidden::hidden};
 use crate::spec::flags;
 use crate::sys;
 use crate::sys::map::kind::MapKind;
 use crate::sys::map::{MapInfo, map_info};
 use crate::sys::object::btf_blob;
-use std::fs;
 use std::os::fd::BorrowedFd;
 
 /// The definition of the open map `fd`, as the variable `name`.
@@ -22,7 +22,7 @@ pub fn of(fd: BorrowedFd<'_>, name: &str, inner: Option<BorrowedFd<'_>>) -> sys:
     let btf = load(&info);
     let holds_maps = MapKind::of(info.map_type).holds_maps();
     let asks = holds_maps || info.flags & flags::NUMA_NODE != 0;
-    let kernel = if asks || info.btf_vmlinux_value_type_id != 0 { vmlinux() } else { None };
+    let kernel = if asks || info.btf_vmlinux_value_type_id != 0 { kernel::btf() } else { None };
     let hidden = match &kernel {
         // Without the rights to ask, the text says what it lacks.
         Some(kernel) if asks => hidden(info.id, kernel).ok(),
@@ -63,8 +63,4 @@ fn load(info: &MapInfo) -> Option<Btf> {
     }
     let (blob, _) = btf_blob(info.btf_id).ok()?;
     Btf::parse(&blob, None).ok()
-}
-
-fn vmlinux() -> Option<Btf> {
-    Btf::parse(&fs::read("/sys/kernel/btf/vmlinux").ok()?, None).ok()
 }
