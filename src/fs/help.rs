@@ -8,7 +8,7 @@ use crate::fs::control::stream::EVENTS_HELP;
 use crate::fs::element::member;
 use crate::fs::element::view::VIEWS;
 use crate::map::{Content, Handle, Keys, Listing, Map};
-use crate::node::{MapRef, Node, Place, View};
+use crate::node::{Machine, MapList, MapRef, Node, Place, View};
 
 /// What decides which lines a map's help has, and what stands in its examples.
 #[derive(Debug, Clone)]
@@ -59,6 +59,11 @@ const DIR: &[HelpLine] = &[
 const ROOT: &[HelpLine] = &[
     line(".errors", "why operations were refused: all programs' last 64", "tail -n 3 .errors"),
     line(".errors", "the same, of this shell alone", "grep \"pid=$$ \" .errors"),
+    line(".maps", "all maps of the machine: how full, who uses them", "cat .maps"),
+    line(".maps.json", "the same, one JSON object a line", "jq -r .name .maps.json"),
+    line(".name/NAME/", "the newest map of that name, pinned or not", "ls .name"),
+    line(".prog/N/", "the maps of a program, by its id or name", "ls .prog"),
+    line(".pid/N/", "the maps that a process holds", "ls .pid"),
     line(".id/N/", "the map whose id is N, pinned or not", "ls .id"),
 ];
 
@@ -186,6 +191,23 @@ const NO_FIELDS: &[HelpLine] = &[line("KEY", "the value, which has no members", 
 
 const POP: &[HelpLine] = &[line("KEY", "the value, deleted as it is read", "cat KEY")];
 
+/// A directory of symlinks to maps.
+const LIST: &[HelpLine] = &[
+    line("NAME/", "a map of that name; if several share it, the newest", "ls"),
+    line("NAME:N/", "the one of them whose id is N", "ls"),
+];
+
+const PROGRAM: &[HelpLine] = &[
+    line("NAME/", "a map that the program uses", "ls"),
+    line(".info", "about the program: JSON", "cat .info"),
+];
+
+const PROGRAMS: &[HelpLine] =
+    &[line("N/", "the maps of the program whose id is N, or name, if it has it alone", "ls")];
+
+const PROCESSES: &[HelpLine] =
+    &[line("N/", "the maps that process N holds, by itself or through a program", "ls")];
+
 const IDS: &[HelpLine] = &[line("N/", "the map whose id is N, pinned or not", "ls")];
 
 /// The help of a directory; `map` is its map.
@@ -200,6 +222,13 @@ pub fn render(dir: &Node, is_root: bool, map: Option<&MapHelp>) -> Vec<u8> {
         | Node::Errors
         | Node::Help(_) => lines.extend(DIR),
         Node::Ids => lines.extend(IDS),
+        Node::Machine(machine) => lines.extend(match machine {
+            Machine::List(MapList::Program(_)) => PROGRAM,
+            Machine::List(MapList::All | MapList::Process(_)) | Machine::Link(..) => LIST,
+            Machine::Programs => PROGRAMS,
+            Machine::Processes => PROCESSES,
+            Machine::Table | Machine::Json | Machine::ProgramInfo(_) => SELF,
+        }),
         Node::In(_, place) => lines.extend(of_place(place, map)),
     }
     let facts = map.map(|map| map.facts);

@@ -41,7 +41,8 @@ pub fn of(pid: u32) -> Option<Holder> {
         };
         let Some(number) = descriptor.file_name().to_str().map(str::to_owned) else { continue };
         let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{number}")).unwrap_or_default();
-        let id = info.lines().find_map(|line| line.strip_prefix(field)?.trim().parse().ok());
+        let id: Option<u32> =
+            info.lines().find_map(|line| line.strip_prefix(field)?.trim().parse().ok());
         ids.extend(id);
     }
     if maps.is_empty() && programs.is_empty() {

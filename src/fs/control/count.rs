@@ -4,6 +4,8 @@ use super::row::{Control, Rights, unlisted};
 use crate::fs::base::error::Result;
 use crate::fs::base::facts::{Facts, line};
 use crate::fs::base::open_file::TextFile;
+use crate::fs::tree::table;
+use crate::kernel::counts::counts;
 use crate::map::cursor::{Batch, Cursor};
 use crate::map::{Listing, Map};
 use std::sync::Arc;
@@ -14,7 +16,13 @@ pub static COUNT: Control = Control {
     rights: Rights::Read,
     lacks: |map| if has_listed_keys(map) { None } else { unlisted(map) },
     help: &[line(".count", "how many elements there are", "cat .count")],
-    open: |open| Ok(Arc::new(TextFile::new(format!("{}\n", count(open.map)?).into_bytes()))),
+    open: |open| {
+        let count = match table::count(&open.map.info, counts().as_ref()) {
+            Some(count) => count,
+            None => walk(open.map)?,
+        };
+        Ok(Arc::new(TextFile::new(format!("{count}\n").into_bytes())))
+    },
 };
 
 /// Such maps tell their keys even where they do not tell the values. Which indices of others are set,
@@ -23,11 +31,8 @@ fn has_listed_keys(map: &Facts) -> bool {
     map.kind.listing == Listing::NextKey
 }
 
-/// The kernel keeps no count, so the keys are walked.
-fn count(map: &Map) -> Result<u64> {
-    if map.kind.is_array() {
-        return Ok(map.info.max_entries.into());
-    }
+/// Where the kernel keeps no count, the keys are walked.
+fn walk(map: &Map) -> Result<u64> {
     let mut count = 0;
     let mut cursor = Cursor::new(map, false);
     let mut batch = Batch::default();

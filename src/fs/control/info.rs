@@ -1,13 +1,11 @@
 //! `.info`: what the kernel says of a map, and where it is pinned, as one JSON object.
 
 use super::row::{Control, Rights, nothing_lacks};
-use crate::fs::base::error::Result;
 use crate::fs::base::facts::line;
 use crate::fs::base::open_file::TextFile;
-use crate::map::Map;
-use crate::spec::flags;
-use crate::sys::map::kind::BtfUse;
-use serde_json::{Value, json};
+use crate::fs::tree::map_info::{About, object};
+use crate::fs::tree::table;
+use crate::kernel::counts::counts;
 use std::sync::Arc;
 
 /// `.info`
@@ -19,13 +17,13 @@ pub static INFO: Control = Control {
     open: |open| {
         let id = open.map.info.id;
         let pins = open.state.pins.of_map(id, open.at, &open.maps.bpffs, open.caller);
-        let mut about = About::default();
-        if open.caller.uid == open.maps.owner {
-            let users = Users::of_map(id)?;
-            about = users.about(&open.map.info);
-        }
-        about.pins = Some(pins.map_err(|error| error.reason.into_owned()));
-        about.count = table::count(&open.map.info, kernel::counts().as_ref());
+        let about = About {
+            count: table::count(&open.map.info, counts().as_ref()),
+            pins: Some(pins.map_err(|error| error.reason.into_owned())),
+            programs: Some(table::programs_of(id)?),
+            // Who runs what is nobody's business but the owner's.
+            processes: (open.caller.uid == open.maps.owner).then(|| table::processes_of(id)),
+        };
         Ok(Arc::new(TextFile::new(format!("{}\n", object(open.map, about)).into_bytes())))
     },
 };

@@ -36,7 +36,10 @@ impl Fs {
             Node::In(at, Place::View(view)) => {
                 DirListing::Keys(KeyListing::new(at.clone(), view.clone()))
             }
-            Node::Symlink(_)
+            Node::Machine(
+                Machine::Table | Machine::Json | Machine::Link(..) | Machine::ProgramInfo(_),
+            )
+            | Node::Symlink(_)
             | Node::Object(..)
             | Node::New(..)
             | Node::Errors

@@ -6,7 +6,7 @@ use super::pins::Pins;
 use crate::fs::base::caller::Caller;
 use crate::fs::base::error::Result;
 use crate::fs::base::maps::Maps;
-use crate::kernel::{self, Counts};
+use crate::kernel::counts::{Counts, counts};
 use crate::map::cursor::{Batch, Cursor};
 use crate::map::{Listing, Map};
 use crate::sys::map::MapInfo;
@@ -34,11 +34,8 @@ impl Users {
     /// # Errors
     /// EPERM without CAP_SYS_ADMIN; EMFILE and the like if not all pins could be looked at.
     pub fn look(maps: &Maps, pins: &Pins, caller: Caller) -> Result<Self> {
-        let mut users = Self {
-            counts: kernel::counts(),
-            pins: pins.of_all(&maps.bpffs, caller)?,
-            ..Self::default()
-        };
+        let mut users =
+            Self { counts: counts(), pins: pins.of_all(&maps.bpffs, caller)?, ..Self::default() };
         let mut used: HashMap<u32, Vec<u32>> = HashMap::new();
         for program in machine::programs()? {
             for map in &program.map_ids {
@@ -69,6 +66,22 @@ impl Users {
             processes: Some(self.processes.get(&info.id).cloned().unwrap_or_default()),
         }
     }
+}
+
+/// The programs that use a map: id and name.
+///
+/// # Errors
+/// EPERM without CAP_SYS_ADMIN.
+pub fn programs_of(map: u32) -> Result<Vec<(u32, String)>> {
+    let using = machine::programs()?.filter(|program| program.map_ids.contains(&map));
+    Ok(using.map(|program| (program.id, program.name)).collect())
+}
+
+/// The processes that hold a map, by itself or through a program: pid and command.
+pub fn processes_of(map: u32) -> Vec<(u32, String)> {
+    let holding =
+        processes::all().into_iter().filter(|holder| machine::held(holder).contains(&map));
+    holding.map(|holder| (holder.pid, holder.comm)).collect()
 }
 
 /// How many elements a map has, where that costs no walk: an array has all.
