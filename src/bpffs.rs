@@ -266,7 +266,7 @@ impl Bpffs {
     /// ENOENT if it was removed or replaced; ENODEV if no bpffs is mounted any more.
     pub fn stat(&self, pin: &Pin) -> io::Result<Stat> {
         let pin = &*self.current(pin);
-        let seen = seen::look(&self.root, &pin.path, || Ok(self.held(pin)?.1))?;
+        let seen = seen::look(&self.root, &pin.path, |path| self.reach(path))?;
         if pin.ino != 0 && seen.ino != pin.ino {
             return Err(gone());
         }
@@ -286,7 +286,7 @@ impl Bpffs {
     ) -> io::Result<(Pin, PinKind, Stat)> {
         let dir = &*self.current(dir);
         let path = dir.path.join(name);
-        let found = seen::look(&self.root, &path, || self.reach(&path)?.metadata());
+        let found = seen::look(&self.root, &path, |path| self.reach(path));
         let seen = found.map_err(|error| match error.raw_os_error() {
             // What bpffs says of every name with a dot, here as to create one.
             Some(libc::EPERM) if name.as_bytes().contains(&b'.') => gone(),
