@@ -30,7 +30,8 @@ pub use base::operation::Op;
 
 use crate::bpffs::{Bpffs, Pin};
 use crate::node::{MapRef, Node, NodeTable, Place};
-use crate::spec::Spec;
+use crate::spec::{Making, Spec};
+use base::by_ino::ByIno;
 use base::handles::Handles;
 use base::maps::Maps;
 use base::opened::OpenedFile;
@@ -45,6 +46,7 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tree::make::SpecFile;
 
 /// What the command line says of the file system.
 #[derive(Debug)]
@@ -73,10 +75,12 @@ pub struct Fs {
     files: Handles<OpenedFile>,
     dirs: Handles<OpenDir>,
     promises: Promises,
+    /// Names that are open, and become what is written to them.
+    made: ByIno<SpecFile>,
     /// The refused operations, for `/.errors`.
     pub refusals: Arc<Refusals>,
     /// What mkdir makes.
-    default_map: Spec,
+    default_map: Making,
 }
 
 impl Fs {
@@ -101,8 +105,9 @@ impl Fs {
             files: Handles::default(),
             dirs: Handles::default(),
             promises: Promises::default(),
+            made: ByIno::default(),
             refusals: Arc::default(),
-            default_map,
+            default_map: Making::Map(Box::new(default_map)),
         })
     }
 

@@ -5,7 +5,7 @@ mod wait;
 
 use crate::fs::base::handles::Handle;
 use crate::fs::op::attr::NAME_MAX;
-use crate::fs::op::change::Changes;
+use crate::fs::op::change::{AttrChanges, NewTime};
 use crate::fs::op::lookup::Found;
 use crate::fs::{Attr, Caller, Error, FileKind, Fs, Ino, Op};
 use fuser::{
@@ -164,10 +164,10 @@ fn open_flags(flush: bool) -> FopenFlags {
     }
 }
 
-fn time(time: Option<TimeOrNow>) -> Option<SystemTime> {
+fn time(time: Option<TimeOrNow>) -> Option<NewTime> {
     time.map(|time| match time {
-        TimeOrNow::SpecificTime(time) => time,
-        TimeOrNow::Now => SystemTime::now(),
+        TimeOrNow::SpecificTime(time) => NewTime::At(time),
+        TimeOrNow::Now => NewTime::Now,
     })
 }
 
@@ -232,7 +232,7 @@ impl Filesystem for Fuse {
         _flags: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
-        let changes = Changes { mode, uid, gid, atime: time(atime), mtime: time(mtime) };
+        let changes = AttrChanges { mode, uid, gid, atime: time(atime), mtime: time(mtime) };
         match self.0.setattr(ours(ino), changes, caller(req)) {
             Ok(attr) => {
                 self.log(Op::Setattr, req, ino, None);

@@ -1,6 +1,7 @@
 //! What all rooms need.
 
 pub mod attr;
+pub mod by_ino;
 pub mod caller;
 pub mod error;
 pub mod facts;

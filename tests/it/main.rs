@@ -16,6 +16,7 @@ mod common;
 mod access;
 mod access_matrix;
 mod access_paths;
+mod access_setattr;
 mod access_swaps;
 mod agreement;
 mod backup;

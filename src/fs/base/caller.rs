@@ -31,12 +31,17 @@ impl Caller {
             0o7
         } else if self.uid == stat.uid {
             stat.mode >> 6
-        } else if self.gid == stat.gid || self.groups().contains(&stat.gid) {
+        } else if self.is_in(stat.gid) {
             stat.mode >> 3
         } else {
             stat.mode
         };
         class & bits == bits
+    }
+
+    /// Whether a group is one of the caller's.
+    pub fn is_in(&self, gid: u32) -> bool {
+        self.gid == gid || self.groups().contains(&gid)
     }
 
     /// The supplementary groups; none if they cannot be known.

@@ -2,7 +2,7 @@
 
 use crate::bpffs::{Pin, Stat};
 use crate::fs::Fs;
-use crate::fs::base::attr::{Attr, FileKind, dir_mode, read_mode};
+use crate::fs::base::attr::{Attr, FileKind, both_mode, dir_mode, read_mode};
 use crate::fs::base::caller::Caller;
 use crate::fs::base::error::{Error, Result};
 use crate::fs::control;
@@ -10,6 +10,7 @@ use crate::fs::control::row::Rights;
 use crate::fs::element::{access, view};
 use crate::fs::help;
 use crate::node::{Ino, MapRef, Node, Place, View};
+use crate::sys::object::ObjectKind;
 use std::ffi::OsStr;
 
 /// Longest file name, except hex names of long keys; for statfs(2), in bytes.
@@ -47,8 +48,13 @@ impl Fs {
                 let size = self.maps.bpffs.readlink(pin)?.as_os_str().len() as u64;
                 Ok(Attr { ino: Ino::ROOT, kind: FileKind::Symlink, size, stat })
             }
-            Node::Object(..) => {
-                let stat = Stat { mode: read_mode(stat.mode), ..stat };
+            Node::Object(_, kind) => {
+                // BPF_OBJ_GET opens a link for reading and writing alone.
+                let mode = match kind {
+                    ObjectKind::Link => both_mode(stat.mode),
+                    ObjectKind::Map | ObjectKind::Prog | ObjectKind::Other => read_mode(stat.mode),
+                };
+                let stat = Stat { mode, ..stat };
                 Ok(Attr { ino: Ino::ROOT, kind: FileKind::File, size: 0, stat })
             }
             Node::In(_, place) => Ok(dir(map_dir_mode(place, stat.mode), stat)),

@@ -10,6 +10,7 @@ use crate::fs::base::error::{Error, Result};
 use crate::fs::base::opened::Opened;
 use crate::fs::tree::make::{self, SpecFile};
 use crate::node::{Ino, Node, Place, View};
+use std::convert::Infallible;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -68,6 +69,7 @@ impl Fs {
         let attr = self.new_attr(&dir)?;
         let ino = self.intern(Node::New(dir.clone(), name.into()));
         let file = Arc::new(SpecFile::new(&self.maps, dir, name, caller));
+        let Ok(()) = self.made.add(ino, &file, |_| Ok::<(), Infallible>(()));
         let opened = self.opened(file, ino, caller, true);
         Ok((Found { ino, attr: Attr { ino, ..attr } }, opened))
     }

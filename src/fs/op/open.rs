@@ -55,7 +55,10 @@ impl Fs {
             Node::Errors => Arc::new(TextFile::new(self.refusals.render())),
             Node::Help(dir) => Arc::new(TextFile::new(self.help(dir)?)),
             Node::Machine(machine) => Arc::new(self.machine_text(machine, caller)?),
-            Node::Object(pin, kind) => object::open(&self.maps.bpffs, pin, *kind)?,
+            Node::Object(pin, kind) => {
+                let is_owner = caller.uid == self.maps.owner;
+                object::open(&self.maps.bpffs, pin, *kind, is_owner)?
+            }
             Node::Dir(_) | Node::Symlink(_) | Node::Ids => return Err(no_file()),
         };
         Ok(self.opened(file, ino, caller, access.write))
@@ -219,6 +222,7 @@ impl Fs {
         drop(open);
         self.maps.file_closed();
         self.promises.clean(ino);
+        self.made.clean(ino);
         outcome
     }
 }
