@@ -93,7 +93,10 @@ fn programs_and_links_of_others() {
     require!("root", "bpf", "fuse", "clang", "bpftool", "setpriv", "jq");
     let bed = Bed::with(&["-o", "allow_other"]);
     let object = crate::common::object::compile("links");
-    bed.ok(&format!("bpftool prog loadall {} bpf/progs; chmod 755 bpf/progs; chmod 644 bpf/progs/*", object.display()));
+    bed.ok(&format!(
+        "bpftool prog loadall {} bpf/progs; chmod 755 bpf/progs; chmod 644 bpf/progs/*",
+        object.display()
+    ));
     let file = bed.ok("ls -d mnt/progs/* | head -n 1");
     let file = file.trim();
     let sizes = "jq -c '[.bytes_xlated, .bytes_jited]'";

@@ -1,8 +1,8 @@
 //! Maps made by writing a SPEC (`docs/reference.md` has both forms), and `.schema`, which is one.
 
-use crate::common::{Bed, key32};
 use crate::common::kernel::lacks_map;
 use crate::common::require::require;
+use crate::common::{Bed, key32};
 use bpffuse::sys::map::kind::by_name;
 use serde_json::{Map, Value};
 
@@ -222,7 +222,10 @@ fn pins_by_id() {
     let map = bed.hash("h");
     map.set(&key32(1), &7_u64.to_ne_bytes());
     bed.ok("echo directory > mnt/dir; echo id $(jq .id mnt/h/.info) > mnt/dir/again; cat mnt/dir/again/1");
-    assert_eq!(bed.ok("jq -c .pins mnt/h/.info | tr , '\n' | wc -l; stat -c %F bpf/dir"), "2\ndirectory\n");
+    assert_eq!(
+        bed.ok("jq -c .pins mnt/h/.info | tr , '\n' | wc -l; stat -c %F bpf/dir"),
+        "2\ndirectory\n"
+    );
     let object = crate::common::object::compile("links");
     bed.ok(&format!("bpftool prog loadall {} bpf/progs", object.display()));
     bed.ok("p=$(ls mnt/progs | head -n 1); echo prog id $(jq .id mnt/progs/$p) > mnt/dir/prog; jq .id mnt/dir/prog");
