@@ -39,7 +39,7 @@ pub struct Fuse(pub Arc<Fs>);
 impl Fuse {
     /// Logs an operation that was done.
     fn log(&self, op: Op, req: &Request, ino: INodeNo, name: Option<&OsStr>) {
-        log::done(&self.0, op, caller(req), ours(ino), name);
+        log::done(&self.0, op, caller(&self.0, req), ours(ino), name);
     }
 
     /// Remembers why an operation failed, and gives the errno to reply with.
@@ -51,7 +51,7 @@ impl Fuse {
         name: Option<&OsStr>,
         error: &Error,
     ) -> Errno {
-        refuse(&self.0, op, caller(req), ino, name, error)
+        refuse(&self.0, op, caller(&self.0, req), ino, name, error)
     }
 
     /// Replies to what gives nothing but success.
@@ -121,8 +121,8 @@ fn ours(ino: INodeNo) -> Ino {
     Ino(ino.0)
 }
 
-fn caller(req: &Request) -> Caller {
-    Caller { pid: req.pid(), uid: req.uid(), gid: req.gid() }
+fn caller(fs: &Fs, req: &Request) -> Caller {
+    fs.caller(req.pid(), req.uid(), req.gid())
 }
 
 fn file_type(kind: FileKind) -> FileType {
@@ -190,7 +190,7 @@ impl Filesystem for Fuse {
     }
 
     fn lookup(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        match self.0.lookup(ours(parent), name, caller(req)) {
+        match self.0.lookup(ours(parent), name, caller(&self.0, req)) {
             Ok(found) => {
                 self.log(Op::Lookup, req, parent, Some(name));
                 let attr = file_attr(&found.attr);
@@ -205,7 +205,7 @@ impl Filesystem for Fuse {
     }
 
     fn getattr(&self, req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
-        match self.0.getattr(ours(ino), caller(req)) {
+        match self.0.getattr(ours(ino), caller(&self.0, req)) {
             Ok(attr) => {
                 self.log(Op::Stat, req, ino, None);
                 reply.attr(&FRESH, &file_attr(&attr));
@@ -233,7 +233,7 @@ impl Filesystem for Fuse {
         reply: ReplyAttr,
     ) {
         let changes = AttrChanges { mode, uid, gid, atime: time(atime), mtime: time(mtime) };
-        match self.0.setattr(ours(ino), changes, caller(req)) {
+        match self.0.setattr(ours(ino), changes, caller(&self.0, req)) {
             Ok(attr) => {
                 self.log(Op::Setattr, req, ino, None);
                 reply.attr(&FRESH, &file_attr(&attr));
@@ -243,7 +243,7 @@ impl Filesystem for Fuse {
     }
 
     fn readlink(&self, req: &Request, ino: INodeNo, reply: ReplyData) {
-        match self.0.readlink(ours(ino), caller(req)) {
+        match self.0.readlink(ours(ino), caller(&self.0, req)) {
             Ok(target) => {
                 self.log(Op::Readlink, req, ino, None);
                 reply.data(target.as_os_str().as_bytes());
@@ -275,17 +275,17 @@ impl Filesystem for Fuse {
         _umask: u32,
         reply: ReplyEntry,
     ) {
-        let outcome = self.0.mkdir(ours(parent), name, caller(req));
+        let outcome = self.0.mkdir(ours(parent), name, caller(&self.0, req));
         self.made(Op::Mkdir, req, parent, name, outcome, reply);
     }
 
     fn unlink(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let outcome = self.0.unlink(ours(parent), name, caller(req));
+        let outcome = self.0.unlink(ours(parent), name, caller(&self.0, req));
         self.done(Op::Unlink, req, parent, Some(name), outcome, reply);
     }
 
     fn rmdir(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let outcome = self.0.rmdir(ours(parent), name, caller(req));
+        let outcome = self.0.rmdir(ours(parent), name, caller(&self.0, req));
         self.done(Op::Rmdir, req, parent, Some(name), outcome, reply);
     }
 
@@ -297,7 +297,7 @@ impl Filesystem for Fuse {
         target: &Path,
         reply: ReplyEntry,
     ) {
-        let outcome = self.0.symlink(ours(parent), name, target, caller(req));
+        let outcome = self.0.symlink(ours(parent), name, target, caller(&self.0, req));
         self.made(Op::Symlink, req, parent, name, outcome, reply);
     }
 
@@ -312,10 +312,10 @@ impl Filesystem for Fuse {
         reply: ReplyEmpty,
     ) {
         let (from, to) = ((ours(parent), name), (ours(newparent), newname));
-        let outcome = self.0.rename(from, to, flags.bits(), caller(req));
+        let outcome = self.0.rename(from, to, flags.bits(), caller(&self.0, req));
         match outcome {
             Ok(()) => {
-                log::renamed(&self.0, caller(req), from, to);
+                log::renamed(&self.0, caller(&self.0, req), from, to);
                 reply.ok();
             }
             Err(error) => reply.error(self.refuse(Op::Rename, req, parent, Some(name), &error)),
@@ -335,7 +335,7 @@ impl Filesystem for Fuse {
     }
 
     fn open(&self, req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        let caller = caller(req);
+        let caller = caller(&self.0, req);
         if self.0.open_may_wait(ours(ino)) {
             let fs = Arc::clone(&self.0);
             wait::beside("open", move || open(&fs, ino, flags, caller, reply));
@@ -354,7 +354,7 @@ impl Filesystem for Fuse {
         flags: i32,
         reply: ReplyCreate,
     ) {
-        match self.0.create(ours(parent), name, flags, caller(req)) {
+        match self.0.create(ours(parent), name, flags, caller(&self.0, req)) {
             Ok((found, opened)) => {
                 self.log(Op::Create, req, parent, Some(name));
                 let (handle, flags) = (FileHandle(opened.handle.0), open_flags(opened.flush));
@@ -444,7 +444,14 @@ impl Filesystem for Fuse {
         _lock_owner: LockOwner,
         reply: ReplyEmpty,
     ) {
-        self.done(Op::Close, req, ino, None, self.0.flush(Handle(fh.0), caller(req)), reply);
+        self.done(
+            Op::Close,
+            req,
+            ino,
+            None,
+            self.0.flush(Handle(fh.0), caller(&self.0, req)),
+            reply,
+        );
     }
 
     fn release(
@@ -478,7 +485,7 @@ impl Filesystem for Fuse {
     }
 
     fn opendir(&self, req: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
-        match self.0.opendir(ours(ino)) {
+        match self.0.opendir(ours(ino), caller(&self.0, req)) {
             Ok(handle) => {
                 self.log(Op::Opendir, req, ino, None);
                 reply.opened(FileHandle(handle.0), FopenFlags::empty());

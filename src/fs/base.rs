@@ -13,4 +13,5 @@ pub mod maps;
 pub mod open_file;
 pub mod opened;
 pub mod operation;
+pub mod owner;
 pub mod refusals;

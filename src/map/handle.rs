@@ -35,7 +35,7 @@ pub fn is_name(handle: KeyHandle, name: &[u8]) -> bool {
 ///
 /// # Errors
 /// ENOENT if it is not there any more, EINVAL if it is no name; those of the call.
-pub(super) fn open(handle: KeyHandle, name: &[u8]) -> sys::Result<OwnedFd> {
+pub fn open(handle: KeyHandle, name: &[u8]) -> sys::Result<OwnedFd> {
     let opened = match handle {
         KeyHandle::Socket => match pid_and_fd(name) {
             Some((pid, fd)) => take_fd(pid, fd),

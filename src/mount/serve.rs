@@ -6,7 +6,7 @@ use crate::cli::Config;
 use crate::fs::{Fs, Settings};
 use crate::fuse::Fuse;
 use crate::spec::Spec;
-use crate::sys::{describe, limits, mounts, os};
+use crate::sys::{describe, limits, mounts};
 use fuser::{Session, SessionACL};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -31,6 +31,7 @@ enum End {
 /// Mounts, calls `ready` once the mount answers, and serves until the end.
 pub(super) fn serve(
     config: &Config,
+    owner: u32,
     default_map: Spec,
     ready: impl FnOnce() -> Result<(), Error>,
 ) -> Result<(), Error> {
@@ -45,7 +46,8 @@ pub(super) fn serve(
         Error(format!("{}: {}; name the bpffs to show", config.bpffs.display(), describe(&error)))
     })?;
     let settings = Settings {
-        owner: os::effective_uid(),
+        owner,
+        allow_other: config.allow_other,
         mountpoint: mountpoint.clone(),
         read_only: config.flags.iter().any(|flag| flag == "ro"),
         default_map,
@@ -63,7 +65,7 @@ pub(super) fn serve(
     in_thread("signals", move || {
         let _ = signals.forever().try_for_each(|signal| from_signals.send(End::Signal(signal)));
     })?;
-    let kernel = attach::attach(config, &mountpoint)
+    let kernel = attach::attach(config, owner, &mountpoint)
         .map_err(|error| checks::session_error(&mountpoint, &error.into()))?;
     let device = mounts::at(&mountpoint).map(|mount| mount.device);
     let detach = || attach::detach(&mountpoint, device.as_deref());
@@ -91,7 +93,8 @@ fn start(
     kernel: OwnedFd,
     sender: Sender<End>,
 ) -> Result<(), Error> {
-    let acl = if config.allow_other { SessionACL::All } else { SessionACL::Owner };
+    // Who may come in, the file system decides by the owner, whom fuser does not know.
+    let acl = SessionACL::All;
     let mut settings = fuser::Config::default();
     settings.n_threads = Some(config.threads);
     // The kernel's first request is answered in here.

@@ -211,6 +211,16 @@ pub fn redirect_stdio(file: &File) -> Result<()> {
     named(Call::Dup, unistd::dup2_stderr(file))
 }
 
+/// Opens a directory for reading, by a path in which no part is a symlink.
+///
+/// # Errors
+/// ELOOP; ENOENT, ENOTDIR, EACCES.
+pub fn open_dir_plain(path: &Path) -> Result<OwnedFd> {
+    let reached = open_path(path)?;
+    // Through the descriptor this is what was reached.
+    open_dir(Path::new(&format!("/proc/self/fd/{}", reached.as_raw_fd())))
+}
+
 /// Opens a directory for reading.
 ///
 /// # Errors

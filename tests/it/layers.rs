@@ -307,7 +307,7 @@ fn the_rules_can_fail() {
     let up =
         source("fs/base/maps", "use crate::fs::op::lookup::Found;\n#[cfg(test)]\nuse crate::spec;");
     let room = |path: &str| path.strip_prefix("fs/")?.split('/').next().map(str::to_owned);
-    let all = uses(&[up.clone()], |source| source.room().map(str::to_owned), room);
+    let all = uses(std::slice::from_ref(&up), |source| source.room().map(str::to_owned), room);
     assert_eq!(all["base"].iter().collect::<Vec<_>>(), ["op"]);
     assert!(!touches_fs(&up));
     for text in ["impl Fs {\n}", "use crate::fs::Fs;", "fn f(fs: &Fs) {}"] {

@@ -48,6 +48,7 @@ mod manual;
 mod model;
 mod mounts;
 mod objects;
+mod owner;
 mod privileges;
 mod readme;
 mod restart;

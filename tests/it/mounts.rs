@@ -130,3 +130,23 @@ fn one_thread_does_not_wait_for_itself() {
         bed.ok("umount bpf; cat mnt/h/1");
     }
 }
+
+/// "A mount point that is a bpffs or lies in one is refused, and if the two arguments look swapped the
+/// message says so."
+#[test]
+fn not_over_a_bpffs() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::idle();
+    bed.ok("mkdir bpf/in other; mount -t bpf bpf other; mkdir other/in");
+    for (arguments, reason) in [
+        ("mnt bpf", "swap the two: bpffuse"),
+        ("bpf other", "would hide"),
+        ("bpf bpf", "would hide"),
+        ("bpf bpf/in", "inside a bpffs"),
+        ("bpf other/in", "inside a bpffs"),
+    ] {
+        let stderr = bed.fails(&format!("bpffuse {arguments}"));
+        assert!(stderr.contains(reason), "{arguments}: {stderr}");
+    }
+    assert_eq!(bed.ok("grep -c \" $PWD\" /proc/self/mounts"), "2\n");
+}

@@ -1,10 +1,12 @@
 //! What is known of the program that asks.
 
+use super::error::{Error, Result};
 use crate::bpffs::Stat;
 use crate::node::Ino;
+use crate::sys::acting::acting_only_as;
 use std::cell::RefCell;
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,13 +23,15 @@ pub struct Caller {
     pub uid: u32,
     /// Its file system gid.
     pub gid: u32,
+    /// Whether it is the mount's owner, or root.
+    pub is_owner: bool,
 }
 
 impl Caller {
     /// Whether the mode of something lets the caller do all of `bits`: 4 to read, 2 to write, 1 to
     /// search. uid 0 may do everything, as it may to the kernel.
     pub fn may(&self, stat: &Stat, bits: u32) -> bool {
-        let class = if self.uid == 0 {
+        let class = if self.is_owner {
             0o7
         } else if self.uid == stat.uid {
             stat.mode >> 6
@@ -37,6 +41,32 @@ impl Caller {
             stat.mode
         };
         class & bits == bits
+    }
+
+    /// Calls `act` with this user's rights to files, unless it is root: what is opened because they name
+    /// it, they could open themselves.
+    ///
+    /// # Errors
+    /// EPERM if this process cannot act so; those of `act`.
+    pub fn opens<T>(&self, act: impl FnOnce() -> Result<T>) -> Result<T> {
+        if self.uid == 0 { act() } else { acting_only_as(self.uid, self.gid, act)? }
+    }
+
+    /// Refuses to look into a process that is not this user's: the owner of its directory in /proc is
+    /// root for one that has gained rights (proc(5)).
+    ///
+    /// # Errors
+    /// EPERM; ENOENT if there is no such process.
+    pub fn check_process(&self, pid: u32) -> Result<()> {
+        if self.uid == 0 {
+            return Ok(());
+        }
+        let process = fs::metadata(format!("/proc/{pid}"));
+        match process.map(|process| process.uid()) {
+            Ok(uid) if uid == self.uid => Ok(()),
+            Ok(_) => Err(Error::new(libc::EPERM, format!("process {pid} is another user's"))),
+            Err(_) => Err(Error::new(libc::ENOENT, format!("there is no process {pid}"))),
+        }
     }
 
     /// Whether a group is one of the caller's.

@@ -5,6 +5,7 @@
 
 use super::caller::Caller;
 use super::error::{Error, Result};
+use super::owner::Owner;
 use crate::bpffs::{Bpffs, Stat};
 use crate::map::Map;
 use crate::node::MapRef;
@@ -43,8 +44,8 @@ pub struct Maps {
     pub mountpoint: PathBuf,
     /// Whether it was to be read-only from the start.
     read_only: bool,
-    /// The user who mounted.
-    pub owner: u32,
+    /// Whose the mount is.
+    pub owner: Owner,
 }
 
 impl Maps {
@@ -56,7 +57,7 @@ impl Maps {
         bpffs: Bpffs,
         mountpoint: PathBuf,
         read_only: bool,
-        owner: u32,
+        owner: Owner,
     ) -> std::io::Result<Arc<Self>> {
         let maps = Arc::new(Self {
             bpffs,
@@ -121,7 +122,7 @@ impl Maps {
         Ok(Map::open(fd)?)
     }
 
-    /// Owner, mode and times of a map: its pin's, or for one reached by id the mount owner's.
+    /// Owner, mode and times of a map: its pin's, or for one reached by id root's.
     ///
     /// # Errors
     /// ENOENT if the pin was removed or replaced.
@@ -135,7 +136,7 @@ impl Maps {
             }),
             MapRef::Id(_) => Ok(Stat {
                 mode: 0o600,
-                uid: self.owner,
+                uid: 0,
                 gid: 0,
                 nlink: 1,
                 atime: self.started,
@@ -161,25 +162,13 @@ impl Maps {
         Ok(())
     }
 
-    /// Refuses what the kernel would ask a capability for, unless the mount's owner asks.
-    ///
-    /// # Errors
-    /// EPERM.
-    pub fn owner_only(&self, caller: Caller, what: &'static str) -> Result<()> {
-        if caller.uid == self.owner {
-            Ok(())
-        } else {
-            Err(Error::new(libc::EPERM, format!("{what} is for the mount's owner alone")))
-        }
-    }
-
     /// Removes or renames for the caller. The kernel has checked what was there when it looked; in a
     /// sticky directory, such as bpffs's root, another user's pin may be there by now.
     ///
     /// # Errors
     /// EPERM if it is not theirs; those of `act`.
     pub fn as_caller(&self, caller: Caller, act: impl FnOnce() -> Result<()>) -> Result<()> {
-        if caller.uid == self.owner { act() } else { acting_as(caller.uid, act)? }
+        if caller.is_owner { act() } else { acting_as(caller.uid, act)? }
     }
 
     /// Lets go of a map at once, since it was unpinned here.

@@ -74,7 +74,7 @@ impl EntriesFile {
                 return Err(Error::new(libc::EPERM, "the map is frozen"));
             }
             if map.kind.is_reference() {
-                maps.owner_only(caller, "setting references")?;
+                maps.owner.only(caller, "setting references")?;
             }
         }
         let element = map.kind.is_reference().then(|| ElementRef {

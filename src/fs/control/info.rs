@@ -22,7 +22,7 @@ pub static INFO: Control = Control {
             pins: Some(pins.map_err(|error| error.reason.into_owned())),
             programs: Some(table::programs_of(id)?),
             // Who runs what is nobody's business but the owner's.
-            processes: (open.caller.uid == open.maps.owner).then(|| table::processes_of(id)),
+            processes: open.caller.is_owner.then(|| table::processes_of(id)),
         };
         Ok(Arc::new(TextFile::new(format!("{}\n", object(open.map, about)).into_bytes())))
     },

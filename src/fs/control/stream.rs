@@ -86,7 +86,7 @@ fn open(opening: &Opening<'_>, codec: EventCodec) -> Result<Arc<dyn OpenFile>> {
         (_, Access { write: true, .. }) => refuse("programs write this ring; it is read here"),
         (number, Access { write: false, .. }) => {
             if number == k::PERF_EVENT_ARRAY {
-                maps.owner_only(*caller, "opening perf events")?;
+                maps.owner.only(*caller, "opening perf events")?;
             }
             Ok(Arc::new(EventReader::open(&state.streams, map, codec)?))
         }

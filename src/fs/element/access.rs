@@ -9,7 +9,7 @@ use crate::fs::base::caller::Caller;
 use crate::fs::base::error::{Error, Result};
 use crate::fs::base::maps::Maps;
 use crate::fs::base::open_file::Access;
-use crate::map::{Keys, Map};
+use crate::map::{KeyHandle, Keys, Map, handle};
 use crate::node::{Ino, MapRef, View};
 
 /// Refuses to read or write an element where its kind or the caller's rights do not allow it.
@@ -48,9 +48,27 @@ pub fn check(maps: &Maps, map: &Map, view: &View, access: Access, caller: Caller
             let reason = "what it stands for is set in the map's own directory";
             return Err(Error::new(libc::EOPNOTSUPP, reason));
         }
-        maps.owner_only(caller, "setting references")?;
+        maps.owner.only(caller, "setting references")?;
     }
     Ok(())
+}
+
+/// Refuses a name of a descriptor as a key that its user could not open: another user's process, or a
+/// path that is closed to them.
+///
+/// # Errors
+/// EPERM, EACCES; ENOENT if there is no such thing.
+pub fn check_named(handle: KeyHandle, name: &[u8], caller: Caller) -> Result<()> {
+    match handle {
+        KeyHandle::Socket => match handle::pid_and_fd(name) {
+            Some((pid, _)) => caller.check_process(pid),
+            None => Ok(()),
+        },
+        KeyHandle::Inode | KeyHandle::Cgroup if name.starts_with(b"/") => {
+            caller.opens(|| Ok(handle::open(handle, name).map(drop)?))
+        }
+        KeyHandle::Inode | KeyHandle::Cgroup | KeyHandle::Task => Ok(()),
+    }
 }
 
 /// The bytes of an element's text at this moment; `None` if there is no element.

@@ -2,6 +2,7 @@
 //! map, socket map and the like names.
 
 use super::target::ElementRef;
+use crate::fs::base::caller::Caller;
 use crate::fs::base::error::{Error, Result};
 use crate::fs::tree::place::{self, Sought};
 use crate::map::{Content, Map, handle};
@@ -43,7 +44,7 @@ pub fn set(element: &ElementRef, map: &Map, written: &[u8], flag: u64) -> Result
             descriptor(&object).to_vec()
         }
         Content::Cgroup => {
-            object = cgroup(&text)?;
+            object = element.opener.opens(|| cgroup(&text))?;
             descriptor(&object).to_vec()
         }
         Content::PerfEvent if map.info.flags & PRESERVE_ELEMS == 0 => {
@@ -54,7 +55,7 @@ pub fn set(element: &ElementRef, map: &Map, written: &[u8], flag: u64) -> Result
             ));
         }
         Content::Socket | Content::Xsk | Content::PerfEvent => {
-            object = of_process(&text)?;
+            object = of_process(&text, element.opener)?;
             let mut value = descriptor(&object).to_vec();
             value.resize(map.value_len(), 0);
             value
@@ -127,6 +128,9 @@ fn invalid(reason: impl Into<String>) -> Error {
 }
 
 fn cgroup(text: &str) -> Result<OwnedFd> {
+    if text.split('/').any(|part| matches!(part, "." | "..")) {
+        return Err(invalid("a cgroup's path has no . or .. in it"));
+    }
     if let Ok(id) = text.parse() {
         return Ok(os::cgroup_by_id(id).map_err(|error| match error.errno {
             libc::ESTALE | libc::ENOTDIR => sys::Error { errno: libc::ENOENT, ..error },
@@ -140,15 +144,16 @@ fn cgroup(text: &str) -> Result<OwnedFd> {
     if mounts::holding(Path::new(text)).is_none_or(|kind| kind != "cgroup2") {
         return Err(invalid(format!("{text} is not in a cgroup2 hierarchy")));
     }
-    Ok(os::open_dir(Path::new(text))?)
+    Ok(os::open_dir_plain(Path::new(text))?)
 }
 
-fn of_process(text: &str) -> Result<OwnedFd> {
+fn of_process(text: &str, opener: Caller) -> Result<OwnedFd> {
     let Some((pid, fd)) = handle::pid_and_fd(text.as_bytes()) else {
         return Err(invalid(
             "the kernel takes a descriptor here: name one as PID:FD, a process's and its number",
         ));
     };
+    opener.check_process(pid)?;
     handle::foreign(pid, fd).map_err(|error| match error.errno {
         libc::ESRCH => Error::new(libc::ENOENT, format!("there is no process {pid}")),
         libc::EBADF => Error::new(libc::ENOENT, format!("process {pid} has no descriptor {fd}")),

@@ -22,9 +22,14 @@ impl Fs {
     /// # Errors
     /// ENOENT if what it stood for is gone.
     pub fn getattr(&self, ino: Ino, caller: Caller) -> Result<Attr> {
+        self.admit(caller)?;
+        Ok(self.found(ino, self.attr_now(ino, caller)?).attr)
+    }
+
+    fn attr_now(&self, ino: Ino, caller: Caller) -> Result<Attr> {
         let node = self.node(ino)?;
         match self.attr(&node) {
-            Ok(attr) => Ok(Attr { ino, ..attr }),
+            Ok(attr) => Ok(attr),
             // Gone since it was looked up: as a file that was unlinked, empty, for those who hold it
             // open. Nor must `echo v > k` fail because somebody deleted k while it was opened. Or
             // created by open(2) and not yet written.
@@ -35,7 +40,7 @@ impl Fs {
                 if self.promises.open(ino, caller).is_none() {
                     attr.stat.nlink = 0;
                 }
-                Ok(Attr { ino, ..attr })
+                Ok(attr)
             }
             Err(error) => Err(error),
         }
@@ -78,10 +83,10 @@ impl Fs {
             Node::In(at, place) => self.place_attr(at, place),
             Node::Ids => {
                 let stat = self.maps.stat(&MapRef::Id(0))?;
-                Ok(dir(0o700, Stat { uid: self.maps.owner, nlink: 2, ..stat }))
+                Ok(dir(0o700, Stat { uid: 0, nlink: 2, ..stat }))
             }
             Node::Machine(machine) => self.machine_attr(machine),
-            Node::Errors => Ok(file(0o400, 0, Stat { uid: self.maps.owner, ..root()? })),
+            Node::Errors => Ok(file(0o400, 0, Stat { uid: 0, ..root()? })),
             Node::Help(dir) => {
                 let stat = self.attr(dir)?.stat;
                 Ok(file(read_mode(stat.mode), self.help(dir)?.len() as u64, stat))
@@ -125,7 +130,7 @@ impl Fs {
     /// The attributes of a name that is yet to become a map, in a directory of bpffs.
     pub(super) fn new_attr(&self, dir: &Pin) -> Result<Attr> {
         let stat = self.maps.bpffs.stat(dir)?;
-        Ok(file(0o600, 0, Stat { uid: self.maps.owner, ..stat }))
+        Ok(file(0o600, 0, Stat { uid: 0, ..stat }))
     }
 
     /// The text of a directory's `.help`.

@@ -35,6 +35,7 @@ impl Fs {
     /// # Errors
     /// ENOENT; EPERM for an array's or a frozen map's element, and for controls.
     pub fn unlink(&self, parent: Ino, name: &OsStr, caller: Caller) -> Result<()> {
+        self.admit(caller)?;
         match &*self.node(parent)? {
             Node::In(at, Place::Root) if self.links.take(at, name).is_some() => Ok(()),
             // Neither a key's name nor a pin's starts with a dot.
@@ -93,6 +94,7 @@ impl Fs {
     /// # Errors
     /// ENOTEMPTY if there is something that could be deleted first.
     pub fn rmdir(&self, parent: Ino, name: &OsStr, caller: Caller) -> Result<()> {
+        self.admit(caller)?;
         let Node::Dir(dir) = &*self.node(parent)? else {
             return Err(Error::new(libc::EPERM, "a view cannot be removed"));
         };
@@ -122,6 +124,7 @@ impl Fs {
     /// # Errors
     /// EPERM for a file that has none of its own.
     pub fn setattr(&self, ino: Ino, changes: AttrChanges, caller: Caller) -> Result<Attr> {
+        self.admit(caller)?;
         let node = self.node(ino)?;
         let made;
         let pin = match &*node {
@@ -197,7 +200,7 @@ impl Fs {
             }
             Ok(())
         };
-        if caller.uid == self.maps.owner {
+        if caller.is_owner {
             return act();
         }
         // Of the caller's groups, the one that decides: that which the pin is to get, or has.

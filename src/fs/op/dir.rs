@@ -6,6 +6,7 @@ use super::open_dir::{DirListing, Listed, OpenDir};
 use crate::bpffs::Pin;
 use crate::fs::Fs;
 use crate::fs::base::attr::FileKind;
+use crate::fs::base::caller::Caller;
 use crate::fs::base::error::{Error, Result};
 use crate::fs::base::handles::Handle;
 use crate::fs::base::listing::{DOTS, ListEntry, Sink};
@@ -23,7 +24,8 @@ impl Fs {
     ///
     /// # Errors
     /// ENOENT if it is gone.
-    pub fn opendir(&self, ino: Ino) -> Result<Handle> {
+    pub fn opendir(&self, ino: Ino, caller: Caller) -> Result<Handle> {
+        self.admit(caller)?;
         let node = self.node(ino)?;
         let listing = match &*node {
             Node::Dir(_)

@@ -35,10 +35,16 @@ impl Fs {
     /// # Errors
     /// ENOENT if there is nothing of that name, or the directory itself is gone.
     pub fn lookup(&self, parent: Ino, name: &OsStr, caller: Caller) -> Result<Found> {
+        self.admit(caller)?;
         let dir = self.node(parent)?;
         let (node, attr) = self.find(&dir, name, caller)?;
-        let ino = self.intern(node);
-        Ok(Found { ino, attr: Attr { ino, ..attr } })
+        Ok(self.found(self.intern(node), attr))
+    }
+
+    /// What the kernel is told of a node.
+    pub(super) fn found(&self, ino: Ino, attr: Attr) -> Found {
+        let stat = self.maps.owner.shown(attr.stat);
+        Found { ino, attr: Attr { ino, stat, ..attr } }
     }
 
     fn find(&self, dir: &Arc<Node>, name: &OsStr, caller: Caller) -> Result<(Node, Attr)> {
@@ -150,11 +156,14 @@ impl Fs {
         let (map, stat) = self.maps.open(at)?;
         if let Keys::Handle(_) = map.kind.keys {
             // To find the element, we open what the name says with our own rights.
-            self.maps.owner_only(caller, "naming tasks, sockets, files and cgroups")?;
+            self.maps.owner.only(caller, "naming tasks, sockets, files and cgroups")?;
         }
         let key: Arc<[u8]> = key_name::parse(&map, view, name)
             .map_err(|error| Error { errno: libc::ENOENT, ..error })?
             .into();
+        if let Keys::Handle(handle) = map.kind.keys {
+            access::check_named(handle, &key, caller)?;
+        }
         let view = &view::of_name(&map, view, name);
         match access::size(&self.maps, at, &map, view, &key)? {
             Some(size) => {
@@ -215,6 +224,7 @@ impl Fs {
     /// # Errors
     /// EINVAL if it is no symlink; ENOENT if it is gone; EACCES for who may not read the map.
     pub fn readlink(&self, ino: Ino, caller: Caller) -> Result<PathBuf> {
+        self.admit(caller)?;
         let no_link = || Error::new(libc::EINVAL, "not a symbolic link");
         match &*self.node(ino)? {
             Node::Symlink(pin) => Ok(self.maps.bpffs.readlink(pin)?),

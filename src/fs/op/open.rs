@@ -2,7 +2,6 @@
 
 use super::lookup::Found;
 use crate::fs::Fs;
-use crate::fs::base::attr::Attr;
 use crate::fs::base::caller::Caller;
 use crate::fs::base::error::{Error, Result};
 use crate::fs::base::handles::Handle;
@@ -25,6 +24,7 @@ impl Fs {
     /// # Errors
     /// ENOENT if it is gone by now; EPERM to write a frozen map; EOPNOTSUPP.
     pub fn open(&self, ino: Ino, flags: i32, caller: Caller) -> Result<Opened> {
+        self.admit(caller)?;
         let access = Access::of(flags);
         let node = self.node(ino)?;
         if takes(&node) {
@@ -56,7 +56,7 @@ impl Fs {
             Node::Help(dir) => Arc::new(TextFile::new(self.help(dir)?)),
             Node::Machine(machine) => Arc::new(self.machine_text(machine, caller)?),
             Node::Object(pin, kind) => {
-                let is_owner = caller.uid == self.maps.owner;
+                let is_owner = caller.is_owner;
                 object::open(&self.maps.bpffs, pin, *kind, is_owner)?
             }
             Node::Dir(_) | Node::Symlink(_) | Node::Ids => return Err(no_file()),
@@ -122,6 +122,7 @@ impl Fs {
         flags: i32,
         caller: Caller,
     ) -> Result<(Found, Opened)> {
+        self.admit(caller)?;
         let dir = self.node(parent)?;
         let Node::In(at, place) = &*dir else {
             return self.create_spec(parent, name, caller);
@@ -156,7 +157,7 @@ impl Fs {
             return Err(error);
         }
         let opened = self.opened(file, ino, caller, true);
-        Ok((Found { ino, attr: Attr { ino, ..attr } }, opened))
+        Ok((self.found(ino, attr), opened))
     }
 
     pub(super) fn opened(

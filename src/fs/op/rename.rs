@@ -24,6 +24,7 @@ impl Fs {
         flags: u32,
         caller: Caller,
     ) -> Result<()> {
+        self.admit(caller)?;
         let (from_dir, to_dir) = (self.node(from.0)?, self.node(to.0)?);
         if let Node::In(at, Place::Root) = &*from_dir
             && from_dir == to_dir
