@@ -21,14 +21,21 @@ fn the_owner_gets_in() {
     require!("root", "bpf", "fuse", "setpriv", "jq");
     let (bed, map) = bed_of(&["--owner", "1111"]);
     assert_eq!(bed.ok(&format!("{USER} cat mnt/h/1")), "42\n");
-    bed.ok(&format!("echo 7 | {USER} tee mnt/h/1 mnt/h/2; {USER} rm mnt/h/1; {USER} ls mnt/h mnt/.id mnt/.name"));
+    bed.ok(&format!(
+        "echo 7 | {USER} tee mnt/h/1 mnt/h/2; {USER} rm mnt/h/1; {USER} ls mnt/h mnt/.id mnt/.name"
+    ));
     assert_eq!(map.keys().len(), 1);
     bed.ok(&format!(
         "{USER} sh -ec 'cat mnt/h/.entries mnt/h/.info mnt/.maps mnt/.errors; mkdir mnt/new; echo 1 > mnt/new/1
          chmod 640 mnt/new; mv mnt/new mnt/new2; echo directory > mnt/dir; rmdir mnt/dir
          echo hash_of_maps key u32 entries 4 inner_map h > mnt/outer; ln -s ../h mnt/outer/1; echo 1 > mnt/new2/.unpin'"
     ));
-    assert_eq!(bed.ok(&format!("stat -c %u mnt/h mnt/h/2 mnt/.maps; {USER} jq .processes mnt/h/.info | head -c 1")), "1111\n1111\n1111\n[");
+    assert_eq!(
+        bed.ok(&format!(
+            "stat -c %u mnt/h mnt/h/2 mnt/.maps; {USER} jq .processes mnt/h/.info | head -c 1"
+        )),
+        "1111\n1111\n1111\n["
+    );
     assert_eq!(bed.ok("cat mnt/h/2; stat -c %u bpf/outer"), "7\n0\n");
 }
 
@@ -38,7 +45,9 @@ fn nobody_else_gets_in() {
     require!("root", "bpf", "fuse", "setpriv");
     let (bed, _map) = bed_of(&["--owner", "1111"]);
     bed.ok("chmod 666 bpf/h; chmod 755 bpf");
-    for command in ["ls mnt", "cat mnt/h/1", "stat mnt/h", "cat mnt/theirs/1", "ls -d mnt/.", "touch mnt/h/1"] {
+    for command in
+        ["ls mnt", "cat mnt/h/1", "stat mnt/h", "cat mnt/theirs/1", "ls -d mnt/.", "touch mnt/h/1"]
+    {
         bed.fails_with(&format!("{OTHER} {command}"), "Permission denied");
     }
 }
@@ -80,7 +89,10 @@ fn not_in_another_user_namespace() {
     let (bed, _map) = bed_of(&["--owner", "1111"]);
     bed.ok(&format!("{USER} cat mnt/h/1"));
     bed.fails_with(&format!("{USER} unshare --user cat mnt/h/1"), "Permission denied");
-    bed.fails_with(&format!("{USER} unshare --user --map-root-user cat mnt/h/1"), "Permission denied");
+    bed.fails_with(
+        &format!("{USER} unshare --user --map-root-user cat mnt/h/1"),
+        "Permission denied",
+    );
 }
 
 /// What the daemon opens on the owner's word it opens with the owner's rights, not root's.

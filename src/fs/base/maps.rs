@@ -147,17 +147,23 @@ impl Maps {
     }
 
     /// Refuses, in a mount that is read-only now, to open what is changed by being read: the kernel
-    /// takes such an open for a harmless one.
+    /// takes such an open for a harmless one. A bind mount may be read-only while others are not; the
+    /// kernel does not tell which of those that the caller sees it came through.
     ///
     /// # Errors
     /// EROFS.
-    pub fn check_writable(&self) -> Result<()> {
-        let mount = mounts::at(&self.mountpoint);
-        if mount.map_or(self.read_only, |mount| mount.read_only) {
-            return Err(Error::new(
-                libc::EROFS,
-                "to read this takes away, and the mount is read-only",
-            ));
+    pub fn check_writable(&self, caller: Caller) -> Result<()> {
+        let own = mounts::at(&self.mountpoint);
+        let is_ours =
+            |mount: &mounts::Mount| own.as_ref().is_some_and(|own| own.device == mount.device);
+        let mut seen = mounts::of_process(caller.pid).into_iter().filter(is_ours).peekable();
+        let is_read_only = match seen.peek() {
+            Some(_) => seen.any(|mount| mount.read_only),
+            None => own.as_ref().map_or(self.read_only, |mount| mount.read_only),
+        };
+        if is_read_only {
+            let reason = "to read this takes away, and the mount (or one of the same that you see) is read-only";
+            return Err(Error::new(libc::EROFS, reason));
         }
         Ok(())
     }

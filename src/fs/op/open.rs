@@ -28,7 +28,7 @@ impl Fs {
         let access = Access::of(flags);
         let node = self.node(ino)?;
         if takes(&node) {
-            self.maps.check_writable()?;
+            self.maps.check_writable(caller)?;
         }
         let no_file = || Error::new(libc::EISDIR, "not a file");
         let file: Arc<dyn OpenFile> = match &*node {
