@@ -15,6 +15,8 @@ pub mod object;
 pub mod os;
 pub mod perf;
 pub mod privileges;
+pub mod processes;
+pub mod programs;
 pub mod ring;
 mod shared;
 
