@@ -14,6 +14,7 @@ mod common;
 use bpffuse::kernel::counts::counts;
 use bpffuse::map::Map;
 use bpffuse::map::cursor::{Batch, Cursor};
+use bpffuse::spec::Spec;
 use bpffuse::sys::map::kind::{self, MapKind};
 use bpffuse::sys::map::{ANY, EXIST, NOEXIST, NewMap, create};
 use common::map::key32;
@@ -220,6 +221,23 @@ fn the_number_is_right_under_writers() {
             writers.into_iter().for_each(|writer| writer.join().expect("a writer"));
         });
         assert_eq!(counted(&map), Some(walk(&map)), "{name} {flags}");
+    }
+}
+
+/// The elements of local storage are with what they belong to, and nobody counts them.
+#[test]
+fn storages_have_no_number() {
+    if !can_count() {
+        return;
+    }
+    for name in ["sk_storage", "inode_storage", "task_storage", "cgrp_storage"] {
+        if common::kernel::lacks_map(kind::by_name(name).expect("a kind")) {
+            continue;
+        }
+        let spec = Spec::parse(format!("type {name} value u64").as_bytes()).expect("a definition");
+        let created = spec.create("s", &|_| unreachable!("no inner map")).expect("a storage");
+        let map = Map::open(created.fd).expect("a map");
+        assert_eq!(counted(&map), None, "{name}");
     }
 }
 
