@@ -5,7 +5,8 @@
 
 use nix::dir::Dir;
 use nix::fcntl::{OFlag, openat, readlinkat};
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, fstat};
+use std::collections::HashMap;
 use std::ffi::CStr;
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -25,31 +26,75 @@ pub struct Process {
     pub programs: Vec<u32>,
 }
 
-/// All processes that hold maps or programs, by id. One that ends meanwhile is left out, and one that
-/// we may not look into, without CAP_SYS_PTRACE.
+/// Descriptors looked at of one user's processes, but for root's, and of all: each takes 4 us, and a user
+/// may have millions.
+const OF_USER: usize = 100_000;
+const OF_ALL: usize = 1_000_000;
+
+/// How many descriptors may still be looked at.
+struct Budget {
+    of_all: usize,
+    of_users: HashMap<libc::uid_t, usize>,
+    exceeded: bool,
+}
+
+impl Budget {
+    fn new() -> Self {
+        Self { of_all: OF_ALL, of_users: HashMap::new(), exceeded: false }
+    }
+
+    /// Takes one of a user's; false if there is none left.
+    fn take(&mut self, user: libc::uid_t) -> bool {
+        let own = self.of_users.entry(user).or_insert(if user == 0 { OF_ALL } else { OF_USER });
+        let left = (*own).min(self.of_all) > 0;
+        if left {
+            *own -= 1;
+            self.of_all -= 1;
+        }
+        self.exceeded |= !left;
+        left
+    }
+}
+
+/// The processes that hold maps or programs.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Processes {
+    /// By id.
+    pub all: Vec<Process>,
+    /// Whether some user has more descriptors than are looked at, so that more may hold some.
+    pub more: bool,
+}
+
+/// All processes that hold maps or programs. One that ends meanwhile is left out, and one that we may not
+/// look into, without CAP_SYS_PTRACE.
 ///
 /// # Errors
 /// Those of reading /proc.
-pub fn processes() -> io::Result<Vec<Process>> {
+pub fn processes() -> io::Result<Processes> {
     let ourselves = fs::read_link("/proc/self")?;
-    let mut found = Vec::new();
+    let (mut all, mut budget) = (Vec::new(), Budget::new());
     for entry in fs::read_dir("/proc")? {
         let name = entry?.file_name();
         let pid = name.to_str().filter(|_| name != ourselves).and_then(|name| name.parse().ok());
-        found.extend(pid.and_then(process));
+        all.extend(pid.and_then(|pid| look(pid, &mut budget)));
     }
-    found.sort_unstable_by_key(|process| process.pid);
-    Ok(found)
+    all.sort_unstable_by_key(|process: &Process| process.pid);
+    Ok(Processes { all, more: budget.exceeded })
 }
 
 /// One process; `None` if it holds neither maps nor programs, or there is none.
 pub fn process(pid: u32) -> Option<Process> {
+    look(pid, &mut Budget::new())
+}
+
+fn look(pid: u32, budget: &mut Budget) -> Option<Process> {
     // All below is of the process that is found now: if it ends, it is not found there any more, even
     // when another one has its id.
     let path = format!("/proc/{pid}");
     let directory = OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let home = nix::fcntl::open(path.as_str(), directory | OFlag::O_PATH, Mode::empty()).ok()?;
     let mut descriptors = Dir::openat(&home, "fd", directory, Mode::empty()).ok()?;
+    let user = fstat(&home).ok()?.st_uid;
     let mut infos = None;
     let (mut maps, mut programs) = (Vec::new(), Vec::new());
     // Only a Dir that is borrowed for reading gives its entries.
@@ -57,6 +102,9 @@ pub fn process(pid: u32) -> Option<Process> {
     for entry in descriptors.iter() {
         let entry = entry.ok()?;
         let name = entry.file_name();
+        if !budget.take(user) {
+            break;
+        }
         // One that was closed meanwhile.
         let Ok(link) = readlinkat(&links, name) else { continue };
         let is_link = match link.as_bytes() {
@@ -114,6 +162,17 @@ mod tests {
     }
 
     #[test]
+    fn a_user_with_many_descriptors_takes_no_others_time() {
+        let mut budget = Budget::new();
+        assert!((0..OF_USER).all(|_| budget.take(1000)) && !budget.exceeded);
+        assert!(!budget.take(1000) && budget.exceeded);
+        // Others' are still looked at, root's more of them, but not without end.
+        assert!(budget.take(1001));
+        assert!((0..OF_ALL - OF_USER - 1).all(|_| budget.take(0)));
+        assert!(!budget.take(0) && !budget.take(1001) && !budget.take(1002));
+    }
+
+    #[test]
     fn who_holds_a_map_is_found_while_it_lives() {
         let new = NewMap {
             map_type: kind::ARRAY,
@@ -128,8 +187,8 @@ mod tests {
         };
         let id = map_info(map.as_fd()).expect("a map").id;
         let holders = || -> Vec<Process> {
-            let all = processes().expect("/proc");
-            all.into_iter().filter(|process| process.maps.contains(&id)).collect()
+            let found = processes().expect("/proc");
+            found.all.into_iter().filter(|process| process.maps.contains(&id)).collect()
         };
         // We hold it, and are not asked for.
         assert_eq!(holders(), []);
