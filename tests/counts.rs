@@ -148,6 +148,7 @@ fn the_number_is_what_a_walk_finds() {
         }
         let (map, inner) = make(number, flags, 256);
         let name = map.kind.name;
+        assert_eq!(map.kind.counts_itself(), counts_itself, "{name}");
         if !counts_itself {
             assert_eq!(counted(&map), None, "{name}");
             continue;
