@@ -4,13 +4,13 @@
 //! its threads has for itself, is not found: /proc does not tell. Nor is this process.
 
 use nix::dir::Dir;
-use nix::fcntl::{OFlag, openat, readlinkat};
+use nix::fcntl::{OFlag, open, openat, readlinkat};
 use nix::sys::stat::{Mode, fstat};
-use std::collections::HashMap;
-use std::ffi::CStr;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::fd::AsFd;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 
 /// A process that holds maps or programs.
@@ -38,11 +38,13 @@ struct Budget {
     exceeded: bool,
 }
 
-impl Budget {
-    fn new() -> Self {
+impl Default for Budget {
+    fn default() -> Self {
         Self { of_all: OF_ALL, of_users: HashMap::new(), exceeded: false }
     }
+}
 
+impl Budget {
     /// Takes one of a user's; false if there is none left.
     fn take(&mut self, user: libc::uid_t) -> bool {
         let own = self.of_users.entry(user).or_insert(if user == 0 { OF_ALL } else { OF_USER });
@@ -71,99 +73,192 @@ pub struct Processes {
 /// # Errors
 /// Those of reading /proc.
 pub fn processes() -> io::Result<Processes> {
-    let ourselves = fs::read_link("/proc/self")?;
-    let (mut all, mut budget) = (Vec::new(), Budget::new());
+    let ourselves = ourselves()?;
+    let mut found = Found::default();
     for entry in fs::read_dir("/proc")? {
-        let name = entry?.file_name();
-        let pid = name.to_str().filter(|_| name != ourselves).and_then(|name| name.parse().ok());
-        all.extend(pid.and_then(|pid| look(pid, &mut budget)));
+        let pid = entry?.file_name().to_str().and_then(|name| name.parse().ok());
+        if let Some(pid) = pid.filter(|pid| *pid != ourselves) {
+            found.look_for(pid);
+        }
     }
-    all.sort_unstable_by_key(|process: &Process| process.pid);
-    Ok(Processes { all, more: budget.exceeded })
+    Ok(found.all())
 }
 
 /// One process; `None` if it holds neither maps nor programs, or there is none.
 pub fn process(pid: u32) -> Option<Process> {
-    look(pid, &mut Budget::new())
+    let mut found = Found::default();
+    found.look_for(pid);
+    found.all().all.pop()
 }
 
-fn look(pid: u32, budget: &mut Budget) -> Option<Process> {
-    // All below is of the process that is found now: if it ends, it is not found there any more, even
-    // when another one has its id.
-    let path = format!("/proc/{pid}");
-    let directory = OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let home = nix::fcntl::open(path.as_str(), directory | OFlag::O_PATH, Mode::empty()).ok()?;
-    let mut descriptors = Dir::openat(&home, "fd", directory, Mode::empty()).ok()?;
-    let user = fstat(&home).ok()?.st_uid;
-    let mut infos = None;
-    let (mut maps, mut programs) = (Vec::new(), Vec::new());
-    // Only a Dir that is borrowed for reading gives its entries.
-    let links = descriptors.as_fd().try_clone_to_owned().ok()?;
-    for entry in descriptors.iter() {
-        let entry = entry.ok()?;
-        let name = entry.file_name();
-        if !budget.take(user) {
-            break;
+/// This process's id, as /proc has it.
+///
+/// # Errors
+/// ENOENT without /proc.
+pub fn ourselves() -> io::Result<u32> {
+    let name = fs::read_link("/proc/self")?;
+    let pid = name.to_str().and_then(|name| name.parse().ok());
+    pid.ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// A descriptor of a process, in the table of files that one of its threads uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Descriptor {
+    /// The process's id.
+    pub pid: u32,
+    /// The thread's; for the main thread the same.
+    pub thread: u32,
+    /// Its number.
+    pub number: u32,
+}
+
+/// Those processes of which some descriptors are known, but for this one, as [`processes`] finds them.
+pub fn holding(descriptors: &[Descriptor]) -> Processes {
+    let ourselves = ourselves().unwrap_or(0);
+    let mut found = Found::default();
+    let same_table = |a: &Descriptor, b: &Descriptor| (a.pid, a.thread) == (b.pid, b.thread);
+    for table in descriptors.chunk_by(same_table) {
+        if let Some(Descriptor { pid, thread, .. }) = table.first().filter(|d| d.pid != ourselves) {
+            let numbers = table.iter().map(|descriptor| descriptor.number);
+            found.look_at(*pid, *thread, numbers);
+        }
+    }
+    found.all()
+}
+
+const DIRECTORY: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_CLOEXEC);
+
+/// What was found so far, by the process's id.
+#[derive(Default)]
+struct Found {
+    processes: BTreeMap<u32, Process>,
+    budget: Budget,
+}
+
+impl Found {
+    fn all(self) -> Processes {
+        let mut all: Vec<_> = self.processes.into_values().collect();
+        for process in &mut all {
+            for ids in [&mut process.maps, &mut process.programs] {
+                ids.sort_unstable();
+                ids.dedup();
+            }
+        }
+        Processes { all, more: self.budget.exceeded }
+    }
+
+    /// All descriptors of a process, in its main thread's table.
+    fn look_for(&mut self, pid: u32) -> Option<()> {
+        let home = Home::of(pid, pid)?;
+        let mut descriptors = Dir::openat(&home.fd, "fd", DIRECTORY, Mode::empty()).ok()?;
+        for entry in descriptors.iter() {
+            let name = entry.ok()?;
+            let number = name.file_name().to_str().ok().and_then(|name| name.parse().ok());
+            if let Some(number) = number {
+                self.look(&home, number)?;
+            }
+        }
+        Some(())
+    }
+
+    /// Descriptors of a table.
+    fn look_at(&mut self, pid: u32, thread: u32, numbers: impl Iterator<Item = u32>) -> Option<()> {
+        let home = Home::of(pid, thread)?;
+        for number in numbers {
+            self.look(&home, number)?;
+        }
+        Some(())
+    }
+
+    /// A descriptor; `None` if no more of the table need be looked at.
+    fn look(&mut self, home: &Home, number: u32) -> Option<()> {
+        if !self.budget.take(home.user) {
+            return None;
         }
         // One that was closed meanwhile.
-        let Ok(link) = readlinkat(&links, name) else { continue };
-        let is_link = match link.as_bytes() {
-            b"anon_inode:bpf-map" | b"anon_inode:bpf-prog" => false,
-            b"anon_inode:bpf_link" | b"anon_inode:bpf-link" => true,
-            _ => continue,
+        let link = format!("fd/{number}");
+        let Ok(link) = readlinkat(&home.fd, link.as_str()) else { return Some(()) };
+        let (has_map, has_program) = match link.as_bytes() {
+            b"anon_inode:bpf-map" => (true, false),
+            b"anon_inode:bpf-prog" => (false, true),
+            // A link holds its program, and the map that it belongs to if it does.
+            b"anon_inode:bpf_link" | b"anon_inode:bpf-link" => (true, true),
+            _ => return Some(()),
         };
-        if infos.is_none() {
-            infos = Some(openat(&home, "fdinfo", directory, Mode::empty()).ok()?);
+        let Some(info) = home.read(&format!("fdinfo/{number}")) else { return Some(()) };
+        let map = id(&info, "map_id").filter(|_| has_map);
+        let program = id(&info, "prog_id").filter(|_| has_program);
+        if map.is_none() && program.is_none() {
+            return Some(());
         }
-        let Some(info) = infos.as_ref().and_then(|infos| read(infos, name)) else { continue };
-        // A link holds its program, and the map that it belongs to if it does.
-        let is_map = link.as_bytes() == b"anon_inode:bpf-map";
-        maps.extend(number(&info, "map_id").filter(|_| is_map || is_link));
-        programs.extend(number(&info, "prog_id").filter(|_| !is_map));
+        let process = match self.processes.entry(home.pid) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let comm = Home::of(home.pid, home.pid)?.read("comm")?;
+                let comm = comm.strip_suffix('\n').unwrap_or(&comm).to_owned();
+                let (maps, programs) = (Vec::new(), Vec::new());
+                new.insert(Process { pid: home.pid, comm, maps, programs })
+            }
+        };
+        process.maps.extend(map);
+        process.programs.extend(program);
+        Some(())
     }
-    if maps.is_empty() && programs.is_empty() {
-        return None;
+}
+
+/// A thread's directory in /proc. All that is read below is of the thread that was found: when it has ended
+/// nothing is, even if another has its id.
+struct Home {
+    fd: OwnedFd,
+    pid: u32,
+    /// Whose process it is.
+    user: libc::uid_t,
+}
+
+impl Home {
+    fn of(pid: u32, thread: u32) -> Option<Self> {
+        let path = match thread == pid {
+            true => format!("/proc/{pid}"),
+            false => format!("/proc/{pid}/task/{thread}"),
+        };
+        let fd = open(path.as_str(), DIRECTORY | OFlag::O_PATH, Mode::empty()).ok()?;
+        let user = fstat(&fd).ok()?.st_uid;
+        Some(Self { fd, pid, user })
     }
-    for ids in [&mut maps, &mut programs] {
-        ids.sort_unstable();
-        ids.dedup();
+
+    /// The text of a file in it.
+    fn read(&self, name: &str) -> Option<String> {
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        let file = openat(&self.fd, name, flags, Mode::empty()).ok()?;
+        let mut text = Vec::new();
+        File::from(file).read_to_end(&mut text).ok()?;
+        Some(String::from_utf8_lossy(&text).into_owned())
     }
-    let comm = read(&home, c"comm")?;
-    let comm = comm.strip_suffix('\n').unwrap_or(&comm).to_owned();
-    Some(Process { pid, comm, maps, programs })
 }
 
 /// What a descriptor's info says by a name, such as `map_id`; no object has the id 0.
-fn number(info: &str, name: &str) -> Option<u32> {
+fn id(info: &str, name: &str) -> Option<u32> {
     let value = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
     value.trim().parse().ok().filter(|id| *id != 0)
-}
-
-/// A file's text, below a directory.
-fn read(directory: impl AsFd, name: &CStr) -> Option<String> {
-    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-    let file = openat(directory, name, flags, Mode::empty()).ok()?;
-    let mut text = Vec::new();
-    File::from(file).read_to_end(&mut text).ok()?;
-    Some(String::from_utf8_lossy(&text).into_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::sys::map::{NewMap, create, kind, map_info};
+    use std::os::fd::AsFd;
     use std::process::{Command, Stdio};
 
     #[test]
     fn numbers_of_fdinfo() {
         let info = "pos:\t0\nmap_type:\t1\nmap_id:\t12\nprog_id:\t0\nowner_prog_id:\t4\n";
-        assert_eq!((number(info, "map_id"), number(info, "prog_id")), (Some(12), None));
-        assert_eq!(number(info, "map"), None);
+        assert_eq!((id(info, "map_id"), id(info, "prog_id")), (Some(12), None));
+        assert_eq!(id(info, "map"), None);
     }
 
     #[test]
     fn a_user_with_many_descriptors_takes_no_others_time() {
-        let mut budget = Budget::new();
+        let mut budget = Budget::default();
         assert!((0..OF_USER).all(|_| budget.take(1000)) && !budget.exceeded);
         assert!(!budget.take(1000) && budget.exceeded);
         // Others' are still looked at, root's more of them, but not without end.
