@@ -1,58 +1,52 @@
 //! What each operation means: nodes in, plain values or a reasoned errno out. No FUSE in here.
+//!
+//! The rooms, each of which uses only those that it says; `tests/it/layers.rs` compares the table with
+//! the sources. The file system itself, [`Fs`], is theirs to use in `op` alone: the others are given
+//! what they need.
+//!
+//! | room | holds | may use |
+//! |---|---|---|
+//! | `base` | what all need: errors, open maps, open files, callers, refusals | nothing of ours |
+//! | `tree` | bpffs's own directories, and the machine's objects by id | `base` |
+//! | `element` | `MAP/KEY`: views and what each allows, names, text, open elements | `base`, `tree` |
+//! | `control` | a map's dot files, a row each | `base`, `tree`, `element` |
+//! | `help` | `.help`: what is no control's, and printing | `base`, `element`, `control` |
+//! | `op` | the operations: decides by node, calls the rooms | `base`, `tree`, `element`, `control`, `help` |
 
-pub mod attr;
-pub mod caller;
-pub mod change;
-pub mod clear;
+#![warn(clippy::wildcard_enum_match_arm)]
+
+pub mod base;
 pub mod control;
-pub mod count;
-pub mod definition;
-pub mod dir;
 pub mod element;
-pub mod entries;
-pub mod error;
-pub mod event;
-pub mod file;
-pub mod freeze;
-pub mod held;
 pub mod help;
-pub mod ids;
-pub mod info;
-pub mod links;
-pub mod lookup;
-pub mod make;
-pub mod maps;
-pub mod memory;
-pub mod object;
-pub mod pins;
-pub mod place;
-pub mod promises;
-pub mod queue;
-pub mod refs;
-pub mod refusals;
-pub mod stream;
-pub mod switch;
-pub mod view;
-pub mod watch;
+pub mod op;
+pub mod tree;
 
-pub use attr::{Attr, FileKind};
-pub use caller::Caller;
-pub use error::{Error, Result};
+pub use crate::node::Ino;
+pub use base::attr::{Attr, FileKind};
+pub use base::caller::Caller;
+pub use base::error::{Error, Result};
+pub use base::operation::Op;
 
 use crate::bpffs::{Bpffs, Pin};
-use crate::node::table::ROOT;
-use crate::node::{MapRef, Node, NodeTable, View};
-use crate::spec::Spec;
-use file::OpenedFile;
-use maps::Maps;
-use refusals::Refusals;
-use std::collections::HashMap;
+use crate::node::{MapRef, Node, NodeTable, Place};
+use crate::spec::{Making, Spec};
+use base::by_ino::ByIno;
+use base::handles::Handles;
+use base::maps::Maps;
+use base::opened::OpenedFile;
+use base::refusals::Refusals;
+use control::state::ControlState;
+use control::watch::watches::Watches;
+use element::links::Links;
+use element::promises::Promises;
+use element::{member, name, view};
+use op::open_dir::OpenDir;
 use std::ffi::OsStr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
-use watch::Watches;
+use tree::make::SpecFile;
 
 /// What the command line says of the file system.
 #[derive(Debug)]
@@ -73,22 +67,20 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct Fs {
     maps: Arc<Maps>,
-    watches: Watches,
     nodes: NodeTable,
-    /// Whose events are being read or written.
-    streams: Arc<stream::Streams>,
+    /// What controls keep from one open to the next.
+    controls: ControlState,
     /// Symlinks into maps of maps, on their way to a key.
-    links: links::Links,
+    links: Links,
     files: Handles<OpenedFile>,
-    dirs: Handles<dir::OpenDir>,
-    promises: promises::Promises,
-    pins: pins::Pins,
+    dirs: Handles<OpenDir>,
+    promises: Promises,
+    /// Names that are open, and become what is written to them.
+    made: ByIno<SpecFile>,
     /// The refused operations, for `/.errors`.
     pub refusals: Arc<Refusals>,
-    /// The user who mounted: creating maps is theirs alone.
-    owner: u32,
     /// What mkdir makes.
-    default_map: Spec,
+    default_map: Making,
 }
 
 impl Fs {
@@ -99,45 +91,48 @@ impl Fs {
     pub fn new(bpffs: Bpffs, settings: Settings) -> std::io::Result<Self> {
         let root = Node::Dir(bpffs.root());
         let Settings { owner, mountpoint, read_only, default_map, watch_interval } = settings;
-        let maps = Maps::new(bpffs, mountpoint, read_only)?;
-        Ok(Self {
+        let maps = Maps::new(bpffs, mountpoint, read_only, owner)?;
+        let controls = ControlState {
             watches: Watches::new(Arc::clone(&maps), watch_interval),
+            streams: Arc::default(),
+            pins: tree::pins::Pins::default(),
+        };
+        Ok(Self {
             maps,
             nodes: NodeTable::new(root),
-            streams: Arc::default(),
-            links: links::Links::default(),
+            controls,
+            links: Links::default(),
             files: Handles::default(),
             dirs: Handles::default(),
-            promises: promises::Promises::default(),
-            pins: pins::Pins::default(),
+            promises: Promises::default(),
+            made: ByIno::default(),
             refusals: Arc::default(),
-            owner,
-            default_map,
+            default_map: Making::Map(Box::new(default_map)),
         })
     }
 
     /// The node that the kernel means by an inode number.
-    fn node(&self, ino: u64) -> Result<Arc<Node>> {
+    fn node(&self, ino: Ino) -> Result<Arc<Node>> {
         self.nodes
             .get(ino)
             .ok_or_else(|| Error::new(libc::ESTALE, "the file is not known any more"))
     }
 
     /// The number by which the kernel is told of a node.
-    fn intern(&self, node: Node) -> u64 {
+    fn intern(&self, node: Node) -> Ino {
         self.nodes.intern(node, |old, new| self.maps.bpffs.has_moved(old, new))
     }
 
     /// The kernel forgets `lookups` look-ups of an inode.
-    pub fn forget(&self, ino: u64, lookups: u64) {
+    pub fn forget(&self, ino: Ino, lookups: u64) {
         self.nodes.forget(ino, lookups);
     }
 
     /// Where a node, or a name in it, is: for `/.errors`.
-    pub fn path(&self, ino: u64, name: Option<&OsStr>) -> String {
+    pub fn path(&self, ino: Ino, name: Option<&OsStr>) -> String {
         let mut path = match self.nodes.get(ino) {
             Some(node) => self.node_path(&node),
-            None => format!("/?{ino}"),
+            None => format!("/?{}", ino.0),
         };
         if let Some(name) = name {
             if !path.ends_with('/') {
@@ -154,25 +149,15 @@ impl Fs {
             Node::New(dir, name) => {
                 format!("{}/{}", self.pin_path(dir).trim_end_matches('/'), name.to_string_lossy())
             }
-            Node::Map(map, view) => self.view_path(map, view),
-            Node::Element(map, view, key) => {
-                let name = match self.maps.open(map) {
-                    Ok((map, _)) => view::name(&map, view, key),
-                    Err(_) => view::hex(key),
+            Node::In(at, place) => {
+                let map = match at {
+                    MapRef::Pin(pin) => self.pin_path(pin),
+                    MapRef::Id(id) => format!("/.id/{id}"),
                 };
-                let name = String::from_utf8_lossy(&name).into_owned();
-                format!("{}/{name}{}", self.view_path(map, view), view::member_name(view))
-            }
-            Node::Control(map, control) => {
-                format!("{}/{}", self.view_path(map, &View::Text), control.name())
-            }
-            Node::TypedStream(map, name) => {
-                format!("{}/{name}", self.view_path(map, &View::Stream))
-            }
-            Node::Link(map, name) => {
-                format!("{}/{}", self.view_path(map, &View::Text), name.to_string_lossy())
+                map + &self.place_path(at, place)
             }
             Node::Ids => "/.id".to_owned(),
+            Node::Machine(machine) => op::machine::path(machine),
             Node::Errors => "/.errors".to_owned(),
             Node::Help(dir) => format!("{}/.help", self.node_path(dir).trim_end_matches('/')),
         }
@@ -182,53 +167,25 @@ impl Fs {
         format!("/{}", self.maps.bpffs.relative(pin).to_string_lossy())
     }
 
-    fn view_path(&self, map: &MapRef, view: &View) -> String {
-        let map = match map {
-            MapRef::Pin(pin) => self.pin_path(pin),
-            MapRef::Id(id) => format!("/.id/{id}"),
-        };
-        match view::dir_name(view) {
-            None => map,
-            Some(name) => format!("{map}/{name}"),
+    /// Where something in a map is, behind the map's own path.
+    fn place_path(&self, at: &MapRef, place: &Place) -> String {
+        let below = |view| view::dir_name(view).map_or_else(String::new, |name| format!("/{name}"));
+        match place {
+            Place::Root => String::new(),
+            Place::View(view) => below(view),
+            Place::Cpus => "/.cpu".to_owned(),
+            Place::EventTypes => format!("/{}", control::stream::EVENTS),
+            Place::Control(name) => format!("/{name}"),
+            Place::Events(name) => format!("/{}/{name}", control::stream::EVENTS),
+            Place::Element(view, key) => {
+                let name = match self.maps.open(at) {
+                    Ok((map, _)) => name::of(&map, view, key),
+                    Err(_) => name::hex(key),
+                };
+                let name = String::from_utf8_lossy(&name).into_owned();
+                format!("{}/{name}{}", below(view), member::path_text(view))
+            }
+            Place::Link(name) => format!("/{}", name.to_string_lossy()),
         }
-    }
-
-    /// Refuses what the kernel would ask a capability for, unless the mount's owner asks.
-    fn owner_only(&self, caller: Caller, what: &'static str) -> Result<()> {
-        if caller.uid == self.owner {
-            Ok(())
-        } else {
-            Err(Error::new(libc::EPERM, format!("{what} is for the mount's owner alone")))
-        }
-    }
-}
-
-/// Open files or directories, by the handle that the kernel gives back.
-#[derive(Debug)]
-struct Handles<T> {
-    open: RwLock<HashMap<u64, Arc<T>>>,
-    next: AtomicU64,
-}
-
-impl<T> Default for Handles<T> {
-    fn default() -> Self {
-        Self { open: RwLock::default(), next: AtomicU64::new(ROOT) }
-    }
-}
-
-impl<T> Handles<T> {
-    fn add(&self, open: Arc<T>) -> u64 {
-        let handle = self.next.fetch_add(1, Ordering::Relaxed);
-        self.open.write().unwrap_or_else(PoisonError::into_inner).insert(handle, open);
-        handle
-    }
-
-    fn get(&self, handle: u64) -> Result<Arc<T>> {
-        let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
-        open.get(&handle).map(Arc::clone).ok_or_else(|| Error::new(libc::EBADF, "not open"))
-    }
-
-    fn remove(&self, handle: u64) -> Option<Arc<T>> {
-        self.open.write().unwrap_or_else(PoisonError::into_inner).remove(&handle)
     }
 }

@@ -3,9 +3,11 @@
 mod log;
 mod wait;
 
-use crate::fs::change::Changes;
-use crate::fs::lookup::Found;
-use crate::fs::{Attr, Caller, Error, FileKind, Fs};
+use crate::fs::base::handles::Handle;
+use crate::fs::op::attr::NAME_MAX;
+use crate::fs::op::change::{AttrChanges, NewTime};
+use crate::fs::op::lookup::Found;
+use crate::fs::{Attr, Caller, Error, FileKind, Fs, Ino, Op};
 use fuser::{
     BsdFileFlags, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation,
     INodeNo, InitFlags, KernelConfig, LockOwner, OpenFlags, PollEvents, PollFlags, PollNotifier,
@@ -36,26 +38,26 @@ pub struct Fuse(pub Arc<Fs>);
 
 impl Fuse {
     /// Logs an operation that was done.
-    fn log(&self, operation: &'static str, req: &Request, ino: INodeNo, name: Option<&OsStr>) {
-        log::done(&self.0, operation, caller(req), ino, name);
+    fn log(&self, op: Op, req: &Request, ino: INodeNo, name: Option<&OsStr>) {
+        log::done(&self.0, op, caller(req), ours(ino), name);
     }
 
     /// Remembers why an operation failed, and gives the errno to reply with.
     fn refuse(
         &self,
-        operation: &'static str,
+        op: Op,
         req: &Request,
         ino: INodeNo,
         name: Option<&OsStr>,
         error: &Error,
     ) -> Errno {
-        refuse(&self.0, operation, caller(req), ino, name, error)
+        refuse(&self.0, op, caller(req), ino, name, error)
     }
 
     /// Replies to what gives nothing but success.
     fn done(
         &self,
-        operation: &'static str,
+        op: Op,
         req: &Request,
         ino: INodeNo,
         name: Option<&OsStr>,
@@ -64,17 +66,17 @@ impl Fuse {
     ) {
         match outcome {
             Ok(()) => {
-                self.log(operation, req, ino, name);
+                self.log(op, req, ino, name);
                 reply.ok();
             }
-            Err(error) => reply.error(self.refuse(operation, req, ino, name, &error)),
+            Err(error) => reply.error(self.refuse(op, req, ino, name, &error)),
         }
     }
 
     /// Replies to what makes a directory entry.
     fn made(
         &self,
-        operation: &'static str,
+        op: Op,
         req: &Request,
         parent: INodeNo,
         name: &OsStr,
@@ -83,35 +85,40 @@ impl Fuse {
     ) {
         match outcome {
             Ok(found) => {
-                self.log(operation, req, parent, Some(name));
+                self.log(op, req, parent, Some(name));
                 reply.entry(&FRESH, &file_attr(&found.attr), Generation(0));
             }
-            Err(error) => reply.error(self.refuse(operation, req, parent, Some(name), &error)),
+            Err(error) => reply.error(self.refuse(op, req, parent, Some(name), &error)),
         }
     }
 }
 
 fn refuse(
     fs: &Fs,
-    operation: &'static str,
+    op: Op,
     caller: Caller,
     ino: INodeNo,
     name: Option<&OsStr>,
     error: &Error,
 ) -> Errno {
-    let path = fs.path(ino.0, name);
-    fs.refusals.record(operation, caller.pid, caller.uid, path, error);
+    let path = fs.path(ours(ino), name);
+    fs.refusals.record(op, caller, &path, error);
     Errno::from_i32(error.errno)
 }
 
 fn open(fs: &Fs, ino: INodeNo, flags: OpenFlags, caller: Caller, reply: ReplyOpen) {
-    match fs.open(ino.0, flags.0, caller) {
+    match fs.open(ours(ino), flags.0, caller) {
         Ok(opened) => {
-            log::done(fs, "open", caller, ino, None);
-            reply.opened(FileHandle(opened.handle), open_flags(opened.flush));
+            log::done(fs, Op::Open, caller, ours(ino), None);
+            reply.opened(FileHandle(opened.handle.0), open_flags(opened.flush));
         }
-        Err(error) => reply.error(refuse(fs, "open", caller, ino, None, &error)),
+        Err(error) => reply.error(refuse(fs, Op::Open, caller, ino, None, &error)),
     }
+}
+
+/// The inode number that the kernel was told.
+fn ours(ino: INodeNo) -> Ino {
+    Ino(ino.0)
 }
 
 fn caller(req: &Request) -> Caller {
@@ -129,7 +136,7 @@ fn file_type(kind: FileKind) -> FileType {
 fn file_attr(attr: &Attr) -> FileAttr {
     let stat = attr.stat;
     FileAttr {
-        ino: INodeNo(attr.ino),
+        ino: INodeNo(attr.ino.0),
         size: attr.size,
         blocks: attr.size.div_ceil(512),
         atime: stat.atime,
@@ -157,10 +164,10 @@ fn open_flags(flush: bool) -> FopenFlags {
     }
 }
 
-fn time(time: Option<TimeOrNow>) -> Option<SystemTime> {
+fn time(time: Option<TimeOrNow>) -> Option<NewTime> {
     time.map(|time| match time {
-        TimeOrNow::SpecificTime(time) => time,
-        TimeOrNow::Now => SystemTime::now(),
+        TimeOrNow::SpecificTime(time) => NewTime::At(time),
+        TimeOrNow::Now => NewTime::Now,
     })
 }
 
@@ -183,27 +190,27 @@ impl Filesystem for Fuse {
     }
 
     fn lookup(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        match self.0.lookup(parent.0, name, caller(req)) {
+        match self.0.lookup(ours(parent), name, caller(req)) {
             Ok(found) => {
-                self.log("lookup", req, parent, Some(name));
+                self.log(Op::Lookup, req, parent, Some(name));
                 let attr = file_attr(&found.attr);
                 reply.entry_with_ttls(&THIS_WALK, &FRESH, &attr, Generation(0));
             }
-            Err(error) => reply.error(self.refuse("lookup", req, parent, Some(name), &error)),
+            Err(error) => reply.error(self.refuse(Op::Lookup, req, parent, Some(name), &error)),
         }
     }
 
     fn forget(&self, _req: &Request, ino: INodeNo, nlookup: u64) {
-        self.0.forget(ino.0, nlookup);
+        self.0.forget(ours(ino), nlookup);
     }
 
     fn getattr(&self, req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
-        match self.0.getattr(ino.0, caller(req)) {
+        match self.0.getattr(ours(ino), caller(req)) {
             Ok(attr) => {
-                self.log("stat", req, ino, None);
+                self.log(Op::Stat, req, ino, None);
                 reply.attr(&FRESH, &file_attr(&attr));
             }
-            Err(error) => reply.error(self.refuse("stat", req, ino, None, &error)),
+            Err(error) => reply.error(self.refuse(Op::Stat, req, ino, None, &error)),
         }
     }
 
@@ -225,23 +232,23 @@ impl Filesystem for Fuse {
         _flags: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
-        let changes = Changes { mode, uid, gid, atime: time(atime), mtime: time(mtime) };
-        match self.0.setattr(ino.0, changes, caller(req)) {
+        let changes = AttrChanges { mode, uid, gid, atime: time(atime), mtime: time(mtime) };
+        match self.0.setattr(ours(ino), changes, caller(req)) {
             Ok(attr) => {
-                self.log("setattr", req, ino, None);
+                self.log(Op::Setattr, req, ino, None);
                 reply.attr(&FRESH, &file_attr(&attr));
             }
-            Err(error) => reply.error(self.refuse("setattr", req, ino, None, &error)),
+            Err(error) => reply.error(self.refuse(Op::Setattr, req, ino, None, &error)),
         }
     }
 
     fn readlink(&self, req: &Request, ino: INodeNo, reply: ReplyData) {
-        match self.0.readlink(ino.0, caller(req)) {
+        match self.0.readlink(ours(ino), caller(req)) {
             Ok(target) => {
-                self.log("readlink", req, ino, None);
+                self.log(Op::Readlink, req, ino, None);
                 reply.data(target.as_os_str().as_bytes());
             }
-            Err(error) => reply.error(self.refuse("readlink", req, ino, None, &error)),
+            Err(error) => reply.error(self.refuse(Op::Readlink, req, ino, None, &error)),
         }
     }
 
@@ -256,7 +263,7 @@ impl Filesystem for Fuse {
         reply: ReplyEntry,
     ) {
         let error = Error::new(libc::EPERM, "there are no special files here");
-        reply.error(self.refuse("mknod", req, parent, Some(name), &error));
+        reply.error(self.refuse(Op::Mknod, req, parent, Some(name), &error));
     }
 
     fn mkdir(
@@ -268,18 +275,18 @@ impl Filesystem for Fuse {
         _umask: u32,
         reply: ReplyEntry,
     ) {
-        let outcome = self.0.mkdir(parent.0, name, caller(req));
-        self.made("mkdir", req, parent, name, outcome, reply);
+        let outcome = self.0.mkdir(ours(parent), name, caller(req));
+        self.made(Op::Mkdir, req, parent, name, outcome, reply);
     }
 
     fn unlink(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let outcome = self.0.unlink(parent.0, name, caller(req));
-        self.done("unlink", req, parent, Some(name), outcome, reply);
+        let outcome = self.0.unlink(ours(parent), name, caller(req));
+        self.done(Op::Unlink, req, parent, Some(name), outcome, reply);
     }
 
     fn rmdir(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let outcome = self.0.rmdir(parent.0, name, caller(req));
-        self.done("rmdir", req, parent, Some(name), outcome, reply);
+        let outcome = self.0.rmdir(ours(parent), name, caller(req));
+        self.done(Op::Rmdir, req, parent, Some(name), outcome, reply);
     }
 
     fn symlink(
@@ -290,8 +297,8 @@ impl Filesystem for Fuse {
         target: &Path,
         reply: ReplyEntry,
     ) {
-        let outcome = self.0.symlink(parent.0, name, target, caller(req));
-        self.made("symlink", req, parent, name, outcome, reply);
+        let outcome = self.0.symlink(ours(parent), name, target, caller(req));
+        self.made(Op::Symlink, req, parent, name, outcome, reply);
     }
 
     fn rename(
@@ -304,14 +311,14 @@ impl Filesystem for Fuse {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        let (from, to) = ((parent.0, name), (newparent.0, newname));
+        let (from, to) = ((ours(parent), name), (ours(newparent), newname));
         let outcome = self.0.rename(from, to, flags.bits(), caller(req));
         match outcome {
             Ok(()) => {
-                log::renamed(&self.0, caller(req), (parent, name), (newparent, newname));
+                log::renamed(&self.0, caller(req), from, to);
                 reply.ok();
             }
-            Err(error) => reply.error(self.refuse("rename", req, parent, Some(name), &error)),
+            Err(error) => reply.error(self.refuse(Op::Rename, req, parent, Some(name), &error)),
         }
     }
 
@@ -324,12 +331,12 @@ impl Filesystem for Fuse {
         reply: ReplyEntry,
     ) {
         let error = Error::new(libc::EPERM, "there are no hard links here");
-        reply.error(self.refuse("link", req, newparent, Some(newname), &error));
+        reply.error(self.refuse(Op::Link, req, newparent, Some(newname), &error));
     }
 
     fn open(&self, req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         let caller = caller(req);
-        if self.0.open_may_wait(ino.0) {
+        if self.0.open_may_wait(ours(ino)) {
             let fs = Arc::clone(&self.0);
             wait::beside("open", move || open(&fs, ino, flags, caller, reply));
         } else {
@@ -347,13 +354,13 @@ impl Filesystem for Fuse {
         flags: i32,
         reply: ReplyCreate,
     ) {
-        match self.0.create(parent.0, name, flags, caller(req)) {
+        match self.0.create(ours(parent), name, flags, caller(req)) {
             Ok((found, opened)) => {
-                self.log("create", req, parent, Some(name));
-                let (handle, flags) = (FileHandle(opened.handle), open_flags(opened.flush));
+                self.log(Op::Create, req, parent, Some(name));
+                let (handle, flags) = (FileHandle(opened.handle.0), open_flags(opened.flush));
                 reply.created(&FRESH, &file_attr(&found.attr), Generation(0), handle, flags);
             }
-            Err(error) => reply.error(self.refuse("create", req, parent, Some(name), &error)),
+            Err(error) => reply.error(self.refuse(Op::Create, req, parent, Some(name), &error)),
         }
     }
 
@@ -368,17 +375,17 @@ impl Filesystem for Fuse {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        let file = match self.0.file(fh.0) {
+        let file = match self.0.file(Handle(fh.0)) {
             Ok(file) => file,
-            Err(error) => return reply.error(self.refuse("read", req, ino, None, &error)),
+            Err(error) => return reply.error(self.refuse(Op::Read, req, ino, None, &error)),
         };
         let mut reply = Some(reply);
         let outcome = wait::read(&*file, offset, size, &mut reply);
         let (Err(error), Some(reply)) = (outcome, reply) else {
-            return self.log("read", req, ino, None);
+            return self.log(Op::Read, req, ino, None);
         };
         if error.errno != libc::EAGAIN {
-            reply.error(self.refuse("read", req, ino, None, &error));
+            reply.error(self.refuse(Op::Read, req, ino, None, &error));
         } else if flags.0 & libc::O_NONBLOCK != 0 {
             reply.error(Errno::EAGAIN);
         } else {
@@ -396,14 +403,14 @@ impl Filesystem for Fuse {
         flags: PollFlags,
         reply: ReplyPoll,
     ) {
-        match self.0.file(fh.0) {
+        match self.0.file(Handle(fh.0)) {
             Ok(file) => {
                 let notifier =
                     flags.contains(PollFlags::FUSE_POLL_SCHEDULE_NOTIFY).then_some(notifier);
-                self.log("poll", req, ino, None);
-                reply.poll(wait::poll(&file, fh.0, events, notifier));
+                self.log(Op::Poll, req, ino, None);
+                reply.poll(wait::poll(&file, Handle(fh.0), events, notifier));
             }
-            Err(error) => reply.error(self.refuse("poll", req, ino, None, &error)),
+            Err(error) => reply.error(self.refuse(Op::Poll, req, ino, None, &error)),
         }
     }
 
@@ -419,13 +426,13 @@ impl Filesystem for Fuse {
         _lock_owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        match self.0.write(fh.0, offset, data) {
+        match self.0.write(Handle(fh.0), offset, data) {
             Ok(taken) => {
-                self.log("write", req, ino, None);
+                self.log(Op::Write, req, ino, None);
                 // No more than one request's data.
                 reply.written(taken as u32);
             }
-            Err(error) => reply.error(self.refuse("write", req, ino, None, &error)),
+            Err(error) => reply.error(self.refuse(Op::Write, req, ino, None, &error)),
         }
     }
 
@@ -437,7 +444,7 @@ impl Filesystem for Fuse {
         _lock_owner: LockOwner,
         reply: ReplyEmpty,
     ) {
-        self.done("close", req, ino, None, self.0.flush(fh.0, caller(req)), reply);
+        self.done(Op::Close, req, ino, None, self.0.flush(Handle(fh.0), caller(req)), reply);
     }
 
     fn release(
@@ -450,10 +457,10 @@ impl Filesystem for Fuse {
         _flush: bool,
         reply: ReplyEmpty,
     ) {
-        match self.0.release(ino.0, fh.0) {
-            Ok(()) => self.log("release", req, ino, None),
+        match self.0.release(ours(ino), Handle(fh.0)) {
+            Ok(()) => self.log(Op::Release, req, ino, None),
             // Nobody hears it any more, but /.errors has it.
-            Err(error) => _ = self.refuse("close", req, ino, None, &error),
+            Err(error) => _ = self.refuse(Op::Close, req, ino, None, &error),
         }
         reply.ok();
     }
@@ -471,12 +478,12 @@ impl Filesystem for Fuse {
     }
 
     fn opendir(&self, req: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
-        match self.0.opendir(ino.0) {
+        match self.0.opendir(ours(ino)) {
             Ok(handle) => {
-                self.log("opendir", req, ino, None);
-                reply.opened(FileHandle(handle), FopenFlags::empty());
+                self.log(Op::Opendir, req, ino, None);
+                reply.opened(FileHandle(handle.0), FopenFlags::empty());
             }
-            Err(error) => reply.error(self.refuse("opendir", req, ino, None, &error)),
+            Err(error) => reply.error(self.refuse(Op::Opendir, req, ino, None, &error)),
         }
     }
 
@@ -489,17 +496,17 @@ impl Filesystem for Fuse {
         mut reply: ReplyDirectory,
     ) {
         let mut listed = false;
-        let outcome = self.0.readdir(fh.0, offset, &mut |entry| {
+        let outcome = self.0.readdir(Handle(fh.0), offset, &mut |entry| {
             let kind = file_type(entry.kind);
-            let full = reply.add(INodeNo(entry.ino), entry.next, kind, entry.name);
+            let full = reply.add(INodeNo(entry.ino.0), entry.next, kind, entry.name);
             listed |= !full;
             full
         });
         match outcome {
             // What was listed is good; the next read meets the error again.
-            Err(error) if !listed => reply.error(self.refuse("readdir", req, ino, None, &error)),
+            Err(error) if !listed => reply.error(self.refuse(Op::Readdir, req, ino, None, &error)),
             _ => {
-                self.log("readdir", req, ino, None);
+                self.log(Op::Readdir, req, ino, None);
                 reply.ok();
             }
         }
@@ -513,13 +520,13 @@ impl Filesystem for Fuse {
         _flags: OpenFlags,
         reply: ReplyEmpty,
     ) {
-        self.0.releasedir(fh.0);
+        self.0.releasedir(Handle(fh.0));
         reply.ok();
     }
 
     fn statfs(&self, req: &Request, ino: INodeNo, reply: ReplyStatfs) {
-        self.log("statfs", req, ino, None);
+        self.log(Op::Statfs, req, ino, None);
         // Like bpffs: nothing is stored here, and names have a limit.
-        reply.statfs(0, 0, 0, 0, 0, 4096, self.0.name_max(), 4096);
+        reply.statfs(0, 0, 0, 0, 0, 4096, NAME_MAX, 4096);
     }
 }

@@ -17,7 +17,7 @@
 //! | `cli` | the command line → [`cli::Config`] | nothing of ours |
 //! | `mount` | mounting, background, signals, unmounting | `cli`, `fuse`, `fs`, `bpffs`, `spec`, `sys` |
 //! | `fuse` | `fuser::Filesystem`: decode, call `fs`, reply | `fs` |
-//! | `fs` | what operations mean; open files; controls, one file each | `node`, `map`, `codec`, `btf`, `bpffs`, `schema`, `spec`, `sys` |
+//! | `fs` | what operations mean; open files; controls, one file each | `node`, `map`, `codec`, `btf`, `bpffs`, `schema`, `kernel`, `spec`, `sys` |
 //! | `node` | what a path means; inode numbers | of `bpffs` and `sys` the plain types |
 //! | `bpffs` | walking pins: what is at a path, rename, unpin | `sys` |
 //! | `schema` | a map → the C text that `spec` makes the same map of | `btf`, `kernel`, `spec`, `sys` |
@@ -32,7 +32,7 @@
 //!
 //! Nothing of a map is cached. A node names a pin by path and inode, and every operation looks
 //! whether that inode is still there, or asks the kernel whether anything has changed since it
-//! looked (`bpffs::seen`); an open map is kept for less than a second ([`fs::maps`]), and what it
+//! looked (`bpffs::seen`); an open map is kept for less than a second ([`fs::base::maps`]), and what it
 //! holds is asked anew each time.
 
 pub mod bpffs;

@@ -274,13 +274,7 @@ impl Map {
 
     /// What fdinfo says of the map that its info lacks, by name, such as `memlock`.
     pub fn fdinfo(&self, name: &str) -> Option<String> {
-        use std::os::fd::AsRawFd;
-        let path = format!("/proc/self/fdinfo/{}", self.fd.as_fd().as_raw_fd());
-        let text = std::fs::read_to_string(path).ok()?;
-        text.lines().find_map(|line| {
-            let (key, value) = line.split_once(':')?;
-            (key == name).then(|| value.trim().to_owned())
-        })
+        sys::info::fdinfo(self.fd.as_fd(), name)
     }
 }
 

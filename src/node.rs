@@ -2,7 +2,7 @@
 
 pub mod table;
 
-pub use table::NodeTable;
+pub use table::{Ino, NodeTable};
 
 use crate::bpffs::Pin;
 use crate::sys::object::ObjectKind;
@@ -28,12 +28,8 @@ pub enum View {
     Longest,
     /// `MAP/.pop/KEY`: taken out as it is opened.
     Pop,
-    /// `MAP/.stream/TYPE`: events, each a structure of that type.
-    Stream,
     /// `MAP/.raw/KEY`: bytes, under names in hex.
     Raw,
-    /// `MAP/.cpu`: a directory for each possible CPU.
-    Cpus,
     /// `MAP/.cpu/N/KEY`: one CPU's value.
     Cpu(u32),
     /// `MAP/.sum/KEY`: the sum over all CPUs.
@@ -46,29 +42,96 @@ pub enum View {
 /// Names of members, array indices or variables, from the value inwards.
 pub type MemberPath = Arc<[Box<[u8]>]>;
 
-/// A file of a map that is no element; `fs::control` says what each does.
+/// What a path inside of a map means.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// `MAP`: the map's own directory.
+    Root,
+    /// `MAP/.raw`, `MAP/.cpu/N` and the like: a directory of keys.
+    View(View),
+    /// `MAP/.cpu`: a directory for each possible CPU.
+    Cpus,
+    /// `MAP/.events`: the types that events can be read by.
+    EventTypes,
+    /// `MAP/.info` and the like, by name: `fs::control` has a row for each.
+    Control(&'static str),
+    /// `MAP/.events/TYPE`: events, each a structure of that type.
+    Events(Arc<str>),
+    /// An element, by its key's bytes.
+    Element(View, Arc<[u8]>),
+    /// A symlink in a map of maps under a name that is no key, to be renamed over one.
+    Link(Arc<OsStr>),
+}
+
+impl Place {
+    /// How the keys are shown, if it is a directory of keys.
+    pub fn keys(&self) -> Option<View> {
+        match self {
+            Self::Root => Some(View::Text),
+            Self::View(view) => Some(view.clone()),
+            Self::Cpus
+            | Self::EventTypes
+            | Self::Control(_)
+            | Self::Events(_)
+            | Self::Element(..)
+            | Self::Link(_) => None,
+        }
+    }
+
+    /// The directory that shows keys in this way.
+    pub fn of_keys(view: View) -> Self {
+        match view {
+            View::Text | View::Longest => Self::Root,
+            View::Pop | View::Raw | View::Cpu(_) | View::Sum | View::Field(_) => Self::View(view),
+        }
+    }
+
+    /// The directory that it is in; `None` for the map's own, which a bpffs directory holds.
+    pub fn parent(&self) -> Option<Self> {
+        match self {
+            Self::Root => None,
+            Self::View(View::Cpu(_)) => Some(Self::Cpus),
+            Self::Events(_) => Some(Self::EventTypes),
+            Self::Element(View::Field(path), key) => match path.split_last() {
+                Some((_, outer)) => Some(Self::Element(View::Field(outer.into()), Arc::clone(key))),
+                None => Some(Self::View(View::Field(Arc::from([])))),
+            },
+            Self::Element(view, _) => Some(Self::of_keys(view.clone())),
+            Self::View(_) | Self::Cpus | Self::EventTypes | Self::Control(_) | Self::Link(_) => {
+                Some(Self::Root)
+            }
+        }
+    }
+}
+
+/// What leads to the machine's maps.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Machine {
+    /// `/.maps`: a table for people.
+    Table,
+    /// `/.maps.json`: the same for programs.
+    Json,
+    /// A directory with a symlink for each map.
+    List(MapList),
+    /// A symlink in it, by its name.
+    Link(MapList, Arc<OsStr>),
+    /// `/.prog`: the loaded programs by their ids.
+    Programs,
+    /// `/.prog/N/.info`
+    ProgramInfo(u32),
+    /// `/.pid`: the processes that hold maps.
+    Processes,
+}
+
+/// Which maps a directory of symlinks has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Control {
-    /// `.info`: what the kernel and the BTF say of the map.
-    Info,
-    /// `.schema`: the map as a C definition.
-    Schema,
-    /// `.entries`: every element, a line each.
-    Entries,
-    /// `.count`: how many elements there are.
-    Count,
-    /// `.clear`: `1` deletes every element.
-    Clear,
-    /// `.freeze`: whether the map is frozen; `1` freezes it.
-    Freeze,
-    /// `.watch`: the elements, then their changes.
-    Watch,
-    /// `.push`: adds to a queue, stack or bloom filter.
-    Push,
-    /// `.pop`: takes the next of a queue or stack.
-    Pop,
-    /// `.stream`: the events of a ring buffer or perf event array.
-    Stream,
+pub enum MapList {
+    /// `/.name`: all.
+    All,
+    /// `/.prog/N`: those that the program with this id uses.
+    Program(u32),
+    /// `/.pid/N`: those that the process with this id holds, by itself or through a program.
+    Process(u32),
 }
 
 /// A file or directory of the mount.
@@ -82,18 +145,12 @@ pub enum Node {
     Object(Pin, ObjectKind),
     /// A name in a bpffs directory, created and open, that becomes a map with what is written.
     New(Pin, Arc<OsStr>),
-    /// A map as a directory of its keys.
-    Map(MapRef, View),
-    /// An element, by its key's bytes.
-    Element(MapRef, View, Arc<[u8]>),
-    /// A control of a map.
-    Control(MapRef, Control),
-    /// `MAP/.stream/TYPE`
-    TypedStream(MapRef, Arc<str>),
-    /// A symlink in a map of maps under a name that is no key, to be renamed over one.
-    Link(MapRef, Arc<OsStr>),
+    /// A map, or something in it.
+    In(MapRef, Place),
     /// `/.id`: the loaded maps by their ids.
     Ids,
+    /// `/.maps`, `/.name` and the like: what the machine has, pinned or not.
+    Machine(Machine),
     /// `/.errors`
     Errors,
     /// `.help` of a directory.
@@ -101,40 +158,34 @@ pub enum Node {
 }
 
 impl Node {
+    /// A pinned map's directory.
+    pub fn map(pin: Pin) -> Self {
+        Self::In(MapRef::Pin(pin), Place::Root)
+    }
+
     /// The pin that it is, or is part of.
     fn pin(&self) -> Option<&Pin> {
         match self {
-            Self::Dir(pin) | Self::Symlink(pin) | Self::Object(pin, _) | Self::New(pin, _) => {
-                Some(pin)
-            }
-            Self::Map(at, _)
-            | Self::Element(at, ..)
-            | Self::Control(at, _)
-            | Self::TypedStream(at, _)
-            | Self::Link(at, _) => match at {
-                MapRef::Pin(pin) => Some(pin),
-                MapRef::Id(_) => None,
-            },
+            Self::Dir(pin)
+            | Self::Symlink(pin)
+            | Self::Object(pin, _)
+            | Self::New(pin, _)
+            | Self::In(MapRef::Pin(pin), _) => Some(pin),
             Self::Help(dir) => dir.pin(),
-            Self::Ids | Self::Errors => None,
+            Self::In(MapRef::Id(_), _) | Self::Ids | Self::Machine(_) | Self::Errors => None,
         }
     }
 
     /// The same node at another pin, if it is at one.
     fn at(&self, pin: &Pin) -> Self {
-        let at = || MapRef::Pin(pin.clone());
         match self {
             Self::Dir(_) => Self::Dir(pin.clone()),
             Self::Symlink(_) => Self::Symlink(pin.clone()),
             Self::Object(_, kind) => Self::Object(pin.clone(), *kind),
             Self::New(_, name) => Self::New(pin.clone(), Arc::clone(name)),
-            Self::Map(_, view) => Self::Map(at(), view.clone()),
-            Self::Element(_, view, key) => Self::Element(at(), view.clone(), Arc::clone(key)),
-            Self::Control(_, control) => Self::Control(at(), *control),
-            Self::TypedStream(_, name) => Self::TypedStream(at(), Arc::clone(name)),
-            Self::Link(_, name) => Self::Link(at(), Arc::clone(name)),
+            Self::In(_, place) => Self::In(MapRef::Pin(pin.clone()), place.clone()),
             Self::Help(dir) => Self::Help(Arc::new(dir.at(pin))),
-            Self::Ids | Self::Errors => self.clone(),
+            Self::Ids | Self::Machine(_) | Self::Errors => self.clone(),
         }
     }
 

@@ -13,7 +13,6 @@ mod common;
 use bpffuse::kernel::holders::holders;
 use bpffuse::sys::map::{NewMap, create, kind, map_info};
 use bpffuse::sys::processes::{Process, Processes, processes};
-use common::kernel::lacks;
 use common::require::require;
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -124,10 +123,6 @@ os.close(0)",
     let by_proc = of(processes().expect("/proc"), &[a_id]);
     let pid = child.id();
     end(child);
-    assert_eq!(by_proc, []);
-    // Since Linux 5.8.
-    let symbols = std::fs::read_to_string("/proc/kallsyms").expect("the kernel's symbols");
-    if !lacks("iterator over files", symbols.contains(" bpf_iter_task_file\n")) {
-        assert_eq!(found.iter().map(|process| process.pid).collect::<Vec<_>>(), [pid]);
-    }
+    let pids = |found: Vec<Process>| found.iter().map(|process| process.pid).collect::<Vec<_>>();
+    assert_eq!((pids(found), pids(by_proc)), (vec![pid], vec![pid]));
 }

@@ -2,8 +2,8 @@
 
 use super::source::Input;
 use bpffuse::codec::TextError;
-use bpffuse::fs::entries::line::{self, Fault, Line};
-use bpffuse::fs::entries::render::Printer;
+use bpffuse::fs::control::entries::line::{self, Fault, Line};
+use bpffuse::fs::control::entries::render::Printer;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 

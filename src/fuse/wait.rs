@@ -4,10 +4,12 @@
 //! reply: one comes at the latest after [`PATIENCE`], EINTR, upon which callers ask again.
 
 use crate::fs::Result;
-use crate::fs::file::OpenFile;
+use crate::fs::base::handles::Handle;
+use crate::fs::base::open_file::OpenFile;
 use fuser::{Errno, PollEvents, PollNotifier, ReplyData};
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -51,17 +53,16 @@ pub(super) fn beside(name: &str, work: impl FnOnce() + Send + 'static) {
 
 /// The handles that a thread waits for on behalf of poll(2): one each, however often a program
 /// polls in vain.
-static POLLED: Mutex<BTreeSet<u64>> = Mutex::new(BTreeSet::new());
+static POLLED: Mutex<BTreeSet<Handle>> = Mutex::new(BTreeSet::new());
 
-fn polled() -> MutexGuard<'static, BTreeSet<u64>> {
-    // A set of numbers is whole in any case.
-    POLLED.lock().unwrap_or_else(PoisonError::into_inner)
+fn polled() -> MutexGuard<'static, BTreeSet<Handle>> {
+    POLLED.lock()
 }
 
 /// What a file is ready for. With `notifier`, the kernel is told once there is more.
 pub(super) fn poll(
     file: &Arc<dyn OpenFile>,
-    handle: u64,
+    handle: Handle,
     events: PollEvents,
     notifier: Option<PollNotifier>,
 ) -> PollEvents {
@@ -84,7 +85,7 @@ pub(super) fn poll(
     (ready | PollEvents::POLLOUT | PollEvents::POLLWRNORM) & events
 }
 
-fn notify_when_ready(file: &Weak<dyn OpenFile>, handle: u64, notifier: PollNotifier) {
+fn notify_when_ready(file: &Weak<dyn OpenFile>, handle: Handle, notifier: PollNotifier) {
     // Until it is closed: then nobody polls it any more.
     while let Some(open) = file.upgrade() {
         if open.wait(PATIENCE) {

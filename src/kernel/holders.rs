@@ -1,8 +1,7 @@
 //! Which processes hold which maps.
 //!
 //! `/proc/PID/fd` of every process tells, at 4 us a descriptor. A program that runs over all open files
-//! finds those few that are BPF's thirty times as fast, and also where a thread has a table of files of
-//! its own; what they are is then read from /proc. Where the program cannot be had, or tells the processes'
+//! finds those few that are BPF's thirty times as fast; what they are is then read from /proc. Where the program cannot be had, or tells the processes'
 //! ids of another namespace than /proc, /proc alone is asked.
 
 use super::kept::Kept;

@@ -5,14 +5,26 @@
 
 use super::Node;
 use crate::bpffs::Pin;
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use siphasher::sip::SipHasher13;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::Arc;
 
-/// The root directory's number, as FUSE has it.
-pub const ROOT: u64 = 1;
+/// An inode number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ino(pub u64);
+
+impl Ino {
+    /// The root directory's, as FUSE has it.
+    pub const ROOT: Self = Self(1);
+
+    /// The one behind it, never 0, which is no inode number, nor the root's.
+    fn next(self) -> Self {
+        Self(self.0.wrapping_add(1).max(Self::ROOT.0 + 1))
+    }
+}
 
 /// Locks that requests on different nodes do not share.
 const SHARDS: usize = 16;
@@ -41,7 +53,7 @@ struct Slot {
     lookups: u64,
 }
 
-type Shard = RwLock<HashMap<u64, Slot, BuildHasherDefault<Identity>>>;
+type Shard = RwLock<HashMap<Ino, Slot, BuildHasherDefault<Identity>>>;
 
 /// The nodes that the kernel knows, by inode number.
 #[derive(Debug)]
@@ -53,40 +65,39 @@ impl NodeTable {
     /// A table with the root alone.
     pub fn new(root: Node) -> Self {
         let table = Self { shards: Default::default() };
-        table.write(ROOT).insert(ROOT, Slot { node: Arc::new(root), lookups: 1 });
+        table.write(Ino::ROOT).insert(Ino::ROOT, Slot { node: Arc::new(root), lookups: 1 });
         table
     }
 
-    fn shard(&self, number: u64) -> &Shard {
-        &self.shards[number as usize % SHARDS]
+    fn shard(&self, number: Ino) -> &Shard {
+        &self.shards[number.0 as usize % SHARDS]
     }
 
     fn read(
         &self,
-        number: u64,
-    ) -> RwLockReadGuard<'_, HashMap<u64, Slot, BuildHasherDefault<Identity>>> {
-        // No code panics under this lock, and a map of numbers is whole in any case.
-        self.shard(number).read().unwrap_or_else(PoisonError::into_inner)
+        number: Ino,
+    ) -> RwLockReadGuard<'_, HashMap<Ino, Slot, BuildHasherDefault<Identity>>> {
+        self.shard(number).read()
     }
 
     fn write(
         &self,
-        number: u64,
-    ) -> RwLockWriteGuard<'_, HashMap<u64, Slot, BuildHasherDefault<Identity>>> {
-        self.shard(number).write().unwrap_or_else(PoisonError::into_inner)
+        number: Ino,
+    ) -> RwLockWriteGuard<'_, HashMap<Ino, Slot, BuildHasherDefault<Identity>>> {
+        self.shard(number).write()
     }
 
     /// The number that a node gets, unless another node holds it.
-    pub fn number(node: &Node) -> u64 {
+    pub fn number(node: &Node) -> Ino {
         let mut hasher = SipHasher13::new();
         node.hash(&mut hasher);
         // 0 is no inode number, and 1 is the root's.
-        hasher.finish().max(ROOT + 1)
+        Ino(hasher.finish().max(Ino::ROOT.0 + 1))
     }
 
     /// The node's number, counted as one more look-up that the kernel will forget. `moved` says whether
     /// two pins are one, before and after it was renamed: then the node keeps its number.
-    pub fn intern(&self, node: Node, moved: impl Fn(&Pin, &Pin) -> bool) -> u64 {
+    pub fn intern(&self, node: Node, moved: impl Fn(&Pin, &Pin) -> bool) -> Ino {
         let mut number = Self::number(&node);
         loop {
             match self.write(number).entry(number) {
@@ -104,13 +115,13 @@ impl NodeTable {
                     return number;
                 }
                 // Two nodes with one hash: the later one moves on.
-                Entry::Occupied(_) => number = number.wrapping_add(1).max(ROOT + 1),
+                Entry::Occupied(_) => number = number.next(),
             }
         }
     }
 
     /// The node with this number, if the kernel knows it.
-    pub fn get(&self, number: u64) -> Option<Arc<Node>> {
+    pub fn get(&self, number: Ino) -> Option<Arc<Node>> {
         self.read(number).get(&number).map(|slot| Arc::clone(&slot.node))
     }
 
@@ -121,8 +132,8 @@ impl NodeTable {
     }
 
     /// Takes back `lookups` of a number; the last one removes the node.
-    pub fn forget(&self, number: u64, lookups: u64) {
-        if number == ROOT {
+    pub fn forget(&self, number: Ino, lookups: u64) {
+        if number == Ino::ROOT {
             return;
         }
         let mut shard = self.write(number);
@@ -140,10 +151,10 @@ impl NodeTable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::{MapRef, View};
+    use crate::node::{MapRef, Place, View};
 
     fn element(key: u8) -> Node {
-        Node::Element(MapRef::Id(7), View::Text, Arc::from([key]))
+        Node::In(MapRef::Id(7), Place::Element(View::Text, Arc::from([key])))
     }
 
     #[test]
@@ -170,7 +181,7 @@ mod tests {
     #[test]
     fn root_is_never_forgotten() {
         let table = NodeTable::new(Node::Errors);
-        table.forget(ROOT, 99);
-        assert!(table.get(ROOT).is_some());
+        table.forget(Ino::ROOT, 99);
+        assert!(table.get(Ino::ROOT).is_some());
     }
 }

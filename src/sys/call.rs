@@ -27,6 +27,7 @@ calls! {
     BtfLoad = "BPF_BTF_LOAD",
     IterCreate = "BPF_ITER_CREATE",
     LinkCreate = "BPF_LINK_CREATE",
+    LinkGetFdById = "BPF_LINK_GET_FD_BY_ID",
     MapCreate = "BPF_MAP_CREATE",
     MapDeleteBatch = "BPF_MAP_DELETE_BATCH",
     MapDeleteElem = "BPF_MAP_DELETE_ELEM",

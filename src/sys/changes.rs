@@ -5,7 +5,7 @@ use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use std::fs::File;
-use std::path::Path;
+use std::os::fd::AsRawFd;
 
 /// What may make a path mean something else, or change its attributes.
 const MASK: AddWatchFlags = AddWatchFlags::IN_ATTRIB
@@ -13,8 +13,7 @@ const MASK: AddWatchFlags = AddWatchFlags::IN_ATTRIB
     .union(AddWatchFlags::IN_DELETE)
     .union(AddWatchFlags::IN_DELETE_SELF)
     .union(AddWatchFlags::IN_MOVE)
-    .union(AddWatchFlags::IN_MOVE_SELF)
-    .union(AddWatchFlags::IN_DONT_FOLLOW);
+    .union(AddWatchFlags::IN_MOVE_SELF);
 
 /// Reads of events in one go: with more waiting, the next question gets the rest.
 const DRAIN: usize = 16;
@@ -53,12 +52,15 @@ impl Changes {
         Ok(Self { ready, _mounts: mounts, events })
     }
 
-    /// Watches a path: its attributes, what comes and goes in it if it is a directory, and its end.
+    /// Watches an open inode: its attributes, what comes and goes in it if it is a directory, and its
+    /// end.
     ///
     /// # Errors
     /// ENOENT; ENOSPC if the user has too many watches (`fs.inotify.max_user_watches`).
-    pub fn watch(&self, path: &Path) -> Result<()> {
-        named(Call::InotifyAddWatch, self.events.add_watch(path, MASK)).map(drop)
+    pub fn watch(&self, inode: &File) -> Result<()> {
+        // inotify_add_watch(2) takes a path alone, and this one leads to the inode itself.
+        let path = format!("/proc/self/fd/{}", inode.as_raw_fd());
+        named(Call::InotifyAddWatch, self.events.add_watch(&*path, MASK)).map(drop)
     }
 
     /// Whether anything watched, or the mount table, has changed since this was asked last. A change

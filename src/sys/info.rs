@@ -44,6 +44,16 @@ pub struct ProgInfo {
     pub ifindex: u32,
 }
 
+/// What /proc says of an open object that its info lacks, by name, such as `memlock`.
+pub fn fdinfo(fd: BorrowedFd<'_>, name: &str) -> Option<String> {
+    let path = format!("/proc/self/fdinfo/{}", fd.as_raw_fd());
+    let text = std::fs::read_to_string(path).ok()?;
+    text.lines().find_map(|line| {
+        let (key, value) = line.split_once(':')?;
+        (key == name).then(|| value.trim().to_owned())
+    })
+}
+
 /// BPF_OBJ_GET_INFO_BY_FD of a program.
 pub fn prog_info(fd: BorrowedFd<'_>) -> Result<ProgInfo> {
     // Most programs use fewer; of others the kernel says how many, and is asked again.

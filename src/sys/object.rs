@@ -69,6 +69,18 @@ pub fn object_kind(fd: BorrowedFd<'_>) -> ObjectKind {
     }
 }
 
+/// What an open object is, with its id.
+pub fn object_id(fd: BorrowedFd<'_>) -> Option<(ObjectKind, u32)> {
+    let kind = object_kind(fd);
+    let field = match kind {
+        ObjectKind::Map => "map_id",
+        ObjectKind::Prog => "prog_id",
+        ObjectKind::Link => "link_id",
+        ObjectKind::Other => return None,
+    };
+    Some((kind, super::info::fdinfo(fd, field)?.parse().ok()?))
+}
+
 /// BPF_MAP_GET_FD_BY_ID.
 ///
 /// # Errors
@@ -85,6 +97,15 @@ pub fn map_by_id(id: u32) -> Result<OwnedFd> {
 pub fn prog_by_id(id: u32) -> Result<OwnedFd> {
     // SAFETY: no pointer is passed.
     own(Call::ProgGetFdById, unsafe { bpf::bpf_prog_get_fd_by_id(id) })
+}
+
+/// BPF_LINK_GET_FD_BY_ID.
+///
+/// # Errors
+/// ENOENT if the link is gone; EPERM without CAP_SYS_ADMIN.
+pub fn link_by_id(id: u32) -> Result<OwnedFd> {
+    // SAFETY: no pointer is passed.
+    own(Call::LinkGetFdById, unsafe { bpf::bpf_link_get_fd_by_id(id) })
 }
 
 /// BPF_MAP_GET_NEXT_ID: the smallest map id above `id`; `None` at the end.

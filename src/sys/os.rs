@@ -131,16 +131,29 @@ pub fn rename(from: &Path, to: &Path, flags: u32) -> Result<()> {
     .map(drop)
 }
 
+/// A time to set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NewTime {
+    /// The kernel's present one, which whoever may write may set.
+    Now,
+    /// Any other, which the owner alone may set.
+    At(SystemTime),
+}
+
 /// Sets access and modification time; `None` leaves one as it is (utimensat(2)). Follows symlinks:
 /// meant for `/proc/self/fd/N`.
-pub fn set_times(path: &Path, atime: Option<SystemTime>, mtime: Option<SystemTime>) -> Result<()> {
+pub fn set_times(path: &Path, atime: Option<NewTime>, mtime: Option<NewTime>) -> Result<()> {
     let (atime, mtime) = (timespec(atime), timespec(mtime));
     let followed = UtimensatFlags::FollowSymlink;
     named(Call::Utimensat, stat::utimensat(AT_FDCWD, path, &atime, &mtime, followed))
 }
 
-fn timespec(time: Option<SystemTime>) -> TimeSpec {
-    let Some(time) = time else { return TimeSpec::UTIME_OMIT };
+fn timespec(time: Option<NewTime>) -> TimeSpec {
+    let time = match time {
+        None => return TimeSpec::UTIME_OMIT,
+        Some(NewTime::Now) => return TimeSpec::UTIME_NOW,
+        Some(NewTime::At(time)) => time,
+    };
     match time.duration_since(SystemTime::UNIX_EPOCH) {
         Ok(after) => TimeSpec::from_duration(after),
         Err(before) => {

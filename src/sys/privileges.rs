@@ -12,6 +12,7 @@ pub enum Capability {
     DacReadSearch = 2,
     Fowner = 3,
     Fsetid = 4,
+    Setgid = 6,
     Setuid = 7,
     NetAdmin = 12,
     SysPtrace = 19,

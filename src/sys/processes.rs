@@ -1,7 +1,7 @@
 //! Which processes hold which maps, from the descriptors that /proc shows.
 //!
-//! A process that holds a map only by a mapping of its memory, or by a descriptor in a table that one of
-//! its threads has for itself, is not found: /proc does not tell. Nor is this process.
+//! A process that holds a map only by a mapping of its memory is not found: /proc does not tell. Nor is this
+//! process.
 
 use nix::dir::Dir;
 use nix::fcntl::{OFlag, open, openat, readlinkat};
@@ -147,9 +147,22 @@ impl Found {
         Processes { all, more: self.budget.exceeded }
     }
 
-    /// All descriptors of a process, in its main thread's table.
+    /// All descriptors of a process: those in its main thread's table, and those of threads that have
+    /// another one.
     fn look_for(&mut self, pid: u32) -> Option<()> {
-        let home = Home::of(pid, pid)?;
+        self.look_in(pid, pid)?;
+        for thread in fs::read_dir(format!("/proc/{pid}/task")).ok()? {
+            let thread = thread.ok()?.file_name().to_str().and_then(|name| name.parse().ok())?;
+            if thread != pid && !share_files(pid, thread) {
+                self.look_in(pid, thread)?;
+            }
+        }
+        Some(())
+    }
+
+    /// All descriptors in a thread's table.
+    fn look_in(&mut self, pid: u32, thread: u32) -> Option<()> {
+        let home = Home::of(pid, thread)?;
         let mut descriptors = Dir::openat(&home.fd, "fd", DIRECTORY, Mode::empty()).ok()?;
         for entry in descriptors.iter() {
             let name = entry.ok()?;
@@ -204,6 +217,16 @@ impl Found {
         process.programs.extend(program);
         Some(())
     }
+}
+
+/// Whether two threads use the same table of files (kcmp(2)); said of those, too, that are gone.
+fn share_files(a: u32, b: u32) -> bool {
+    const KCMP_FILES: libc::c_int = 2;
+    // SAFETY: takes numbers alone.
+    let order = unsafe {
+        libc::syscall(libc::SYS_kcmp, a as libc::pid_t, b as libc::pid_t, KCMP_FILES, 0, 0)
+    };
+    order <= 0
 }
 
 /// A thread's directory in /proc. All that is read below is of the thread that was found: when it has ended

@@ -67,12 +67,12 @@ fn a_line_of_a_ring_is_not_cut() {
     let programs = Programs::load(&bed, "streams");
     write_with_child(&bed, "commands/.stream", "0x01000000", "02000000\\n");
     // A last line without its end is an event too.
-    write_with_child(&bed, "commands/.stream/command", "{\"id\":3,", "\"amount\":4}");
+    write_with_child(&bed, "commands/.events/command", "{\"id\":3,", "\"amount\":4}");
     programs.run_raw("drain", [0, 0], None);
     let expected = "{\"seq\":1,\"twice\":2,\"who\":\"tester\"}\n\
                     {\"seq\":3,\"twice\":4,\"who\":\"tester\"}\n";
-    assert_eq!(bed.ok("head -n 2 mnt/events/.stream/event"), expected);
-    close_refused(&bed, "commands/.stream/command", "{\"id\":3,");
+    assert_eq!(bed.ok("head -n 2 mnt/events/.events/event"), expected);
+    close_refused(&bed, "commands/.events/command", "{\"id\":3,");
 }
 
 /// "if it is still incomplete at `close`, `close` returns EINVAL": not at a child's.

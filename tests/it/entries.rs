@@ -434,7 +434,8 @@ fn clears() {
             map.set_all_cpus_or_one(&key32(n), kind);
         }
         for bad in ["0\n", "2\n", "yes\n", "11\n"] {
-            refused(write_with(bed.at(&format!("{name}/.clear")), 0, bad.as_bytes()), "EINVAL");
+            let errno = if kind.is_array() { "EPERM" } else { "EINVAL" };
+            refused(write_with(bed.at(&format!("{name}/.clear")), 0, bad.as_bytes()), errno);
         }
         let outcome = write_with(bed.at(&format!("{name}/.clear")), libc::O_TRUNC, b"1");
         if kind.is_array() {

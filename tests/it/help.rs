@@ -51,10 +51,13 @@ fn script(map: &str, dir: &str, fill: &str, example: &str, words: &Words<'_>) ->
     let mut text =
         format!("(cd {map}; {}) > /dev/null 2>&1\ncd {dir} || exit\n", filled(prepare, words));
     // What follows changes or events ends only when it is told to.
-    if example.contains("$$") {
-        text.push_str(": 2> /dev/null < nothing\n");
+    if example.contains(".errors") {
+        text.push_str("{ echo > .errors; } 2> /dev/null\n");
     }
-    let is_endless = example.starts_with("cat .watch") || example.starts_with("cat .stream");
+    let is_endless = example.starts_with("cat .watch")
+        || example.starts_with("cat .stream")
+        || example.starts_with("cat .events")
+        || example == "cat event";
     if is_endless {
         let seconds = patience().min(5);
         write!(text, "timeout {seconds} {command}; [ $? = 124 ]").unwrap();
@@ -178,11 +181,11 @@ time.sleep(600)'",
     let word = "08000000610000000000000000000000";
     let unread = ["!cat KEY", "!.entries", "!.watch", "!.field/", "!.raw/", "!.count"];
     for (map, key, raw, value, lines) in [
-        ("numbers", "1", "01000000", "5", &["!.field/", "!ADDRESS"][..]),
-        ("untyped", "1", "01000000", bytes, &["!.field/"]),
+        ("numbers", "1", "01000000", "5", &["cat .field/KEY\n", "!ADDRESS"][..]),
+        ("untyped", "1", "01000000", bytes, &["cat .field/KEY\n"]),
         ("bytes", "1", "01000000", bytes, &["cat .field/KEY/0\n"]),
         ("nested", "1", "01000000", "'{\"in\":{\"deep\":5}}'", &["cat .field/KEY/in/deep\n"]),
-        ("percpu", "1", "01000000", "5", &["!.field/", "cat .sum/KEY\n"]),
+        ("percpu", "1", "01000000", "5", &["cat .field/KEY\n", "cat .sum/KEY\n"]),
         ("six", "fd00::_64", six, "5", &["cat fd00::1\n"]),
         ("words", "prefixlen=8,name=a", word, "5", &["!ADDRESS"]),
         ("sk_storage", &name, "", "5", &["socket, PID:FD", "!thread", "!path", "!cgroup"]),
@@ -256,7 +259,9 @@ time.sleep(600)'",
         ("reuseport_sockarray", "echo 4711:3 > KEY", [("4711:3", shares), ("KEY", "1")]),
         ("cgroup_array", "echo /PATH > 0", [("PATH", "run/cg"), ("KEY", "0")]),
     ] {
-        let words: Vec<_> = words.into_iter().chain([("FILE", "/run/elements")]).collect();
+        let raw = if map == "cpumap" { "00000000" } else { "01000000" };
+        let more = [("FILE", "/run/elements"), ("01000000", raw)];
+        let words: Vec<_> = words.into_iter().chain(more).collect();
         try_all(&bed, &format!("/mnt/maps/{map}"), "", fill, &words);
     }
     sockets.kill().unwrap();
@@ -317,9 +322,9 @@ fn of_rings() {
     let programs = Programs::load(&bed, "streams");
     for (map, view, program) in [
         ("events", "", "to_ring"),
-        ("events", "/.stream", "to_ring"),
+        ("events", "/.events", "to_ring"),
         ("perf", "", "to_perf"),
-        ("perf", "/.stream", "to_perf"),
+        ("perf", "/.events", "to_perf"),
         ("commands", "", "drain"),
     ] {
         let dir = bed.shown(&format!("mnt/{map}{view}"));
@@ -329,19 +334,14 @@ fn of_rings() {
                 continue;
             }
             let new = format!("new-{map}-{number}");
-            // A directory .stream is walked through, but cannot be entered: .stream itself is a file.
-            let (cwd, example) = match view {
-                "" => (dir.clone(), example.clone()),
-                _ => (bed.shown(&format!("mnt/{map}")), example.replace(' ', " .stream/")),
-            };
-            let text = script(&cwd, &cwd, "true", &example, &[("NEW", &new)]);
+            let text = script(&dir, &dir, "true", example, &[("NEW", &new)]);
             thread::scope(|scope| {
                 let runs = scope.spawn(|| bed.run(&text));
                 while !runs.is_finished() {
                     programs.run_raw(program, [0, 10], None);
                     thread::sleep(Duration::from_millis(20));
                 }
-                worked(&dir, &example, runs.join().unwrap());
+                worked(&dir, example, runs.join().unwrap());
             });
         }
     }

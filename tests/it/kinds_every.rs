@@ -48,6 +48,17 @@ const DATA: &[u32] = &[
 const NAMED: &[u32] =
     &[k::PROG_ARRAY, k::ARRAY_OF_MAPS, k::HASH_OF_MAPS, k::DEVMAP, k::DEVMAP_HASH, k::CPUMAP];
 const TAKEN: &[u32] = &[k::HASH, k::PERCPU_HASH, k::LRU_HASH, k::LRU_PERCPU_HASH, k::STACK_TRACE];
+/// Kinds whose keys are no bytes.
+const KEYLESS: &[u32] = &[
+    k::SK_STORAGE,
+    k::INODE_STORAGE,
+    k::TASK_STORAGE,
+    k::CGRP_STORAGE,
+    k::BLOOM_FILTER,
+    k::RINGBUF,
+    k::USER_RINGBUF,
+    k::ARENA,
+];
 /// Kinds without an element that user space could delete, but for arrays.
 const KEPT: &[u32] = &[
     k::CGROUP_STORAGE,
@@ -136,7 +147,8 @@ fn controls_of_each() {
         let per_cpu = among(kind, PER_CPU, "ok", "ENOENT");
         assert_eq!(list(&bed, &at(".cpu")), per_cpu, "{name}");
         assert_eq!(list(&bed, &at(".sum")), per_cpu, "{name}");
-        assert_eq!(list(&bed, &at(".raw")), "ok", "{name}");
+        let keyed = among(kind, KEYLESS, "EOPNOTSUPP", "ok");
+        assert_eq!(list(&bed, &at(".raw")), keyed, "{name}");
         let arrays = [k::ARRAY, k::PERCPU_ARRAY];
         let cleared = among(kind, KEPT, "EOPNOTSUPP", among(kind, &arrays, "EPERM", "ok"));
         assert_eq!(write(&bed, &at(".clear"), b"1\n"), cleared, "{name}");

@@ -5,7 +5,7 @@ use crate::common::kernel::lacks;
 use crate::common::require::require;
 use crate::common::{Bed, eventually, key32, object, refused, write_with};
 use crate::kinds_common::{Cgroup, Holder, Programs, freed, prog_id};
-use bpffuse::fs::error::errno_name;
+use bpffuse::fs::base::error::errno_name;
 use bpffuse::sys::{info, object as sys_object};
 use libbpf_rs::{MapCore, ObjectBuilder};
 use serde_json::{Value, json};

@@ -20,7 +20,7 @@ fn without_waiting() {
     let bed = Bed::new();
     let programs = Programs::load(&bed, "streams");
     for (map, program) in [("events", "to_ring"), ("perf", "to_perf")] {
-        for file in [".stream", ".stream/event"] {
+        for file in [".stream", ".events/event"] {
             let mut stream = OpenOptions::new()
                 .read(true)
                 .custom_flags(libc::O_NONBLOCK)
@@ -58,7 +58,7 @@ fn without_privilege() {
     for map in ["events", "perf"] {
         for mode in ["600", "604", "602", "664"] {
             bed.ok(&format!("chmod {mode} bpf/{map}"));
-            for file in [".stream", ".stream/event"] {
+            for file in [".stream", ".events/event"] {
                 let command = format!("{NOBODY} timeout 5 head -n 1 mnt/{map}/{file}");
                 bed.fails_with(&command, "Permission denied");
             }
@@ -67,7 +67,7 @@ fn without_privilege() {
     }
     // The kernel would ask for CAP_PERFMON, whatever the mode.
     bed.fails_with(&format!("{NOBODY} head -n 1 mnt/perf/.stream"), "Operation not permitted");
-    let reader = bed.spawn(&format!("{NOBODY} head -n 1 mnt/events/.stream/event"));
+    let reader = bed.spawn(&format!("{NOBODY} head -n 1 mnt/events/.events/event"));
     eventually("the reader has it open", || {
         File::open(bed.at("events/.stream"))
             .is_err_and(|error| error.raw_os_error() == Some(libc::EBUSY))
@@ -79,7 +79,7 @@ fn without_privilege() {
     bed.ok("chmod 660 bpf/events");
     programs.run_raw("to_ring", [6, 1], None);
     let group = "setpriv --reuid=65534 --regid=0 --clear-groups --";
-    assert_eq!(bed.ok(&format!("{group} head -n 1 mnt/events/.stream/event")), line(6));
+    assert_eq!(bed.ok(&format!("{group} head -n 1 mnt/events/.events/event")), line(6));
     // Written with the right to write, and no other.
     bed.ok("chmod 604 bpf/commands");
     bed.fails_with(
@@ -90,7 +90,7 @@ fn without_privilege() {
     bed.ok(&format!("{NOBODY} bash -c 'echo 0x0700000009000000 > mnt/commands/.stream'"));
     programs.run_raw("drain", [0, 0], None);
     bed.ok("chmod 600 bpf/events");
-    let got = bed.ok("head -n 1 mnt/events/.stream/event");
+    let got = bed.ok("head -n 1 mnt/events/.events/event");
     assert_eq!(got, "{\"seq\":7,\"twice\":9,\"who\":\"tester\"}\n");
 }
 
@@ -105,7 +105,7 @@ fn ctrl_c_at_a_terminal() {
         "
         import pty, time, signal
         pid, terminal = pty.fork()
-        if pid == 0: os.execvp('cat', ['cat', 'mnt/events/.stream/event'])
+        if pid == 0: os.execvp('cat', ['cat', 'mnt/events/.events/event'])
         assert b'tester' in os.read(terminal, 1000)
         os.write(terminal, b'\\x03')
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
@@ -113,7 +113,7 @@ fn ctrl_c_at_a_terminal() {
     );
     assert_eq!(status, "-2\n", "ended by SIGINT");
     programs.run_raw("to_ring", [2, 1], None);
-    assert_eq!(bed.ok("timeout 10 head -n 1 mnt/events/.stream/event"), line(2));
+    assert_eq!(bed.ok("timeout 10 head -n 1 mnt/events/.events/event"), line(2));
 }
 
 /// Streams that were read, polled, typed and killed let the map and the programs go.
@@ -124,11 +124,11 @@ fn nothing_is_kept_by_readers() {
     let programs = Programs::load(&bed, "streams");
     let ids: Vec<u32> = ["events", "perf", "commands"].map(|map| bed.open(map).info.id).to_vec();
     for map in ["events", "perf"] {
-        bed.run(&format!("timeout -s KILL 0.3 cat mnt/{map}/.stream/event"));
+        bed.run(&format!("timeout -s KILL 0.3 cat mnt/{map}/.events/event"));
         bed.run(&format!("timeout 0.3 cat mnt/.id/{}/.stream", bed.open(map).info.id));
-        bed.fails(&format!("head -c 1 mnt/{map}/.stream/nosuch"));
+        bed.fails(&format!("head -c 1 mnt/{map}/.events/nosuch"));
     }
-    bed.ok("echo '{\"id\":1}' > mnt/commands/.stream/command");
+    bed.ok("echo '{\"id\":1}' > mnt/commands/.events/command");
     // One is open while the map goes away: it keeps its map, as any descriptor does, until closed.
     let open = File::open(bed.at("events/.stream")).unwrap();
     drop(programs);
@@ -165,7 +165,7 @@ fn a_cpu_goes_and_comes_back() {
     let mut stream = OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NONBLOCK)
-        .open(bed.at("perf/.stream/event"))
+        .open(bed.at("perf/.events/event"))
         .unwrap();
     let mut next = |seq: u64, cpu: u32| {
         let deadline = Instant::now() + Duration::from_secs(10);

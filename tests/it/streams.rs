@@ -12,7 +12,7 @@ use std::process::{Child, Command};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// An event's line under `.stream/event`.
+/// An event's line under `.events/event`.
 fn line(seq: u64, twice: u64) -> String {
     format!("{{\"seq\":{seq},\"twice\":{twice},\"who\":\"tester\"}}\n")
 }
@@ -42,7 +42,7 @@ fn output(child: Child) -> String {
     String::from_utf8(out.stdout).unwrap()
 }
 
-/// "events as they come, a line each (hex, or typed by `.stream/TYPE` …)"
+/// "events as they come, a line each (hex, or typed by `.events/TYPE` …)"
 #[test]
 fn a_ring_in_hex_and_typed() {
     require!("root", "bpf", "fuse", "user_ringbuf maps", "clang");
@@ -51,11 +51,11 @@ fn a_ring_in_hex_and_typed() {
     programs.run_raw("to_ring", [1, 3], None);
     assert_eq!(bed.ok("head -n 3 mnt/events/.stream"), hex(1) + &hex(2) + &hex(3));
     programs.run_raw("to_ring", [4, 3], None);
-    assert_eq!(bed.ok("head -n 3 mnt/events/.stream/event"), lines(4..7));
+    assert_eq!(bed.ok("head -n 3 mnt/events/.events/event"), lines(4..7));
     // A type of another size: nothing of the event is lost.
     programs.run_raw("to_ring", [7, 1], None);
-    assert_eq!(bed.ok("head -n 1 mnt/events/.stream/command"), hex(7));
-    bed.fails_with("cat mnt/events/.stream/no_such_type", "No such file");
+    assert_eq!(bed.ok("head -n 1 mnt/events/.events/command"), hex(7));
+    bed.fails_with("cat mnt/events/.events/no_such_type", "No such file");
 }
 
 /// Records that a program reserved and discarded are no events.
@@ -66,7 +66,7 @@ fn discarded_records_are_skipped() {
     let programs = Programs::load(&bed, "streams");
     programs.run_raw("to_ring_with_gaps", [0, 8], None);
     let expected: String = (0..8).step_by(2).map(|seq| line(seq, 2 * seq)).collect();
-    assert_eq!(bed.ok("head -n 4 mnt/events/.stream/event"), expected);
+    assert_eq!(bed.ok("head -n 4 mnt/events/.events/event"), expected);
 }
 
 /// "no event lost at 10,000 events a second", in order, over more than the ring holds.
@@ -76,7 +76,7 @@ fn ten_thousand_a_second(program: &str, map: &str) {
     let total = SECONDS * 10_000;
     let bed = Bed::new();
     let programs = Programs::load(&bed, "streams");
-    let reader = bed.spawn(&format!("head -n {total} mnt/{map}/.stream/event"));
+    let reader = bed.spawn(&format!("head -n {total} mnt/{map}/.events/event"));
     let gather = thread::spawn(move || output(reader));
     wait_for_reader(&bed, map);
     let start = Instant::now();
@@ -110,7 +110,7 @@ fn a_perf_array_has_all_cpus_and_tells_of_losses() {
     require!("root", "bpf", "fuse", "user_ringbuf maps", "clang");
     let bed = Bed::new();
     let programs = Programs::load(&bed, "streams");
-    let stream = File::open(bed.at("perf/.stream/event")).unwrap();
+    let stream = File::open(bed.at("perf/.events/event")).unwrap();
     let mut stream = BufReader::new(stream);
     let cpus = thread::available_parallelism().unwrap().get() as u32;
     for cpu in 0..cpus {
@@ -174,7 +174,7 @@ fn a_signal_ends_it() {
     }
     // The next reader need not wait for the killed one, and gets everything.
     programs.run_raw("to_ring", [5, 2], None);
-    assert_eq!(bed.ok("head -n 2 mnt/events/.stream/event"), lines(5..7));
+    assert_eq!(bed.ok("head -n 2 mnt/events/.events/event"), lines(5..7));
 }
 
 /// "answers poll": and what was polled for and not read is there for the next reader.
@@ -187,7 +187,7 @@ fn poll_and_select_answer() {
         let script = format!(
             "
             import select, time
-            fd = os.open('mnt/{map}/.stream/event', os.O_RDONLY)
+            fd = os.open('mnt/{map}/.events/event', os.O_RDONLY)
             poll = select.poll()
             poll.register(fd, select.POLLIN)
             assert poll.poll(0) == [], 'ready without an event'
@@ -221,7 +221,7 @@ fn poll_and_select_answer() {
         assert select.select([fd], [], [], 1)[0] == [fd]
         ",
     );
-    assert_eq!(bed.ok("head -n 1 mnt/events/.stream/event"), lines(2..3));
+    assert_eq!(bed.ok("head -n 1 mnt/events/.events/event"), lines(2..3));
 }
 
 /// "two readers get a clear error", and the place is free as soon as the first has closed.
@@ -240,7 +240,7 @@ fn one_reader_at_a_time() {
         }
     }
     programs.run_raw("to_ring", [0, 1], None);
-    assert_eq!(bed.ok("head -n 1 mnt/events/.stream/event"), lines(0..1));
+    assert_eq!(bed.ok("head -n 1 mnt/events/.events/event"), lines(0..1));
 }
 
 /// "other requests on the mount go on meanwhile", however many readers wait.
@@ -249,7 +249,7 @@ fn others_go_on_meanwhile() {
     require!("root", "bpf", "fuse", "user_ringbuf maps", "clang");
     let bed = Bed::new();
     let programs = Programs::load(&bed, "streams");
-    let reader = bed.spawn("head -n 1 mnt/events/.stream/event");
+    let reader = bed.spawn("head -n 1 mnt/events/.events/event");
     let other = bed.spawn("timeout 2 cat mnt/perf/.stream");
     wait_for_reader(&bed, "events");
     wait_for_reader(&bed, "perf");
@@ -272,7 +272,7 @@ fn pieces_of_any_size() {
     let bed = Bed::new();
     let programs = Programs::load(&bed, "streams");
     programs.run_raw("to_ring", [1, 2], None);
-    let script = "exec 3< mnt/events/.stream/event; read -r a <&3; read -r b <&3; echo $b; echo $a";
+    let script = "exec 3< mnt/events/.events/event; read -r a <&3; read -r b <&3; echo $b; echo $a";
     assert_eq!(bed.ok(script), line(2, 4) + &line(1, 2));
     programs.run_raw("to_ring", [1, 2], None);
     assert_eq!(bed.ok(&format!("dash -c '{script}'")), line(2, 4) + &line(1, 2));
@@ -310,11 +310,11 @@ fn a_line_is_an_event() {
     let bed = Bed::new();
     let programs = Programs::load(&bed, "streams");
     bed.ok("echo 0x0700000009000000 > mnt/commands/.stream");
-    bed.ok("echo '{\"id\":8,\"amount\":10}' > mnt/commands/.stream/command");
+    bed.ok("echo '{\"id\":8,\"amount\":10}' > mnt/commands/.events/command");
     bed.ok("printf '01 00 00 00 02 00 00 00\\n03 00 00 00 04 00 00 00' > mnt/commands/.stream");
     programs.run_raw("drain", [0, 0], None);
     let expected = line(7, 9) + &line(8, 10) + &line(1, 2) + &line(3, 4);
-    assert_eq!(bed.ok("head -n 4 mnt/events/.stream/event"), expected);
+    assert_eq!(bed.ok("head -n 4 mnt/events/.events/event"), expected);
     bed.fails_with("echo hello > mnt/commands/.stream", "Invalid argument");
     bed.fails_with("cat mnt/commands/.stream", "not supported");
     bed.fails_with("echo 0x00 > mnt/events/.stream", "not supported");
@@ -332,7 +332,7 @@ fn closing_a_duplicate_ends_no_text() {
         r#"
         texts = {
             'commands/.stream': b'0x0700000009000000\n',
-            'commands/.stream/command': b'{"id":8,"amount":10}\n',
+            'commands/.events/command': b'{"id":8,"amount":10}\n',
             'h/.entries': b'{"key":1,"value":2}\n',
             'h/3': b'"12"\n',
             'q/.push': b'"7"\n',
@@ -361,7 +361,7 @@ fn closing_a_duplicate_ends_no_text() {
         "#,
     );
     programs.run_raw("drain", [0, 0], None);
-    assert_eq!(bed.ok("head -n 2 mnt/events/.stream/event"), line(7, 9) + &line(8, 10));
+    assert_eq!(bed.ok("head -n 2 mnt/events/.events/event"), line(7, 9) + &line(8, 10));
     assert_eq!(
         bed.ok("cat mnt/h/.entries | sort; cat mnt/q/.pop; jq -c .flags mnt/new/.info"),
         "{\"key\":1,\"value\":2}\n{\"key\":3,\"value\":12}\n7\n[\"no_prealloc\"]\n"
@@ -381,14 +381,14 @@ fn a_full_ring_is_enospc() {
     bed.fails_with("cat lines > mnt/commands/.stream", "No space left");
     programs.run_raw("drain", [0, 0], None);
     let expected: String = (0..256).map(|seq| line(seq, 0)).collect();
-    assert_eq!(bed.ok("head -n 256 mnt/events/.stream/event"), expected);
+    assert_eq!(bed.ok("head -n 256 mnt/events/.events/event"), expected);
     // Round the ring's end.
     for seq in 0..300 {
-        bed.write("commands/.stream/command", &format!("{{\"id\":{seq},\"amount\":1}}\n"));
+        bed.write("commands/.events/command", &format!("{{\"id\":{seq},\"amount\":1}}\n"));
         programs.run_raw("drain", [0, 0], None);
     }
     let expected: String = (0..300).map(|seq| line(seq, 1)).collect();
-    assert_eq!(bed.ok("head -n 300 mnt/events/.stream/event"), expected);
+    assert_eq!(bed.ok("head -n 300 mnt/events/.events/event"), expected);
 }
 
 /// What another process does to the pages it shares with us is no reason to fall over.
@@ -428,7 +428,7 @@ fn nothing_lingers() {
     let maps = ["events", "perf", "commands"];
     let ids: Vec<u32> = maps.iter().map(|name| bed.open(name).info.id).collect();
     programs.run_raw("to_ring", [0, 1], None);
-    bed.ok("head -n 1 mnt/events/.stream/event; timeout 0.2 cat mnt/perf/.stream; true");
+    bed.ok("head -n 1 mnt/events/.events/event; timeout 0.2 cat mnt/perf/.stream; true");
     bed.ok("echo 0x00 > mnt/commands/.stream; rm -r bpf/events bpf/perf bpf/commands bpf/p");
     drop(programs);
     let gone = |id: &u32| bpffuse::sys::object::map_by_id(*id).is_err();

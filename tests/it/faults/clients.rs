@@ -349,7 +349,7 @@ while True:
 /// looked up: who looks there waits for the daemon.
 fn ask_by_paths_of_ours(bed: &Bed) -> Child {
     // A long walk, so that the page is gone when the daemon comes to its end.
-    let mut path = format!("mnt/{}h/.stream/x", "h/../".repeat(300)).into_bytes();
+    let mut path = format!("mnt/{}h/.events/x", "h/../".repeat(300)).into_bytes();
     path.resize(4096, 0);
     bed.open("paths").set(&key32(0), &path);
     let script = "

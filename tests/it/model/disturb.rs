@@ -139,7 +139,7 @@ impl<'r> Disturber<'r> {
 
     /// Events of a ring buffer, as far as no client that is killed takes them.
     fn follow_events(&mut self) {
-        let path = self.run.bed.at("events/.stream/event");
+        let path = self.run.bed.at("events/.events/event");
         let file = match File::open(path) {
             // A client that was killed just now still has it.
             Err(error) if error.raw_os_error() == Some(libc::EBUSY) => return,

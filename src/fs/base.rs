@@ -1,0 +1,16 @@
+//! What all rooms need.
+
+pub mod attr;
+pub mod by_ino;
+pub mod caller;
+pub mod error;
+pub mod facts;
+pub mod handles;
+pub mod held;
+pub mod journal;
+pub mod listing;
+pub mod maps;
+pub mod open_file;
+pub mod opened;
+pub mod operation;
+pub mod refusals;

@@ -1,0 +1,69 @@
+//! What of a map decides which controls and views it has, and what its help says.
+
+use crate::map::{Keys, Listing, Map, MapKind};
+use crate::node::MapRef;
+
+/// What decides what a map has.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts {
+    /// What its type allows.
+    pub kind: MapKind,
+    /// Whether the kernel tells what the elements are.
+    pub is_readable: bool,
+    /// Whether it is reached by a pin.
+    pub is_pinned: bool,
+}
+
+impl Facts {
+    /// Those of an open map.
+    pub fn of(at: &MapRef, map: &Map) -> Self {
+        Self {
+            kind: map.kind,
+            is_readable: map.is_readable(),
+            is_pinned: matches!(at, MapRef::Pin(_)),
+        }
+    }
+
+    /// Whether elements can be listed with their values.
+    pub fn lists(&self) -> bool {
+        self.kind.keys == Keys::Bytes && self.kind.listing != Listing::Nothing && self.is_readable
+    }
+
+    /// Whether elements have keys that are bytes, and so names in hex.
+    pub fn has_keys(&self) -> bool {
+        self.kind.keys == Keys::Bytes
+    }
+
+    /// Whether it is a queue or stack.
+    pub fn is_queue(&self) -> bool {
+        self.kind.keys == Keys::Head
+    }
+}
+
+/// A line of `.help`: a name, what it is, and an example that works in the directory.
+#[derive(Debug)]
+pub struct HelpLine {
+    /// As it is typed.
+    pub name: &'static str,
+    /// What reading or writing it does.
+    pub what: &'static str,
+    /// A command.
+    pub example: &'static str,
+    /// Which maps have it, of those that have the control or view.
+    pub has: fn(&Facts) -> bool,
+}
+
+/// A line that holds for all.
+pub const fn line(name: &'static str, what: &'static str, example: &'static str) -> HelpLine {
+    HelpLine { name, what, example, has: |_| true }
+}
+
+/// A line that holds for some.
+pub const fn line_if(
+    has: fn(&Facts) -> bool,
+    name: &'static str,
+    what: &'static str,
+    example: &'static str,
+) -> HelpLine {
+    HelpLine { name, what, example, has }
+}

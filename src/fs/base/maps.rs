@@ -1,0 +1,218 @@
+//! Open maps, kept for a moment: a burst of operations on one map opens it once.
+//!
+//! Whoever uses a map asks here each time and lets go at the end, so that a map which another
+//! program unpins is freed by the kernel within a second of its last use here.
+
+use super::caller::Caller;
+use super::error::{Error, Result};
+use crate::bpffs::{Bpffs, Stat};
+use crate::map::Map;
+use crate::node::MapRef;
+use crate::sys::acting::acting_as;
+use crate::sys::object::{self, ObjectKind};
+use crate::sys::{limits, mounts};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock, Weak};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant, SystemTime};
+
+/// A map that was not used for this long is closed.
+const IDLE: Duration = Duration::from_millis(400);
+/// How often that is looked at.
+const SWEEP: Duration = Duration::from_millis(200);
+
+#[derive(Debug)]
+struct Kept {
+    map: Arc<Map>,
+    last_use: Instant,
+}
+
+/// The maps in use.
+#[derive(Debug)]
+pub struct Maps {
+    /// The bpffs that the pins are in.
+    pub bpffs: Bpffs,
+    open: Mutex<HashMap<MapRef, Kept>>,
+    /// Closes what is idle and gives memory back; sleeps while there is neither.
+    closer: OnceLock<Thread>,
+    started: SystemTime,
+    /// Where the mount is.
+    pub mountpoint: PathBuf,
+    /// Whether it was to be read-only from the start.
+    read_only: bool,
+    /// The user who mounted.
+    pub owner: u32,
+}
+
+impl Maps {
+    /// Keeps maps of `bpffs`, and closes them from a thread of its own.
+    ///
+    /// # Errors
+    /// EAGAIN if no thread can be started.
+    pub fn new(
+        bpffs: Bpffs,
+        mountpoint: PathBuf,
+        read_only: bool,
+        owner: u32,
+    ) -> std::io::Result<Arc<Self>> {
+        let maps = Arc::new(Self {
+            bpffs,
+            open: Mutex::default(),
+            closer: OnceLock::new(),
+            started: SystemTime::now(),
+            mountpoint,
+            read_only,
+            owner,
+        });
+        let weak = Arc::downgrade(&maps);
+        let closer = thread::Builder::new().name("close-idle".into());
+        let closer = closer.spawn(move || close_idle(&weak))?;
+        let _ = maps.closer.set(closer.thread().clone());
+        Ok(maps)
+    }
+
+    /// The map and its pin's attributes, as they are now.
+    ///
+    /// # Errors
+    /// ENOENT if the pin was removed or replaced; the kernel's errno if the map cannot be opened.
+    pub fn open(&self, at: &MapRef) -> Result<(Arc<Map>, Stat)> {
+        let stat = self.stat(at)?;
+        if let Some(kept) = self.open.lock().get_mut(at) {
+            kept.last_use = Instant::now();
+            return Ok((Arc::clone(&kept.map), stat));
+        }
+        let map = Arc::new(self.open_once(at)?);
+        let kept = Kept { map: Arc::clone(&map), last_use: Instant::now() };
+        let mut open = self.open.lock();
+        if open.is_empty() {
+            self.wake_closer();
+        }
+        open.insert(at.clone(), kept);
+        Ok((map, stat))
+    }
+
+    /// A file or directory was closed: the memory that it held goes back to the system once there
+    /// is nothing else to do.
+    pub fn file_closed(&self) {
+        self.wake_closer();
+    }
+
+    fn wake_closer(&self) {
+        if let Some(closer) = self.closer.get() {
+            closer.unpark();
+        }
+    }
+
+    /// The map for this use alone: it is closed when the caller drops it.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_once(&self, at: &MapRef) -> Result<Map> {
+        let fd = match at {
+            MapRef::Pin(pin) => self.bpffs.open(pin)?,
+            MapRef::Id(id) => object::map_by_id(*id)?,
+        };
+        if object::object_kind(fd.as_fd()) != ObjectKind::Map {
+            return Err(Error::new(libc::ENOENT, "the pin is no longer a map"));
+        }
+        Ok(Map::open(fd)?)
+    }
+
+    /// Owner, mode and times of a map: its pin's, or for one reached by id the mount owner's.
+    ///
+    /// # Errors
+    /// ENOENT if the pin was removed or replaced.
+    pub fn stat(&self, at: &MapRef) -> Result<Stat> {
+        match at {
+            MapRef::Pin(pin) => self.bpffs.stat(pin).map_err(|error| match error.raw_os_error() {
+                Some(libc::ENOENT | libc::ENODEV) => {
+                    Error::missing("the map is no longer pinned here")
+                }
+                _ => error.into(),
+            }),
+            MapRef::Id(_) => Ok(Stat {
+                mode: 0o600,
+                uid: self.owner,
+                gid: 0,
+                nlink: 1,
+                atime: self.started,
+                mtime: self.started,
+                ctime: self.started,
+            }),
+        }
+    }
+
+    /// Refuses, in a mount that is read-only now, to open what is changed by being read: the kernel
+    /// takes such an open for a harmless one.
+    ///
+    /// # Errors
+    /// EROFS.
+    pub fn check_writable(&self) -> Result<()> {
+        let mount = mounts::at(&self.mountpoint);
+        if mount.map_or(self.read_only, |mount| mount.read_only) {
+            return Err(Error::new(
+                libc::EROFS,
+                "to read this takes away, and the mount is read-only",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Refuses what the kernel would ask a capability for, unless the mount's owner asks.
+    ///
+    /// # Errors
+    /// EPERM.
+    pub fn owner_only(&self, caller: Caller, what: &'static str) -> Result<()> {
+        if caller.uid == self.owner {
+            Ok(())
+        } else {
+            Err(Error::new(libc::EPERM, format!("{what} is for the mount's owner alone")))
+        }
+    }
+
+    /// Removes or renames for the caller. The kernel has checked what was there when it looked; in a
+    /// sticky directory, such as bpffs's root, another user's pin may be there by now.
+    ///
+    /// # Errors
+    /// EPERM if it is not theirs; those of `act`.
+    pub fn as_caller(&self, caller: Caller, act: impl FnOnce() -> Result<()>) -> Result<()> {
+        if caller.uid == self.owner { act() } else { acting_as(caller.uid, act)? }
+    }
+
+    /// Lets go of a map at once, since it was unpinned here.
+    pub fn close(&self, at: &MapRef) {
+        self.open.lock().remove(at);
+    }
+}
+
+impl Drop for Maps {
+    fn drop(&mut self) {
+        self.wake_closer();
+    }
+}
+
+fn close_idle(maps: &Weak<Maps>) {
+    loop {
+        // Until a map is opened, or a file closed.
+        thread::park();
+        loop {
+            thread::sleep(SWEEP);
+            let Some(maps) = maps.upgrade() else { return };
+            let (idle, none_left) = {
+                let mut open = maps.open.lock();
+                let idle = open.extract_if(|_, kept| kept.last_use.elapsed() > IDLE);
+                let idle: Vec<Kept> = idle.map(|(_, kept)| kept).collect();
+                (idle, open.is_empty())
+            };
+            // Closed without the lock: the kernel may take its time to free a map.
+            drop(idle);
+            if none_left {
+                break;
+            }
+        }
+        limits::trim_memory();
+    }
+}

@@ -1,0 +1,244 @@
+//! Writing `.entries`: each complete line sets an element, in batches, as the bytes come.
+
+use super::line::{self, Line};
+use crate::codec::TextError;
+use crate::fs::base::error::{Error, Result};
+use crate::fs::element::refs;
+use crate::fs::element::target::Element;
+use crate::map::load::Load;
+use crate::map::{ANY, Map, room};
+use std::sync::Arc;
+
+/// What was written so far.
+#[derive(Debug, Default)]
+pub struct Loader {
+    /// The beginning of a line whose end has not come yet.
+    partial: Vec<u8>,
+    /// Lines that were complete, blank ones included.
+    lines: u64,
+    /// A close ended the last line where it had no newline: one that still comes ends no other.
+    ended: bool,
+    stored: u64,
+    failed: Option<Error>,
+    /// Whether somebody was told that `partial` is not complete.
+    told: bool,
+    waiting: Load,
+    /// The line number of each element in `waiting`.
+    numbers: Vec<u64>,
+    key: Vec<u8>,
+    value: Vec<u8>,
+    probe: Vec<u8>,
+    /// Where elements stand for objects of the kernel: the one to set, but for its key.
+    reference: Option<Element>,
+}
+
+/// Bytes that a line may have: each member has a name, digits, spaces.
+fn line_limit(map: &Map) -> usize {
+    let bytes = map.value_len() + map.info.key_size as usize;
+    bytes.saturating_mul(256).saturating_add(1 << 20)
+}
+
+impl Loader {
+    /// A loader that sets elements by their bytes, or by what their text names as `reference` does.
+    pub fn new(reference: Option<Element>) -> Self {
+        Self { reference, ..Self::default() }
+    }
+
+    /// Takes bytes, and stores every element whose line is complete.
+    ///
+    /// # Errors
+    /// EINVAL or ERANGE for a bad line, ENOSPC for a full map, and the like; the lines before it
+    /// are stored, and every later call fails in the same way.
+    pub fn write(&mut self, map: &Map, data: &[u8]) -> Result<()> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        let outcome = self.take(map, data).and_then(|()| self.store(map));
+        if let Err(error) = &outcome {
+            self.failed = Some(error.clone());
+        }
+        outcome
+    }
+
+    fn take(&mut self, map: &Map, data: &[u8]) -> Result<()> {
+        for piece in data.split_inclusive(|&byte| byte == b'\n') {
+            self.told = false;
+            if !piece.ends_with(b"\n") {
+                if self.partial.len() + piece.len() > line_limit(map) {
+                    let reason = "the line is longer than any element of this map";
+                    return Err(self.refuse(map, &Error::new(libc::EFBIG, reason)));
+                }
+                room::append(&mut self.partial, piece)?;
+            } else if self.partial.is_empty() {
+                self.line(map, piece)?;
+            } else {
+                let mut line = std::mem::take(&mut self.partial);
+                room::append(&mut line, piece)?;
+                self.line(map, &line)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a complete line.
+    fn line(&mut self, map: &Map, line: &[u8]) -> Result<()> {
+        let blank = line.trim_ascii().is_empty();
+        if !(std::mem::take(&mut self.ended) && blank) {
+            self.lines += 1;
+        }
+        if blank {
+            return Ok(());
+        }
+        match self.element(map, line) {
+            Ok(()) if self.reference.is_some() => {
+                self.stored += 1;
+                return Ok(());
+            }
+            Ok(()) => self.waiting.push(&self.key, &self.value),
+            Err(error) => return Err(self.refuse(map, &error)),
+        }
+        self.numbers.push(self.lines);
+        if self.waiting.is_full() { self.store(map) } else { Ok(()) }
+    }
+
+    /// The refusal of the present line, once what came before it is stored.
+    fn refuse(&mut self, map: &Map, error: &Error) -> Error {
+        let number = self.lines + u64::from(!self.partial.is_empty());
+        match self.store(map) {
+            Ok(()) => self.at_line(number, error),
+            Err(earlier) => earlier,
+        }
+    }
+
+    fn at_line(&self, number: u64, error: &Error) -> Error {
+        let elements = if self.stored == 1 { "element" } else { "elements" };
+        let reason = format!("line {number}: {}; {} {elements} stored", error.reason, self.stored);
+        Error::new(error.errno, reason)
+    }
+
+    /// Stores the elements that wait.
+    fn store(&mut self, map: &Map) -> Result<()> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        let (stored, outcome) = self.waiting.store(map);
+        self.stored += stored as u64;
+        let number = self.numbers.get(stored).copied().unwrap_or(self.lines);
+        self.numbers.clear();
+        outcome.map_err(|error| self.at_line(number, &error.into()))
+    }
+
+    /// Turns a line into `key` and `value`; what stands for something is set at once.
+    fn element(&mut self, map: &Map, text: &[u8]) -> Result<()> {
+        let line = line::split(text).map_err(|fault| Error::new(libc::EINVAL, fault))?;
+        let member = |error: TextError, name| Error::from(error).context(name);
+        map.codec.parse_key(line.key, &mut self.key).map_err(|error| member(error, "key"))?;
+        let index = self.key.first_chunk::<4>().map(|index| u32::from_ne_bytes(*index));
+        if map.kind.is_indexed()
+            && let Some(index) = index
+            && index >= map.info.max_entries
+        {
+            let last = map.info.max_entries.saturating_sub(1);
+            let reason = format!("index {index} is past the last one, {last}");
+            return Err(Error::new(libc::EINVAL, reason));
+        }
+        if let Some(element) = &mut self.reference {
+            element.key = Arc::from(self.key.as_slice());
+            return match refs::set(element, map, line.value, ANY)? {
+                true => Ok(()),
+                false => Err(Error::new(libc::EINVAL, "value: nothing is named")),
+            };
+        }
+        room::zeros(&mut self.value, map.value_len())?;
+        parse_value(map, &line, &mut self.value)?;
+        if map.codec.whole_writes() {
+            return Ok(());
+        }
+        // Members that the line leaves out keep their present value. It leaves none out if it
+        // makes the same of ones as of zeros; then no look-up is needed.
+        room::zeros(&mut self.probe, map.value_len())?;
+        self.probe.fill(0xff);
+        let whole = parse_value(map, &line, &mut self.probe).is_ok() && self.probe == self.value;
+        if whole {
+            return Ok(());
+        }
+        // A line before this one may have set the same key.
+        self.store(map)?;
+        if map.lookup(&self.key, &mut self.probe)? {
+            parse_value(map, &line, &mut self.probe)?;
+            std::mem::swap(&mut self.value, &mut self.probe);
+        }
+        Ok(())
+    }
+
+    /// One descriptor was closed: a last line without a newline is as good as one with it.
+    ///
+    /// # Errors
+    /// EINVAL if it is not complete; the rest may still come through another descriptor.
+    pub fn close(&mut self, map: &Map) -> Result<()> {
+        if self.is_complete() {
+            return Ok(());
+        }
+        let number = self.lines + 1;
+        let line = std::mem::take(&mut self.partial);
+        if let Err(fault) = line::split(&line) {
+            self.partial = line;
+            self.told = true;
+            let error = Error::new(libc::EINVAL, format!("the text ends within the line: {fault}"));
+            return Err(self.at_line(number, &error));
+        }
+        let outcome = self.line(map, &line).and_then(|()| self.store(map));
+        self.ended = true;
+        if let Err(error) = &outcome {
+            self.failed = Some(error.clone());
+        }
+        outcome
+    }
+
+    /// Whether nothing waits for its end, of which nobody was told.
+    pub fn is_complete(&self) -> bool {
+        self.failed.is_some() || self.told || self.partial.trim_ascii().is_empty()
+    }
+}
+
+fn parse_value(map: &Map, line: &Line<'_>, value: &mut [u8]) -> Result<()> {
+    let member = |error: TextError, name: &str| Error::from(error).context(name);
+    let Some(cpus) = map.codec.cpus() else {
+        if line.per_cpu {
+            let reason =
+                format!("`values` is for per-CPU maps; {} has `value`", map.kind.with_article());
+            return Err(Error::new(libc::EINVAL, reason));
+        }
+        return map.codec.parse_value(line.value, value).map_err(|error| member(error, "value"));
+    };
+    if !line.per_cpu {
+        // As one line written to a key's file: the same for all CPUs.
+        for cpu in 0..cpus {
+            let slot = value.get_mut(map.codec.slot(cpu)).unwrap_or_default();
+            map.codec.parse_value(line.value, slot).map_err(|error| member(error, "value"))?;
+        }
+        return Ok(());
+    }
+    let mut cpu = 0;
+    line::elements(line.value, |text| {
+        if cpu < cpus {
+            let slot = value.get_mut(map.codec.slot(cpu)).unwrap_or_default();
+            let parsed = map.codec.parse_value(text, slot);
+            parsed.map_err(|error| member(error, &format!("values[{cpu}]")))?;
+        }
+        cpu += 1;
+        Ok::<(), Error>(())
+    })?;
+    if cpu == cpus {
+        Ok(())
+    } else {
+        let reason = format!("`values` has {cpu} elements, but there are {cpus} CPUs");
+        Err(Error::new(libc::EINVAL, reason))
+    }
+}
+
+impl From<line::Fault> for Error {
+    fn from(fault: line::Fault) -> Self {
+        Self::new(libc::EINVAL, fault)
+    }
+}

@@ -1,0 +1,32 @@
+//! `.info`: what the kernel says of a map, and where it is pinned, as one JSON object.
+
+use super::row::{Control, Rights, nothing_lacks};
+use crate::fs::base::facts::line;
+use crate::fs::base::open_file::TextFile;
+use crate::fs::tree::map_info::{About, object};
+use crate::fs::tree::table;
+use crate::kernel::counts::counts;
+use std::sync::Arc;
+
+/// `.info`
+pub static INFO: Control = Control {
+    name: ".info",
+    rights: Rights::Read,
+    lacks: nothing_lacks,
+    help: &[line(".info", "id, type, sizes, flags, types, pins", "jq .max_entries .info")],
+    open: |open| {
+        let id = open.map.info.id;
+        let pins = open.state.pins.of_map(id, open.at, &open.maps.bpffs, open.caller);
+        let about = About {
+            count: table::count(&open.map.info, counts().as_ref()),
+            pins: Some(pins.map_err(|error| error.reason.into_owned())),
+            programs: Some(table::programs_of(id)?),
+            // Who runs what is nobody's business but the owner's.
+            processes: match open.caller.uid == open.maps.owner {
+                true => Some(table::processes_of(id)?),
+                false => None,
+            },
+        };
+        Ok(Arc::new(TextFile::new(format!("{}\n", object(open.map, about)).into_bytes())))
+    },
+};

@@ -1,0 +1,167 @@
+//! `.push` and `.pop` of queues, stacks and bloom filters.
+
+use super::row::{Control, Rights, unknown_to};
+use crate::codec::{TextError, TextErrorKind};
+use crate::fs::base::error::{Error, Result};
+use crate::fs::base::facts::line;
+use crate::fs::base::maps::Maps;
+use crate::fs::base::open_file::{OpenFile, unfinished};
+use crate::fs::element::take;
+use crate::map::{Map, room};
+use crate::node::MapRef;
+use parking_lot::Mutex;
+use std::sync::Arc;
+
+/// Bytes of text that one value may take, beside its own size.
+const TEXT_MAX: usize = 1 << 20;
+
+/// `.pop` of a queue or stack; hash tables have a directory of that name.
+pub static POP: Control = Control {
+    name: ".pop",
+    rights: Rights::Take,
+    lacks: |map| (!map.is_queue()).then(|| unknown_to(map, ".pop")),
+    help: &[line(".pop", "take the next element", "cat .pop")],
+    open: |open| take::open(open.map, &[]),
+};
+
+/// `.push`
+pub static PUSH: Control = Control {
+    name: ".push",
+    rights: Rights::Write,
+    lacks: |map| (!map.kind.is_pushed()).then(|| unknown_to(map, ".push")),
+    help: &[line(".push", "add an element", "echo VALUE > .push")],
+    open: |open| Ok(Arc::new(Push::new(open.at, open.maps))),
+};
+
+/// An open `.push`: each value written is added to the map.
+#[derive(Debug)]
+pub struct Push {
+    at: MapRef,
+    maps: Arc<Maps>,
+    /// What is not yet a whole value.
+    written: Mutex<Vec<u8>>,
+}
+
+impl Push {
+    /// Opens it; the map is opened for each write.
+    pub fn new(at: &MapRef, maps: &Arc<Maps>) -> Self {
+        Self { at: at.clone(), maps: Arc::clone(maps), written: Mutex::default() }
+    }
+}
+
+/// Adds the values that `written` begins with and removes their text.
+fn push_all(map: &Map, written: &mut Vec<u8>) -> Result<()> {
+    let mut done = 0;
+    let mut value = Vec::new();
+    room::zeros(&mut value, map.value_len())?;
+    loop {
+        let rest = written.get(done..).unwrap_or_default();
+        if rest.iter().all(u8::is_ascii_whitespace) {
+            written.clear();
+            return Ok(());
+        }
+        let mut parse = |end: usize| {
+            value.fill(0);
+            map.codec.parse_value(rest.get(..end).unwrap_or(rest), &mut value)
+        };
+        let is_incomplete = |error: &TextError| matches!(error.kind, TextErrorKind::Incomplete);
+        let mut end = first_line(rest);
+        let mut parsed = parse(end);
+        if end < rest.len() && parsed.as_ref().is_err_and(is_incomplete) {
+            end = first_document(rest);
+            parsed = parse(end);
+        }
+        match parsed {
+            Ok(()) => map.push(&value)?,
+            Err(error) if is_incomplete(&error) => {
+                written.drain(..done);
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        }
+        done += end;
+    }
+}
+
+/// Where the first line that is not blank ends.
+fn first_line(text: &[u8]) -> usize {
+    let start = text.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(0);
+    let line = text.get(start..).unwrap_or_default();
+    line.iter().position(|&byte| byte == b'\n').map_or(text.len(), |len| start + len + 1)
+}
+
+/// Where the first document of a text ends, the rest of its line included: one in brackets may take
+/// several lines.
+fn first_document(text: &[u8]) -> usize {
+    let mut depth = 0_usize;
+    let mut quoted = false;
+    let start = text.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(0);
+    let mut at = start;
+    while let Some(&byte) = text.get(at) {
+        match byte {
+            b'\\' if quoted => at += 1,
+            b'"' => quoted = !quoted,
+            b'{' | b'[' if !quoted => depth += 1,
+            b'}' | b']' if !quoted => depth = depth.saturating_sub(1),
+            b'\n' if depth == 0 => return at + 1,
+            _ => {}
+        }
+        at += 1;
+    }
+    text.len()
+}
+
+impl OpenFile for Push {
+    fn read(&self, _offset: u64, _size: usize, _reply: &mut dyn FnMut(&[u8])) -> Result<()> {
+        Err(Error::new(libc::EACCES, ".push can only be written"))
+    }
+
+    fn write(&self, _offset: u64, data: &[u8]) -> Result<usize> {
+        let (map, _) = self.maps.open(&self.at)?;
+        let mut written = self.written.lock();
+        room::append(&mut written, data)?;
+        let outcome = if written.len() > map.value_len().saturating_mul(256) + TEXT_MAX {
+            Err(Error::new(libc::EFBIG, "the text is longer than any value of this map"))
+        } else {
+            push_all(&map, &mut written)
+        };
+        if let Err(error) = outcome {
+            written.clear();
+            return Err(error);
+        }
+        Ok(data.len())
+    }
+
+    fn is_at_rest(&self) -> bool {
+        self.written.lock().is_empty()
+    }
+
+    fn release(&self) -> Result<()> {
+        let written = std::mem::take(&mut *self.written.lock());
+        if written.is_empty() { Ok(()) } else { Err(unfinished()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_in_brackets_takes_several_lines() {
+        for (text, end) in [
+            ("1\n2\n", 2),
+            ("\n \n7 \n8\n", 6),
+            ("{\n\"a\":1}\n2\n", 9),
+            ("[\"]\\\"\n]\",\n{}]\n[]\n", 14),
+            ("\"{\"\n1\n", 4),
+            ("]\n1\n", 2),
+            ("12", 2),
+            ("{\n1\n2\n", 6),
+            ("", 0),
+        ] {
+            assert_eq!(first_document(text.as_bytes()), end, "{text:?}");
+        }
+        assert_eq!(first_line(b"\n \n7 \n8\n"), 6);
+        assert_eq!(first_line(b"{\n"), 2);
+    }
+}

@@ -1,0 +1,167 @@
+//! One event as text and back: in hex, or by a type that the map's or a program's BTF has.
+
+use crate::btf::{Btf, Kind};
+use crate::codec::{Codec, Shape, push_json_hex};
+use crate::fs::base::error::{Error, Result};
+use crate::map::{Map, load_btf, room};
+use crate::sys::{info, object};
+use std::collections::HashSet;
+use std::os::fd::AsFd;
+
+/// How events read as text.
+#[derive(Debug)]
+pub struct EventCodec {
+    /// The type and its size in bytes; without one, events are bytes.
+    typed: Option<(Codec, usize)>,
+}
+
+impl EventCodec {
+    /// Events as bytes in hex.
+    pub fn bytes() -> Self {
+        Self { typed: None }
+    }
+
+    /// Events of the type `name`, of the map's BTF or of a program's that uses the map: others know
+    /// nothing of it.
+    ///
+    /// # Errors
+    /// ENOENT if none has a type of that name.
+    pub fn named(map: &Map, name: &str) -> Result<Self> {
+        let mut tried = HashSet::from([0]);
+        let mut try_btf = |id: u32| if tried.insert(id) { Self::of_btf(id, name) } else { None };
+        if let Some(found) = try_btf(map.info.btf_id) {
+            return Ok(found);
+        }
+        let mut id = 0;
+        while let Some(next) = info::next_prog_id(id)? {
+            id = next;
+            // Gone meanwhile, if it cannot be had.
+            let Ok(fd) = object::prog_by_id(id) else { continue };
+            let Ok(prog) = info::prog_info(fd.as_fd()) else { continue };
+            if prog.map_ids.contains(&map.info.id)
+                && let Some(found) = try_btf(prog.btf_id)
+            {
+                return Ok(found);
+            }
+        }
+        let reason =
+            format!("neither the map's BTF nor that of a program which uses it has a type {name}");
+        Err(Error::missing(reason))
+    }
+
+    fn of_btf(id: u32, name: &str) -> Option<Self> {
+        let btf = load_btf(id).ok()?;
+        let (id, size) = find(&btf, name)?;
+        let shape = Shape {
+            key_size: 0,
+            value_size: size,
+            cpus: None,
+            key_type_id: 0,
+            value_type_id: id,
+            lpm: false,
+        };
+        let codec = Codec::new(&shape, Some(&btf));
+        // A type that cannot be shown is as good as none.
+        codec.fallback().is_none().then_some(Self { typed: Some((codec, size)) })
+    }
+
+    /// Appends an event's text. One of another size than the type's is shown in hex; `padded` says
+    /// that up to 7 bytes may follow it, as in perf records.
+    pub fn print(&self, event: &[u8], padded: bool, text: &mut Vec<u8>) {
+        let slack = if padded { 8 } else { 1 };
+        match &self.typed {
+            Some((codec, size)) if (*size..size + slack).contains(&event.len()) => {
+                codec.print_value(&event[..*size], text);
+            }
+            _ => push_json_hex(event, text),
+        }
+    }
+
+    /// The bytes of an event's line.
+    ///
+    /// # Errors
+    /// EINVAL, ERANGE if it is no event.
+    pub fn parse(&self, line: &[u8]) -> Result<Vec<u8>> {
+        match &self.typed {
+            Some((codec, size)) => {
+                let mut event = Vec::new();
+                room::zeros(&mut event, *size)?;
+                codec.parse_value(line, &mut event)?;
+                Ok(event)
+            }
+            None => {
+                let reason = "an event is bytes in hex, 0x0a0b or 0a 0b; .events/TYPE takes JSON";
+                parse_hex(line).ok_or_else(|| Error::new(libc::EINVAL, reason))
+            }
+        }
+    }
+}
+
+/// The struct, union or typedef of that name, and its size in bytes.
+fn find(btf: &Btf, name: &str) -> Option<(u32, usize)> {
+    // The others have no bytes of their own, or are not events.
+    #[expect(clippy::wildcard_enum_match_arm)]
+    let size_of = |id| match btf.resolve(id)?.1.kind {
+        Kind::Struct { size, .. } | Kind::Union { size, .. } | Kind::Enum { size, .. } => {
+            Some(size as usize)
+        }
+        Kind::Int(int) => Some(int.size as usize),
+        _ => None,
+    };
+    if let Some((id, _)) = btf.find_struct(name) {
+        return Some((id, size_of(id)?));
+    }
+    (1..btf.end_id()).find_map(|id| {
+        let found = btf.get(id)?;
+        let named = matches!(found.kind, Kind::Typedef { .. } | Kind::Enum { .. } | Kind::Int(_));
+        (named && btf.name(found.name_at) == name).then_some(())?;
+        Some((id, size_of(id)?))
+    })
+}
+
+/// `0x0a0b`, `"0x0a0b"` or `0a 0b`.
+fn parse_hex(line: &[u8]) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(line).ok()?.trim().trim_matches('"');
+    let digits = match text.strip_prefix("0x") {
+        Some(digits) => digits.to_owned(),
+        None if text.split_ascii_whitespace().all(|word| word.len() == 2) => {
+            text.split_ascii_whitespace().collect()
+        }
+        None => return None,
+    };
+    if !digits.bytes().all(|c| c.is_ascii_hexdigit()) {
+        return None;
+    }
+    let pairs = digits.as_bytes().chunks(2);
+    pairs
+        .map(|pair| {
+            u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok().filter(|_| pair.len() == 2)
+        })
+        .collect()
+}
+
+/// Appends the line that tells of events which found no room.
+pub fn print_lost(count: u64, text: &mut Vec<u8>) {
+    text.extend_from_slice(format!("{{\"lost\":{count}}}").as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hex_lines() {
+        assert_eq!(parse_hex(b"\"0x0a0b\"\n").as_deref(), Some(&[10, 11][..]));
+        assert_eq!(parse_hex(b"0a 0b\n").as_deref(), Some(&[10, 11][..]));
+        assert_eq!(parse_hex(b"0x0a0\n"), None);
+        assert_eq!(parse_hex(b"0x+a\n"), None);
+        assert_eq!(parse_hex(b"hello\n"), None);
+    }
+
+    #[test]
+    fn bytes_in_hex() {
+        let mut text = Vec::new();
+        EventCodec::bytes().print(&[1, 0xff], false, &mut text);
+        assert_eq!(text, b"\"0x01ff\"");
+    }
+}

@@ -1,0 +1,222 @@
+//! One thread for each watched map: it compares snapshots, and ends with the last watcher.
+
+use super::snapshot::Snapshot;
+use super::watcher::Watcher;
+use crate::codec::Codec;
+use crate::fs::base::error::{Error, Result};
+use crate::fs::base::held::Share;
+use crate::fs::base::maps::Maps;
+use crate::fs::control::entries::render::Printer;
+use crate::map::Map;
+use crate::node::MapRef;
+use parking_lot::{Condvar, Mutex};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How often it is looked whether the map is still there.
+const PRESENCE: Duration = Duration::from_millis(500);
+
+/// A watched map.
+#[derive(Debug)]
+pub(super) struct Hub {
+    maps: Arc<Maps>,
+    at: MapRef,
+    codec: Arc<Codec>,
+    /// Values are printed by the open map.
+    special: bool,
+    state: Mutex<Watched>,
+    /// For readers: there may be more to read.
+    news: Condvar,
+    /// For the hub's own thread: somebody joined, or the last one left.
+    called: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Watched {
+    snapshot: Snapshot,
+    watchers: HashMap<u64, Watcher>,
+    next_watcher: u64,
+    /// Snapshots begun, and the number of the one at hand.
+    begun: u64,
+    taken: u64,
+    /// Why there will be no more, once that is so.
+    end: Option<Result<()>>,
+    held: Share,
+}
+
+impl Watched {
+    fn join(&mut self) -> u64 {
+        self.next_watcher += 1;
+        // What was begun before now may lack what is in the map now.
+        let watcher = Watcher::new(self.begun + 1);
+        self.watchers.insert(self.next_watcher, watcher);
+        self.next_watcher
+    }
+
+    /// Whether a read of this watcher would give something, its end included.
+    fn is_ready(&self, watcher: u64) -> bool {
+        self.end.is_some()
+            || self.watchers.get(&watcher).is_none_or(|watcher| {
+                watcher.waits_for <= self.taken && watcher.is_ready(&self.snapshot)
+            })
+    }
+
+    fn waits(&self) -> bool {
+        self.watchers.values().any(|watcher| watcher.waits_for > self.begun)
+    }
+}
+
+impl Hub {
+    /// Watches a map for a first watcher, whose number is given.
+    ///
+    /// # Errors
+    /// EAGAIN if no thread can be started.
+    pub(super) fn start(
+        maps: &Arc<Maps>,
+        at: &MapRef,
+        map: &Map,
+        interval: Duration,
+    ) -> Result<(Arc<Self>, u64)> {
+        let hub = Arc::new(Self {
+            maps: Arc::clone(maps),
+            at: at.clone(),
+            codec: Arc::clone(&map.codec),
+            special: map.is_special(),
+            state: Mutex::default(),
+            news: Condvar::new(),
+            called: Condvar::new(),
+        });
+        let watcher = hub.state.lock().join();
+        let runs = Arc::clone(&hub);
+        let run = move || runs.run(interval);
+        thread::Builder::new().name("watch".into()).spawn(run)?;
+        Ok((hub, watcher))
+    }
+
+    /// One more watcher; `None` if the hub has ended.
+    pub(super) fn join(&self) -> Option<u64> {
+        let mut state = self.state.lock();
+        if state.end.is_some() {
+            return None;
+        }
+        let watcher = state.join();
+        self.called.notify_all();
+        Some(watcher)
+    }
+
+    /// A watcher goes.
+    pub(super) fn leave(&self, watcher: u64) {
+        let mut state = self.state.lock();
+        state.watchers.remove(&watcher);
+        if state.watchers.is_empty() {
+            // Before the thread sees it: nobody may join a hub that is about to end.
+            state.end.get_or_insert(Ok(()));
+            self.called.notify_all();
+        }
+        self.news.notify_all();
+    }
+
+    /// Replies with up to `size` bytes for a watcher; with none at the stream's end.
+    ///
+    /// # Errors
+    /// EAGAIN if there is nothing now; why the stream ended, if the kernel refused.
+    pub(super) fn read(
+        &self,
+        watcher: u64,
+        size: usize,
+        reply: &mut dyn FnMut(&[u8]),
+    ) -> Result<()> {
+        // If it is gone, only its end is left to tell.
+        let map = if self.special { self.maps.open(&self.at).ok() } else { None };
+        let special = map.as_ref().map(|(map, _)| &**map);
+        let printer = Printer { codec: &self.codec, special };
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        let text = match state.watchers.get_mut(&watcher) {
+            Some(watcher) if watcher.waits_for <= state.taken && self.special == map.is_some() => {
+                watcher.tell(&state.snapshot, printer, size)
+            }
+            _ => Vec::new(),
+        };
+        if text.is_empty() && size > 0 {
+            match &state.end {
+                Some(Ok(())) => {}
+                Some(Err(error)) => return Err(error.clone()),
+                None => return Err(Error::new(libc::EAGAIN, "nothing has changed yet")),
+            }
+        }
+        drop(guard);
+        reply(&text);
+        Ok(())
+    }
+
+    /// Waits at most this long until a watcher's read would give something. True if so.
+    pub(super) fn wait(&self, watcher: u64, timeout: Duration) -> bool {
+        let waits = |state: &mut Watched| !state.is_ready(watcher);
+        let mut state = self.state.lock();
+        self.news.wait_while_for(&mut state, waits, timeout);
+        state.is_ready(watcher)
+    }
+
+    fn run(&self, interval: Duration) {
+        let outcome = self.watch(interval);
+        let mut state = self.state.lock();
+        state.end.get_or_insert(match outcome {
+            // Unpinned: what was to be told is told, then the stream ends.
+            Err(error) if error.errno == libc::ENOENT => Ok(()),
+            outcome => outcome,
+        });
+        if state.watchers.is_empty() {
+            state.snapshot = Snapshot::default();
+            state.held.set(0);
+        }
+        self.news.notify_all();
+    }
+
+    /// Compares until nobody watches any more, or the map is gone.
+    fn watch(&self, interval: Duration) -> Result<()> {
+        loop {
+            let began = Instant::now();
+            let number = {
+                let mut state = self.state.lock();
+                state.begun += 1;
+                state.begun
+            };
+            // Not kept open: who polls a map by its id must not keep it alive.
+            let new = Snapshot::take(&self.maps.open_once(&self.at)?)?;
+            {
+                let mut guard = self.state.lock();
+                let state = &mut *guard;
+                let watchers = &mut state.watchers;
+                state.snapshot.compare(&new, |key, change| {
+                    watchers.values_mut().for_each(|watcher| watcher.note(key, change));
+                });
+                state.snapshot = new;
+                let unread: usize = state.watchers.values().map(Watcher::allocated).sum();
+                state.held.set(state.snapshot.allocated() + unread);
+                state.taken = number;
+                self.news.notify_all();
+            }
+            // Large maps take their time: half of it is left to others.
+            let until =
+                Instant::now() + interval.saturating_sub(began.elapsed()).max(began.elapsed());
+            loop {
+                let left = until.saturating_duration_since(Instant::now());
+                let waits = |state: &mut Watched| state.end.is_none() && !state.waits();
+                let mut state = self.state.lock();
+                self.called.wait_while_for(&mut state, waits, left.min(PRESENCE));
+                if state.end.is_some() {
+                    return Ok(());
+                }
+                let now = state.waits() || left <= PRESENCE;
+                drop(state);
+                self.maps.stat(&self.at)?;
+                if now {
+                    break;
+                }
+            }
+        }
+    }
+}

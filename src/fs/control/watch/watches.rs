@@ -1,0 +1,75 @@
+//! The maps that are watched: one hub each.
+
+use super::hub::Hub;
+use crate::fs::base::error::Result;
+use crate::fs::base::held;
+use crate::fs::base::maps::Maps;
+use crate::fs::base::open_file::OpenFile;
+use crate::map::Map;
+use crate::node::MapRef;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+/// The maps that are watched.
+#[derive(Debug)]
+pub struct Watches {
+    maps: Arc<Maps>,
+    interval: Duration,
+    hubs: Mutex<HashMap<MapRef, Weak<Hub>>>,
+}
+
+impl Watches {
+    /// Compares each watched map every `interval`.
+    pub fn new(maps: Arc<Maps>, interval: Duration) -> Self {
+        Self { maps, interval, hubs: Mutex::default() }
+    }
+
+    /// Opens a map's `.watch`.
+    ///
+    /// # Errors
+    /// EAGAIN if no thread can be started.
+    pub fn open(&self, at: &MapRef, map: &Map) -> Result<Arc<dyn OpenFile>> {
+        held::check_walk(map)?;
+        let mut hubs = self.hubs.lock();
+        hubs.retain(|_, hub| hub.strong_count() > 0);
+        if let Some(hub) = hubs.get(at).and_then(Weak::upgrade)
+            && let Some(watcher) = hub.join()
+        {
+            return Ok(Arc::new(WatchFile { hub, watcher }));
+        }
+        let (hub, watcher) = Hub::start(&self.maps, at, map, self.interval)?;
+        hubs.insert(at.clone(), Arc::downgrade(&hub));
+        Ok(Arc::new(WatchFile { hub, watcher }))
+    }
+}
+
+/// An open `.watch`.
+#[derive(Debug)]
+struct WatchFile {
+    hub: Arc<Hub>,
+    watcher: u64,
+}
+
+impl OpenFile for WatchFile {
+    /// A stream: the offset counts what was read, and says nothing.
+    fn read(&self, _offset: u64, size: usize, reply: &mut dyn FnMut(&[u8])) -> Result<()> {
+        self.hub.read(self.watcher, size, reply)
+    }
+
+    fn wait(&self, timeout: Duration) -> bool {
+        self.hub.wait(self.watcher, timeout)
+    }
+
+    fn release(&self) -> Result<()> {
+        self.hub.leave(self.watcher);
+        Ok(())
+    }
+}
+
+impl Drop for WatchFile {
+    fn drop(&mut self) {
+        self.hub.leave(self.watcher);
+    }
+}

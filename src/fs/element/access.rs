@@ -1,0 +1,116 @@
+//! Who may do what with an element, and how its file looks to stat(2).
+
+use super::{links, member, refs, text, view};
+use crate::bpffs::Stat;
+use crate::fs::base::attr::{
+    Attr, FileKind, both_mode, dir_mode, file_mode, lets_in_blind, read_mode,
+};
+use crate::fs::base::caller::Caller;
+use crate::fs::base::error::{Error, Result};
+use crate::fs::base::maps::Maps;
+use crate::fs::base::open_file::Access;
+use crate::map::{Keys, Map};
+use crate::node::{Ino, MapRef, View};
+
+/// Refuses to read or write an element where its kind or the caller's rights do not allow it.
+///
+/// # Errors
+/// EOPNOTSUPP, with the reason; EACCES to write what can only be read; EPERM for others than the
+/// mount's owner.
+pub fn check(maps: &Maps, map: &Map, view: &View, access: Access, caller: Caller) -> Result<()> {
+    let kind = map.kind.name;
+    if access.read && !map.is_readable() {
+        let reason = format!("the kernel does not tell what the elements of this {kind} are");
+        return Err(Error::new(libc::EOPNOTSUPP, reason));
+    }
+    if !access.write {
+        return Ok(());
+    }
+    if links::is_link(map, view) {
+        let reason = "the elements of a map of maps are symlinks: ln -s MAP KEY";
+        return Err(Error::new(libc::EPERM, reason));
+    }
+    if !view::allows(view).write {
+        return Err(Error::new(libc::EACCES, "this view of an element can only be read"));
+    }
+    if !map.kind.is_settable() {
+        let kind = map.kind.with_article();
+        let reason = match map.kind.keys {
+            Keys::Head | Keys::Member => format!("write to .push to add to {kind}"),
+            Keys::Bytes | Keys::Handle(_) | Keys::None => {
+                format!("elements of {kind} are set by programs alone")
+            }
+        };
+        return Err(Error::new(libc::EOPNOTSUPP, reason));
+    }
+    if map.kind.is_reference() {
+        if !view::is_own(view) {
+            let reason = "what it stands for is set in the map's own directory";
+            return Err(Error::new(libc::EOPNOTSUPP, reason));
+        }
+        maps.owner_only(caller, "setting references")?;
+    }
+    Ok(())
+}
+
+/// The bytes of an element's text at this moment; `None` if there is no element.
+///
+/// # Errors
+/// The kernel's.
+pub fn size(maps: &Maps, at: &MapRef, map: &Map, view: &View, key: &[u8]) -> Result<Option<u64>> {
+    if links::is_link(map, view) {
+        let target = links::target(maps, at, map, key)?;
+        return Ok(target.map(|target| target.as_os_str().len() as u64));
+    }
+    if !map.is_readable() {
+        return Ok(may_exist(map, key)?.then_some(0));
+    }
+    let mut value = Vec::new();
+    if !text::lookup(map, view, key, &mut value)? {
+        return Ok(None);
+    }
+    let mut rendered = Vec::new();
+    text::render(map, view, &value, &mut rendered);
+    Ok(Some(rendered.len() as u64))
+}
+
+/// Whether a name is an element of a map whose elements cannot be looked up: any index may be one.
+fn may_exist(map: &Map, key: &[u8]) -> Result<bool> {
+    if map.kind.is_indexed() {
+        Ok(refs::word(key, 0) < map.info.max_entries)
+    } else {
+        Ok(map.has(key)?)
+    }
+}
+
+/// An element's attributes in a view: a part that has parts is a directory. The inode number is the
+/// caller's to set.
+pub fn attr(map: &Map, view: &View, stat: Stat, size: u64) -> Attr {
+    let file = |mode, size| Attr {
+        ino: Ino::ROOT,
+        kind: FileKind::File,
+        size,
+        stat: Stat { mode, nlink: 1, ..stat },
+    };
+    let frozen = if map.is_frozen() { 0o222 } else { 0 };
+    let can_be_set = view::allows(view).write
+        && map.kind.is_settable()
+        && (view::is_own(view) || !map.kind.is_reference());
+    let mode = file_mode(stat.mode) & !frozen;
+    let mode = if can_be_set { mode } else { read_mode(mode) };
+    let size = if lets_in_blind(stat.mode) { 0 } else { size };
+    if links::is_link(map, view) {
+        return Attr { kind: FileKind::Symlink, ..file(0o777, size) };
+    }
+    match view {
+        // Reading takes away.
+        View::Pop => file(both_mode(stat.mode), size),
+        View::Field(path) if member::has_members(map, path) => {
+            let stat = Stat { mode: dir_mode(read_mode(mode)), nlink: 2, ..stat };
+            Attr { ino: Ino::ROOT, kind: FileKind::Dir, size: 0, stat }
+        }
+        View::Text | View::Longest | View::Raw | View::Cpu(_) | View::Sum | View::Field(_) => {
+            file(mode, size)
+        }
+    }
+}

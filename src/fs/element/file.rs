@@ -1,0 +1,269 @@
+//! An element as an open file: rendered once when it is opened, changed by each complete write.
+
+use super::target::Element;
+use super::{refs, text};
+use crate::fs::base::caller::Caller;
+use crate::fs::base::error::{Error, Result};
+use crate::fs::base::held::{self, Held};
+use crate::fs::base::open_file::{Access, OpenFile, part, unfinished};
+use crate::map::{ANY, EXIST, Map, NOEXIST, room};
+use crate::node::View;
+use parking_lot::Mutex;
+
+/// An open element.
+#[derive(Debug)]
+pub struct ElementFile {
+    element: Element,
+    state: Mutex<Progress>,
+}
+
+#[derive(Debug)]
+struct Progress {
+    /// What reads give; made anew after a write.
+    text: Option<Held>,
+    /// BPF_ANY, BPF_NOEXIST or BPF_EXIST, as the open said.
+    flag: u64,
+    /// What was written of the present value, from `start` on.
+    written: Held,
+    start: u64,
+    /// Whether `written` has taken effect.
+    applied: bool,
+    /// Whether somebody was told that `written` is not complete.
+    told: bool,
+    /// Opened with O_CREAT when there was no element, and nothing written since: closing makes
+    /// one of zeros, as touch(1) does.
+    promise: bool,
+}
+
+impl ElementFile {
+    /// Opens an element that exists.
+    ///
+    /// # Errors
+    /// ENOENT if it is gone; EPERM to write a frozen map.
+    pub fn open(element: Element, map: &Map, access: Access, creat: bool) -> Result<Self> {
+        let mut text = None;
+        if access.read {
+            held::check(map.value_len())?;
+            let rendered = element.text(map)?;
+            if rendered.is_none() && !creat {
+                return Err(Error::new(libc::ENOENT, "the key is gone"));
+            }
+            text = Some(rendered.unwrap_or_default());
+        }
+        if access.write && map.is_frozen() {
+            return Err(Error::new(libc::EPERM, "the map is frozen"));
+        }
+        let flag = if creat { ANY } else { EXIST };
+        let state = Mutex::new(Progress::new(text, flag, false));
+        Ok(Self { element, state })
+    }
+
+    /// Opens an element that does not exist yet, with the flags of open(2), O_CREAT among them.
+    pub fn create(element: Element, flags: i32) -> Self {
+        let flag = if flags & libc::O_EXCL != 0 { NOEXIST } else { ANY };
+        let state = Mutex::new(Progress::new(Some(Held::default()), flag, true));
+        Self { element, state }
+    }
+
+    /// Whether the element is yet to be made.
+    pub fn is_promise(&self) -> bool {
+        self.state.lock().promise
+    }
+
+    /// Whether it was opened with O_EXCL and has not made its element yet: no other such open of the
+    /// same key can succeed before this one is closed.
+    pub fn is_exclusive(&self) -> bool {
+        self.state.lock().flag == NOEXIST
+    }
+
+    /// Who opened it.
+    pub fn opener(&self) -> Caller {
+        self.element.opener
+    }
+
+    /// Makes the promised element, all zeros, unless somebody else has made it by now.
+    ///
+    /// # Errors
+    /// EEXIST if somebody has and this open was to be the one that does, by O_EXCL; ENOSPC, EPERM and
+    /// the like from the map.
+    pub fn keep_promise(&self) -> Result<()> {
+        let mut state = self.state.lock();
+        if !std::mem::take(&mut state.promise) {
+            return Ok(());
+        }
+        let (map, _) = self.element.maps.open(&self.element.map)?;
+        if let Some(refusal) = refs::no_zeros(&map) {
+            return Err(refusal);
+        }
+        let mut zeros = Vec::new();
+        room::zeros(&mut zeros, map.value_len())?;
+        match map.update(&self.element.key, &zeros, NOEXIST) {
+            Ok(()) => {}
+            Err(error) if error.errno == libc::EEXIST && state.flag != NOEXIST => {}
+            Err(error) => return Err(error.into()),
+        }
+        // What this open creates it may also write.
+        state.flag = ANY;
+        state.text = None;
+        Ok(())
+    }
+
+    /// Tries what was written so far as a value. False if more must come.
+    fn apply(&self, map: &Map, state: &mut Progress) -> Result<bool> {
+        if map.kind.is_reference() {
+            return refs::set(&self.element, map, &state.written, state.flag);
+        }
+        let mut value = Vec::new();
+        if text::writes_whole(map, &self.element.view)
+            || !map.lookup(&self.element.key, &mut value)?
+        {
+            room::zeros(&mut value, map.value_len())?;
+        }
+        if !text::parse(map, &self.element.view, &state.written, &mut value)? {
+            return Ok(false);
+        }
+        map.update(&self.element.key, &value, state.flag)?;
+        Ok(true)
+    }
+}
+
+impl Progress {
+    fn new(text: Option<Held>, flag: u64, promise: bool) -> Self {
+        Self {
+            text,
+            flag,
+            written: Held::default(),
+            start: 0,
+            applied: false,
+            told: false,
+            promise,
+        }
+    }
+
+    /// Whether what was written was a value that does not go on.
+    fn has_ended(&self, view: &View) -> bool {
+        self.applied
+            && match view {
+                // A line was a whole value; one without its end may have been cut by the writer.
+                View::Raw => true,
+                View::Text
+                | View::Longest
+                | View::Pop
+                | View::Cpu(_)
+                | View::Sum
+                | View::Field(_) => self.written.ends_with(b"\n"),
+            }
+    }
+
+    /// Whether a text was begun that is no value yet, and nobody was told.
+    fn is_unfinished(&self) -> bool {
+        !self.written.is_empty() && !self.applied && !self.told
+    }
+
+    /// Adds what a write brings: to the text that it continues, or as the start of a new one.
+    fn stage(&mut self, view: &View, offset: u64, data: &[u8]) -> Result<()> {
+        let end = self.start + self.written.len() as u64;
+        if self.written.is_empty() || offset != end || self.has_ended(view) {
+            self.written.clear();
+            self.start = offset;
+        }
+        self.written.append(data)?;
+        (self.applied, self.told) = (false, false);
+        Ok(())
+    }
+}
+
+/// Bytes of text that a value of `len` bytes may take: each member has a name, digits, spaces.
+fn text_limit(len: usize) -> usize {
+    len.saturating_mul(256).saturating_add(1 << 20)
+}
+
+impl OpenFile for ElementFile {
+    fn read(&self, offset: u64, size: usize, reply: &mut dyn FnMut(&[u8])) -> Result<()> {
+        let mut state = self.state.lock();
+        if state.text.is_none() {
+            let (map, _) = self.element.maps.open(&self.element.map)?;
+            state.text = Some(self.element.text(&map)?.unwrap_or_default());
+        }
+        reply(part(state.text.as_deref().unwrap_or_default(), offset, size));
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> Result<usize> {
+        if data.is_empty() {
+            return Ok(0);
+        }
+        let (map, _) = self.element.maps.open(&self.element.map)?;
+        let view = &self.element.view;
+        let mut state = self.state.lock();
+        // A per-CPU value's lines may come one by one: the first is complete in itself.
+        let lines = map.kind.per_cpu && state.applied && state.written.ends_with(b"\n");
+        if lines && offset == state.start + state.written.len() as u64 {
+            state.applied = false;
+        }
+        if *view != View::Raw && state.has_ended(view) && data.trim_ascii().is_empty() {
+            // A blank line behind a value.
+            return Ok(data.len());
+        }
+        state.stage(view, offset, data)?;
+        // Zeros are for who writes nothing at all.
+        state.promise = false;
+        let outcome = if state.written.len() > text_limit(map.value_len()) {
+            Err(Error::new(libc::EFBIG, "the text is longer than any value of this map"))
+        } else {
+            self.apply(&map, &mut state)
+        };
+        match outcome {
+            Ok(applied) => {
+                state.applied = applied;
+                if applied {
+                    state.text = None;
+                    if state.flag == NOEXIST {
+                        // Made by this open: what it goes on to write is meant for its own.
+                        state.flag = ANY;
+                    }
+                }
+                Ok(data.len())
+            }
+            Err(error) => {
+                state.written.clear();
+                Err(error)
+            }
+        }
+    }
+
+    fn is_at_rest(&self) -> bool {
+        let state = self.state.lock();
+        !state.promise && !state.is_unfinished()
+    }
+
+    fn release(&self) -> Result<()> {
+        let mut state = self.state.lock();
+        if state.is_unfinished() {
+            // Once is enough; who has a duplicate may still go on.
+            state.told = true;
+            return Err(unfinished());
+        }
+        drop(state);
+        self.keep_promise()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_continue_or_begin() {
+        let mut state = Progress::new(None, ANY, false);
+        state.stage(&View::Text, 0, b"1").unwrap();
+        state.applied = true;
+        state.stage(&View::Text, 1, b"2\n").unwrap();
+        assert_eq!(*state.written, *b"12\n", "a number cut by the writer goes on");
+        state.applied = true;
+        state.stage(&View::Text, 3, b"7\n").unwrap();
+        assert_eq!(*state.written, *b"7\n", "a line after a whole line is a new value");
+        state.stage(&View::Text, 99, b"8").unwrap();
+        assert_eq!(*state.written, *b"8", "another offset is a new value");
+    }
+}

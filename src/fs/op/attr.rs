@@ -1,0 +1,165 @@
+//! Nodes' attributes.
+
+use crate::bpffs::{Pin, Stat};
+use crate::fs::Fs;
+use crate::fs::base::attr::{Attr, FileKind, both_mode, dir_mode, read_mode};
+use crate::fs::base::caller::Caller;
+use crate::fs::base::error::{Error, Result};
+use crate::fs::control;
+use crate::fs::control::row::Rights;
+use crate::fs::element::{access, view};
+use crate::fs::help;
+use crate::node::{Ino, MapRef, Node, Place, View};
+use crate::sys::object::ObjectKind;
+use std::ffi::OsStr;
+
+/// Longest file name, except hex names of long keys; for statfs(2), in bytes.
+pub const NAME_MAX: u32 = 1023;
+
+impl Fs {
+    /// The attributes of a node that the kernel knows.
+    ///
+    /// # Errors
+    /// ENOENT if what it stood for is gone.
+    pub fn getattr(&self, ino: Ino, caller: Caller) -> Result<Attr> {
+        let node = self.node(ino)?;
+        match self.attr(&node) {
+            Ok(attr) => Ok(Attr { ino, ..attr }),
+            // Gone since it was looked up: as a file that was unlinked, empty, for those who hold it
+            // open. Nor must `echo v > k` fail because somebody deleted k while it was opened. Or
+            // created by open(2) and not yet written.
+            Err(error) if error.errno == libc::ENOENT => {
+                let Node::In(at, Place::Element(view, _)) = &*node else { return Err(error) };
+                let (map, stat) = self.maps.open(at)?;
+                let mut attr = access::attr(&map, view, stat, 0);
+                if self.promises.open(ino, caller).is_none() {
+                    attr.stat.nlink = 0;
+                }
+                Ok(Attr { ino, ..attr })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Attributes of a directory, symlink or object in bpffs, from those of the pin.
+    pub(super) fn pin_attr(&self, node: &Node, stat: Stat) -> Result<Attr> {
+        match node {
+            Node::Symlink(pin) => {
+                let size = self.maps.bpffs.readlink(pin)?.as_os_str().len() as u64;
+                Ok(Attr { ino: Ino::ROOT, kind: FileKind::Symlink, size, stat })
+            }
+            Node::Object(_, kind) => {
+                // BPF_OBJ_GET opens a link for reading and writing alone.
+                let mode = match kind {
+                    ObjectKind::Link => both_mode(stat.mode),
+                    ObjectKind::Map | ObjectKind::Prog | ObjectKind::Other => read_mode(stat.mode),
+                };
+                let stat = Stat { mode, ..stat };
+                Ok(Attr { ino: Ino::ROOT, kind: FileKind::File, size: 0, stat })
+            }
+            Node::In(_, place) => Ok(dir(map_dir_mode(place, stat.mode), stat)),
+            Node::Dir(_)
+            | Node::New(..)
+            | Node::Ids
+            | Node::Machine(_)
+            | Node::Errors
+            | Node::Help(_) => Ok(dir(stat.mode, stat)),
+        }
+    }
+
+    /// A node's attributes, the inode number yet to be set.
+    pub(super) fn attr(&self, node: &Node) -> Result<Attr> {
+        let root = || self.maps.bpffs.stat(&self.maps.bpffs.root());
+        match node {
+            Node::Dir(pin) | Node::Symlink(pin) | Node::Object(pin, _) => {
+                self.pin_attr(node, self.maps.bpffs.stat(pin)?)
+            }
+            Node::New(dir, _) => self.new_attr(dir),
+            Node::In(at, place) => self.place_attr(at, place),
+            Node::Ids => {
+                let stat = self.maps.stat(&MapRef::Id(0))?;
+                Ok(dir(0o700, Stat { uid: self.maps.owner, nlink: 2, ..stat }))
+            }
+            Node::Machine(machine) => self.machine_attr(machine),
+            Node::Errors => Ok(file(0o400, 0, Stat { uid: self.maps.owner, ..root()? })),
+            Node::Help(dir) => {
+                let stat = self.attr(dir)?.stat;
+                Ok(file(read_mode(stat.mode), self.help(dir)?.len() as u64, stat))
+            }
+        }
+    }
+
+    fn place_attr(&self, at: &MapRef, place: &Place) -> Result<Attr> {
+        match place {
+            Place::Root | Place::View(_) | Place::Cpus | Place::EventTypes => {
+                let stat = self.maps.stat(at)?;
+                Ok(dir(map_dir_mode(place, stat.mode), stat))
+            }
+            Place::Control(name) => {
+                let stat = self.maps.stat(at)?;
+                let rights =
+                    control::named(OsStr::new(name)).map_or(Rights::Read, |row| row.rights);
+                Ok(file(rights.mode(stat.mode), 0, stat))
+            }
+            Place::Events(_) => {
+                let stat = self.maps.stat(at)?;
+                Ok(file(control::stream::STREAM.rights.mode(stat.mode), 0, stat))
+            }
+            Place::Element(view, key) => {
+                let (map, stat) = self.maps.open(at)?;
+                match access::size(&self.maps, at, &map, view, key)? {
+                    Some(size) => Ok(access::attr(&map, view, stat, size)),
+                    // Who opened it has it: cat asks for the size only then.
+                    None if *view == View::Pop => Ok(access::attr(&map, view, stat, 0)),
+                    None => Err(Error::missing("the key is gone")),
+                }
+            }
+            Place::Link(name) => {
+                let stat = Stat { mode: 0o777, nlink: 1, ..self.maps.stat(at)? };
+                let size = self.links.kept_target(&self.maps, at, name)?.as_os_str().len() as u64;
+                Ok(Attr { ino: Ino::ROOT, kind: FileKind::Symlink, size, stat })
+            }
+        }
+    }
+
+    /// The attributes of a name that is yet to become a map, in a directory of bpffs.
+    pub(super) fn new_attr(&self, dir: &Pin) -> Result<Attr> {
+        let stat = self.maps.bpffs.stat(dir)?;
+        Ok(file(0o600, 0, Stat { uid: self.maps.owner, ..stat }))
+    }
+
+    /// The text of a directory's `.help`.
+    pub(super) fn help(&self, dir: &Node) -> Result<Vec<u8>> {
+        let is_root = *dir == Node::Dir(self.maps.bpffs.root());
+        let map = match dir {
+            Node::In(at, _) => Some(help::MapHelp::of(at, &self.maps.open(at)?.0)),
+            Node::Dir(_)
+            | Node::Symlink(_)
+            | Node::Object(..)
+            | Node::New(..)
+            | Node::Ids
+            | Node::Machine(_)
+            | Node::Errors
+            | Node::Help(_) => None,
+        };
+        Ok(help::render(dir, is_root, map.as_ref()))
+    }
+}
+
+/// A directory of a map: `w` is for those in which elements are made or deleted.
+fn map_dir_mode(place: &Place, pin: u32) -> u32 {
+    let is_changed = place.keys().is_some_and(|view| {
+        let allows = view::allows(&view);
+        allows.create || allows.delete
+    });
+    dir_mode(if is_changed { pin } else { read_mode(pin) })
+}
+
+fn file(mode: u32, size: u64, stat: Stat) -> Attr {
+    Attr { ino: Ino::ROOT, kind: FileKind::File, size, stat: Stat { mode, nlink: 1, ..stat } }
+}
+
+fn dir(mode: u32, stat: Stat) -> Attr {
+    let stat = Stat { mode, nlink: stat.nlink.max(2), ..stat };
+    Attr { ino: Ino::ROOT, kind: FileKind::Dir, size: 0, stat }
+}

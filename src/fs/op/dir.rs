@@ -1,0 +1,201 @@
+//! Listings: a bpffs directory as it is when it is opened, a map's keys as they are walked.
+
+use super::lookup::pin_node;
+use super::machine;
+use super::open_dir::{DirListing, Listed, OpenDir};
+use crate::bpffs::Pin;
+use crate::fs::Fs;
+use crate::fs::base::attr::FileKind;
+use crate::fs::base::error::{Error, Result};
+use crate::fs::base::handles::Handle;
+use crate::fs::base::listing::{DOTS, DirEntry, Sink};
+use crate::fs::element::walk::KeyListing;
+use crate::fs::element::{member, view};
+use crate::fs::tree::ids;
+use crate::node::{Ino, Machine, MapRef, MemberPath, Node, NodeTable, Place, View};
+use parking_lot::Mutex;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStringExt;
+use std::sync::Arc;
+
+impl Fs {
+    /// Opens a directory.
+    ///
+    /// # Errors
+    /// ENOENT if it is gone.
+    pub fn opendir(&self, ino: Ino) -> Result<Handle> {
+        let node = self.node(ino)?;
+        let listing = match &*node {
+            Node::Dir(_)
+            | Node::Ids
+            | Node::Machine(Machine::List(_) | Machine::Programs | Machine::Processes)
+            | Node::In(_, Place::Cpus | Place::EventTypes)
+            | Node::In(_, Place::Element(View::Field(_), _)) => DirListing::Whole(None),
+            Node::In(at, Place::Root) => DirListing::Keys(KeyListing::new(at.clone(), View::Text)),
+            Node::In(_, Place::View(view)) if !view::allows(view).list => DirListing::Whole(None),
+            Node::In(at, Place::View(view)) => {
+                DirListing::Keys(KeyListing::new(at.clone(), view.clone()))
+            }
+            Node::Machine(
+                Machine::Table | Machine::Json | Machine::Link(..) | Machine::ProgramInfo(_),
+            )
+            | Node::Symlink(_)
+            | Node::Object(..)
+            | Node::New(..)
+            | Node::Errors
+            | Node::Help(_)
+            | Node::In(
+                _,
+                Place::Control(_) | Place::Events(_) | Place::Element(..) | Place::Link(_),
+            ) => return Err(no_directory()),
+        };
+        let parent = parent_number(&node);
+        let dir = OpenDir { node, own: ino, parent, listing: Mutex::new(listing) };
+        Ok(self.dirs.add(Arc::new(dir)))
+    }
+
+    /// Lists from `offset` on until `sink` is full.
+    ///
+    /// # Errors
+    /// ENOENT if the directory is gone; the kernel's for a map that cannot be listed.
+    pub fn readdir(&self, handle: Handle, offset: u64, sink: &mut Sink<'_>) -> Result<()> {
+        let dir = self.dirs.get(handle)?;
+        let mut listing = dir.listing.lock();
+        if offset == 0 {
+            // Also rewinddir(3), which asks for the directory as it is now.
+            match &mut *listing {
+                DirListing::Whole(entries) => *entries = None,
+                DirListing::Keys(keys) => keys.rewind(),
+            }
+        }
+        for (n, ino, name) in [(0, dir.own, "."), (1, dir.parent, "..")] {
+            let kind = FileKind::Dir;
+            let entry = DirEntry { ino, next: n + 1, kind, name: OsStr::new(name) };
+            if offset <= n && sink(entry) {
+                return Ok(());
+            }
+        }
+        let from = offset.saturating_sub(DOTS);
+        match &mut *listing {
+            DirListing::Whole(entries) => {
+                let entries = match entries {
+                    Some(entries) => entries,
+                    None => entries.insert(self.list_whole(&dir.node)?),
+                };
+                for (n, entry) in (0_u64..).zip(entries.iter()).skip(from as usize) {
+                    let Listed { ino, kind, name } = entry;
+                    if sink(DirEntry { ino: *ino, next: n + DOTS + 1, kind: *kind, name }) {
+                        break;
+                    }
+                }
+                Ok(())
+            }
+            DirListing::Keys(keys) => keys.list(&self.maps, from, sink),
+        }
+    }
+
+    /// Closes a directory.
+    pub fn releasedir(&self, handle: Handle) {
+        self.dirs.remove(handle);
+        self.maps.file_closed();
+    }
+
+    fn list_whole(&self, node: &Node) -> Result<Vec<Listed>> {
+        match node {
+            Node::Dir(pin) => self.list_pins(pin),
+            Node::Machine(dir) => machine::list(dir),
+            Node::Ids => {
+                let entry = |id: u32| {
+                    let node = Node::In(MapRef::Id(id), Place::Root);
+                    listed(&node, FileKind::Dir, id.to_string())
+                };
+                Ok(ids::list()?.into_iter().map(entry).collect())
+            }
+            Node::In(at, Place::Cpus) => {
+                let (map, _) = self.maps.open(at)?;
+                let entry = |cpu: u32| {
+                    let node = Node::In(at.clone(), Place::View(View::Cpu(cpu)));
+                    listed(&node, FileKind::Dir, cpu.to_string())
+                };
+                Ok((0..map.cpus() as u32).map(entry).collect())
+            }
+            Node::In(at, Place::Element(View::Field(path), key)) => {
+                self.list_members(at, path, key)
+            }
+            // What takes something away when it is read is found by name alone.
+            Node::In(_, Place::EventTypes | Place::View(_)) => Ok(Vec::new()),
+            Node::Symlink(_)
+            | Node::Object(..)
+            | Node::New(..)
+            | Node::Errors
+            | Node::Help(_)
+            | Node::In(
+                _,
+                Place::Root
+                | Place::Control(_)
+                | Place::Events(_)
+                | Place::Element(..)
+                | Place::Link(_),
+            ) => Err(no_directory()),
+        }
+    }
+
+    fn list_members(&self, at: &MapRef, path: &MemberPath, key: &Arc<[u8]>) -> Result<Vec<Listed>> {
+        let (map, _) = self.maps.open(at)?;
+        let names = member::names(&map, path).unwrap_or_default();
+        let entry = |name: Vec<u8>| {
+            let path = member::below(&map, path, &name)?;
+            let is_dir = member::has_members(&map, &path);
+            let kind = if is_dir { FileKind::Dir } else { FileKind::File };
+            let node = Node::In(at.clone(), Place::Element(View::Field(path), Arc::clone(key)));
+            Ok(listed(&node, kind, OsString::from_vec(name)))
+        };
+        names.into_iter().map(entry).collect()
+    }
+
+    fn list_pins(&self, pin: &Pin) -> Result<Vec<Listed>> {
+        let entries = self.maps.bpffs.list(pin, |pin| self.known_kind(pin))?;
+        let entries = entries.into_iter().map(|entry| {
+            let node = pin_node(entry.pin, entry.kind);
+            let kind = match node {
+                Node::Symlink(_) => FileKind::Symlink,
+                Node::Object(..) => FileKind::File,
+                Node::Dir(_)
+                | Node::New(..)
+                | Node::In(..)
+                | Node::Ids
+                | Node::Machine(_)
+                | Node::Errors
+                | Node::Help(_) => FileKind::Dir,
+            };
+            listed(&node, kind, entry.name)
+        });
+        Ok(entries.collect())
+    }
+}
+
+fn listed(node: &Node, kind: FileKind, name: impl Into<OsString>) -> Listed {
+    Listed { ino: NodeTable::number(node), kind, name: name.into() }
+}
+
+fn no_directory() -> Error {
+    Error::new(libc::ENOTDIR, "not a directory")
+}
+
+/// The inode number of `..`: what is known without asking.
+fn parent_number(node: &Node) -> Ino {
+    match node {
+        Node::In(at, place) => match place.parent() {
+            Some(parent) => NodeTable::number(&Node::In(at.clone(), parent)),
+            None => Ino::ROOT,
+        },
+        Node::Dir(_)
+        | Node::Symlink(_)
+        | Node::Object(..)
+        | Node::New(..)
+        | Node::Ids
+        | Node::Machine(_)
+        | Node::Errors
+        | Node::Help(_) => Ino::ROOT,
+    }
+}

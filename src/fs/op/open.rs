@@ -1,0 +1,276 @@
+//! Opening, reading, writing and closing files, by handle.
+
+use super::lookup::Found;
+use crate::fs::Fs;
+use crate::fs::base::attr::Attr;
+use crate::fs::base::caller::Caller;
+use crate::fs::base::error::{Error, Result};
+use crate::fs::base::handles::Handle;
+use crate::fs::base::open_file::{Access, OpenFile, TextFile};
+use crate::fs::base::opened::{Opened, OpenedFile};
+use crate::fs::control::row::{Opening, Rights};
+use crate::fs::control::{self, stream};
+use crate::fs::element::file::ElementFile;
+use crate::fs::element::target::Element;
+use crate::fs::element::{access, name as key_name, take, view};
+use crate::fs::tree::object;
+use crate::map::Map;
+use crate::node::{Ino, MapRef, Node, Place, View};
+use std::ffi::OsStr;
+use std::sync::Arc;
+
+impl Fs {
+    /// Opens a file that exists, with the flags of open(2).
+    ///
+    /// # Errors
+    /// ENOENT if it is gone by now; EPERM to write a frozen map; EOPNOTSUPP.
+    pub fn open(&self, ino: Ino, flags: i32, caller: Caller) -> Result<Opened> {
+        let access = Access::of(flags);
+        let node = self.node(ino)?;
+        if takes(&node) {
+            self.maps.check_writable()?;
+        }
+        let no_file = || Error::new(libc::EISDIR, "not a file");
+        let file: Arc<dyn OpenFile> = match &*node {
+            Node::In(at, place) => match place {
+                Place::Element(view, key) => self.open_element(at, view, key, flags, caller)?,
+                Place::Control(name) => {
+                    let control = control::named(OsStr::new(name))
+                        .ok_or_else(|| Error::new(libc::ENOENT, "no such control"))?;
+                    let (map, _) = self.maps.open(at)?;
+                    control.open(&self.opening(at, &map, access, caller))?
+                }
+                Place::Events(name) => {
+                    let (map, _) = self.maps.open(at)?;
+                    stream::open_typed(&self.opening(at, &map, access, caller), name)?
+                }
+                Place::Root | Place::View(_) | Place::Cpus | Place::EventTypes | Place::Link(_) => {
+                    return Err(no_file());
+                }
+            },
+            Node::New(..) => return Err(Error::new(libc::ENOENT, "not a map yet")),
+            Node::Errors | Node::Help(_) | Node::Object(..) | Node::Machine(_) if access.write => {
+                return Err(Error::new(libc::EACCES, "this file cannot be written"));
+            }
+            Node::Errors => Arc::new(TextFile::new(self.refusals.render())),
+            Node::Help(dir) => Arc::new(TextFile::new(self.help(dir)?)),
+            Node::Machine(machine) => Arc::new(self.machine_text(machine, caller)?),
+            Node::Object(pin, kind) => {
+                let is_owner = caller.uid == self.maps.owner;
+                object::open(&self.maps.bpffs, pin, *kind, is_owner)?
+            }
+            Node::Dir(_) | Node::Symlink(_) | Node::Ids => return Err(no_file()),
+        };
+        Ok(self.opened(file, ino, caller, access.write))
+    }
+
+    fn opening<'a>(
+        &'a self,
+        at: &'a MapRef,
+        map: &'a Arc<Map>,
+        access: Access,
+        caller: Caller,
+    ) -> Opening<'a> {
+        Opening { maps: &self.maps, at, map, access, caller, state: &self.controls }
+    }
+
+    fn open_element(
+        &self,
+        at: &MapRef,
+        view: &View,
+        key: &Arc<[u8]>,
+        flags: i32,
+        caller: Caller,
+    ) -> Result<Arc<dyn OpenFile>> {
+        let asked = Access::of(flags);
+        let (map, _) = self.maps.open(at)?;
+        access::check(&self.maps, &map, view, asked, caller)?;
+        if *view == View::Pop {
+            return take::open(&map, key);
+        }
+        let creat = asked.write.then(|| caller.opens_with_creat()).flatten();
+        // Unknown only to a caller that /proc does not show: most who truncate create.
+        let creat = creat.unwrap_or(flags & (libc::O_TRUNC | libc::O_APPEND) != 0);
+        let element = self.element(at, view, key, caller);
+        Ok(Arc::new(ElementFile::open(element, &map, asked, creat)?))
+    }
+
+    fn element(&self, at: &MapRef, view: &View, key: &Arc<[u8]>, opener: Caller) -> Element {
+        let maps = Arc::clone(&self.maps);
+        Element { maps, map: at.clone(), view: view.clone(), key: Arc::clone(key), opener }
+    }
+
+    /// Whether opening a file may take longer than a call or two: a stream may have a reader who is
+    /// about to be gone.
+    pub fn open_may_wait(&self, ino: Ino) -> bool {
+        self.nodes.get(ino).is_some_and(|node| rights(&node) == Some(Rights::Stream))
+    }
+
+    /// Whether to read a file takes something away.
+    pub fn takes(&self, ino: Ino) -> bool {
+        self.nodes.get(ino).is_some_and(|node| takes(&node))
+    }
+
+    /// Creates an element's file and opens it: the element comes with the first complete write.
+    ///
+    /// # Errors
+    /// EINVAL for a name that is no key; EPERM in a frozen map; EOPNOTSUPP elsewhere.
+    pub fn create(
+        &self,
+        parent: Ino,
+        name: &OsStr,
+        flags: i32,
+        caller: Caller,
+    ) -> Result<(Found, Opened)> {
+        let dir = self.node(parent)?;
+        let Node::In(at, place) = &*dir else {
+            return self.create_spec(parent, name, caller);
+        };
+        let Some(view) = place.keys() else {
+            return Err(not_here(place));
+        };
+        if control::named(name).is_some() {
+            // It was looked up in vain: this map has it not.
+            self.find_control(at, name)?;
+        }
+        if !view::allows(&view).create {
+            let reason = "elements are created in the map's own directory";
+            return Err(Error::new(libc::EPERM, reason));
+        }
+        let (map, stat) = self.maps.open(at)?;
+        let view = view::of_name(&map, &view, name);
+        let key: Arc<[u8]> = key_name::parse_new(&map, &view, name)?.into();
+        let written = Access { read: false, write: true };
+        access::check(&self.maps, &map, &view, written, caller)?;
+        if map.is_frozen() {
+            return Err(Error::new(libc::EPERM, "the map is frozen"));
+        }
+        let attr = access::attr(&map, &View::Text, stat, 0);
+        let node = Node::In(at.clone(), Place::Element(view.clone(), Arc::clone(&key)));
+        let ino = self.intern(node);
+        let file = Arc::new(ElementFile::create(self.element(at, &view, &key, caller), flags));
+        if let Err(error) = self.promise(&map, &key, ino, &file) {
+            drop(file);
+            self.promises.clean(ino);
+            self.nodes.forget(ino, 1);
+            return Err(error);
+        }
+        let opened = self.opened(file, ino, caller, true);
+        Ok((Found { ino, attr: Attr { ino, ..attr } }, opened))
+    }
+
+    pub(super) fn opened(
+        &self,
+        file: Arc<dyn OpenFile>,
+        ino: Ino,
+        opener: Caller,
+        flush: bool,
+    ) -> Opened {
+        let file = OpenedFile { file, ino, opener };
+        Opened { handle: self.files.add(Arc::new(file)), flush }
+    }
+
+    /// Notes that a file promises the element with this key.
+    ///
+    /// # Errors
+    /// EEXIST under O_EXCL, if it is there by now or promised by another such file.
+    fn promise(&self, map: &Map, key: &[u8], ino: Ino, file: &Arc<ElementFile>) -> Result<()> {
+        self.promises.add(ino, file)?;
+        // Made, perhaps, since the kernel looked: by the file that had promised it until now.
+        if file.is_exclusive() && map.is_readable() && map.has(key)? {
+            return Err(Error::new(libc::EEXIST, "the element was made meanwhile"));
+        }
+        Ok(())
+    }
+
+    /// An open file, to read from or to wait for.
+    ///
+    /// # Errors
+    /// EBADF for an unknown handle.
+    pub fn file(&self, handle: Handle) -> Result<Arc<dyn OpenFile>> {
+        Ok(Arc::clone(&self.files.get(handle)?.file))
+    }
+
+    /// Writes to an open file.
+    ///
+    /// # Errors
+    /// The file's own; EBADF for an unknown handle.
+    pub fn write(&self, handle: Handle, offset: u64, data: &[u8]) -> Result<usize> {
+        self.files.get(handle)?.file.write(offset, data)
+    }
+
+    /// One descriptor of an open file was closed.
+    ///
+    /// # Errors
+    /// The file's own: what `close` returns.
+    pub fn flush(&self, handle: Handle, caller: Caller) -> Result<()> {
+        let open = self.files.get(handle)?;
+        // A shell closes a duplicate before it writes, a child what it inherited.
+        if open.file.is_at_rest() || !caller.closes_last(open.ino, open.opener) {
+            return Ok(());
+        }
+        open.file.release()
+    }
+
+    /// The last descriptor of an open file was closed.
+    ///
+    /// # Errors
+    /// The file's own, for `/.errors`.
+    pub fn release(&self, ino: Ino, handle: Handle) -> Result<()> {
+        let Some(open) = self.files.remove(handle) else { return Ok(()) };
+        let outcome = open.file.release();
+        drop(open);
+        self.maps.file_closed();
+        self.promises.clean(ino);
+        self.made.clean(ino);
+        outcome
+    }
+}
+
+/// The rights that opening a file of a map asks for, if its row says so.
+fn rights(node: &Node) -> Option<Rights> {
+    match node {
+        Node::In(_, Place::Control(name)) => {
+            control::named(OsStr::new(name)).map(|control| control.rights)
+        }
+        Node::In(_, Place::Events(_)) => Some(Rights::Stream),
+        Node::In(_, Place::Element(View::Pop, _)) => Some(Rights::Take),
+        Node::In(
+            _,
+            Place::Root
+            | Place::View(_)
+            | Place::Cpus
+            | Place::EventTypes
+            | Place::Element(..)
+            | Place::Link(_),
+        )
+        | Node::Dir(_)
+        | Node::Symlink(_)
+        | Node::Object(..)
+        | Node::New(..)
+        | Node::Ids
+        | Node::Machine(_)
+        | Node::Errors
+        | Node::Help(_) => None,
+    }
+}
+
+fn takes(node: &Node) -> bool {
+    rights(node).is_some_and(Rights::takes)
+}
+
+/// Why nothing is made in a place of a map that has no keys.
+pub(super) fn not_here(place: &Place) -> Error {
+    match place {
+        Place::Element(..) => Error::new(libc::ENOENT, "the value has no such member or index"),
+        Place::Root
+        | Place::View(_)
+        | Place::Cpus
+        | Place::EventTypes
+        | Place::Control(_)
+        | Place::Events(_)
+        | Place::Link(_) => {
+            Error::new(libc::EPERM, "elements are created in the map's own directory")
+        }
+    }
+}
