@@ -80,6 +80,11 @@ pub fn processes_of(map: u32) -> Result<Vec<(u32, String)>> {
     Ok(holding.map(|process| (process.pid, process.comm)).collect())
 }
 
+/// The kernel's counts, if a map like this is among them.
+pub fn counts_for(map: &Map) -> Option<Counts> {
+    map.kind.counts_itself().then(counts).flatten()
+}
+
 /// How many elements a map has, where that costs no walk: an array has all.
 pub fn count(info: &MapInfo, counts: Option<&Counts>) -> Option<u64> {
     match MapKind::of(info.map_type).listing {
