@@ -8,7 +8,7 @@ mod symbols;
 mod trie;
 pub mod value;
 
-pub use crate::sys::map::kind::{Content, Handle, Keys, Listing, MapKind, Stream, UpdateFlags};
+pub use crate::sys::map::kind::{Content, KeyHandle, Keys, Listing, MapKind, Stream, UpdateFlags};
 pub use crate::sys::map::{ANY, EXIST, MapInfo, NOEXIST};
 
 use crate::btf::Btf;

@@ -16,13 +16,13 @@ use crate::spec::{Inner, Part, Spec, flags};
 use crate::sys::map::MapInfo;
 use crate::sys::map::kind::{self, MapKind};
 use names::made_fit;
-use printer::Printer;
+use printer::CPrinter;
 pub use read::of;
 use std::fmt::Write;
 
 /// A map to be described.
 #[derive(Debug, Clone, Copy)]
-pub struct Map<'a> {
+pub struct SchemaMap<'a> {
     /// What the kernel says of it.
     pub info: &'a MapInfo,
     /// The BTF that `info` speaks of, if it has any.
@@ -30,7 +30,7 @@ pub struct Map<'a> {
     /// The kernel's own BTF, which a struct_ops map's value is of.
     pub kernel: Option<&'a Btf>,
     /// For a map of maps, one that its maps are like: the first that it holds, or [`Hidden::inner`].
-    pub inner: Option<&'a Map<'a>>,
+    pub inner: Option<&'a SchemaMap<'a>>,
     /// The NUMA node of a map with BPF_F_NUMA_NODE: [`Hidden::numa_node`].
     pub numa_node: Option<u32>,
 }
@@ -43,7 +43,7 @@ struct Typed {
 }
 
 /// The definition of `map`, as the variable `name` made fit for C.
-pub fn print(map: &Map<'_>, name: &str) -> String {
+pub fn print(map: &SchemaMap<'_>, name: &str) -> String {
     let name = made_fit(name);
     let mut comment = String::new();
     for (key, value) in [(true, true), (false, true), (true, false)] {
@@ -60,7 +60,7 @@ pub fn print(map: &Map<'_>, name: &str) -> String {
 }
 
 /// The text, if it makes the same map.
-fn attempt(map: &Map<'_>, name: &str, typed: Typed) -> Result<String, String> {
+fn attempt(map: &SchemaMap<'_>, name: &str, typed: Typed) -> Result<String, String> {
     let text = write(map, name, typed)?;
     if MapKind::of(map.info.map_type).holds_maps() && map.inner.is_none() {
         return Ok(text);
@@ -71,7 +71,7 @@ fn attempt(map: &Map<'_>, name: &str, typed: Typed) -> Result<String, String> {
 }
 
 /// Whether `spec` has the types that `map` has.
-fn check(map: &Map<'_>, spec: &Spec) -> Result<(), String> {
+fn check(map: &SchemaMap<'_>, spec: &Spec) -> Result<(), String> {
     if let (Some(inner), Some(Inner::Definition(spec))) = (map.inner, &spec.inner) {
         check(inner, spec)?;
     }
@@ -92,7 +92,7 @@ fn check(map: &Map<'_>, spec: &Spec) -> Result<(), String> {
     Ok(())
 }
 
-fn write(map: &Map<'_>, name: &str, typed: Typed) -> Result<String, String> {
+fn write(map: &SchemaMap<'_>, name: &str, typed: Typed) -> Result<String, String> {
     let mut types = String::new();
     let mut fields = String::new();
     let mut name = name.to_owned();
@@ -102,7 +102,7 @@ fn write(map: &Map<'_>, name: &str, typed: Typed) -> Result<String, String> {
 
 /// Appends the map's fields, and before them its types; `name` gives way to theirs.
 fn write_fields(
-    map: &Map<'_>,
+    map: &SchemaMap<'_>,
     typed: Typed,
     indent: usize,
     types: &mut String,
@@ -118,7 +118,7 @@ fn write_fields(
         Some(kind) => format!("__uint(type, BPF_MAP_TYPE_{})", kind.to_ascii_uppercase()),
         None => format!("__uint(type, {})", info.map_type),
     });
-    let mut printer = map.btf.map(Printer::new);
+    let mut printer = map.btf.map(CPrinter::new);
     let key = (typed.key, info.btf_key_type_id, info.key_size, "key");
     let value = (typed.value, info.btf_value_type_id, info.value_size, "value");
     for (typed, id, size, what) in [key, value] {
@@ -186,7 +186,7 @@ fn write_fields(
 
 /// The type of a key or value, its definition being written where it needs one.
 fn root(
-    printer: &mut Printer<'_>,
+    printer: &mut CPrinter<'_>,
     id: u32,
     indent: usize,
     name: &str,
@@ -223,7 +223,7 @@ fn has_bare_comma(text: &str) -> bool {
 }
 
 /// The name of a struct_ops map's value in the kernel's BTF.
-fn kernel_struct(map: &Map<'_>) -> Result<String, String> {
+fn kernel_struct(map: &SchemaMap<'_>) -> Result<String, String> {
     let id = map.info.btf_vmlinux_value_type_id;
     let found = map.kernel.and_then(|btf| Some(btf.name(btf.get(id)?.name_at).to_owned()));
     match found {

@@ -13,7 +13,7 @@ mod spec_support;
 
 use bpffuse::btf::{Btf, Kind};
 use bpffuse::kernel::hidden::hidden;
-use bpffuse::schema::{self, Map};
+use bpffuse::schema::{self, SchemaMap};
 use bpffuse::spec::{CreateError, Inner, Spec, flags};
 use bpffuse::sys::map::kind::{self, MapKind};
 use bpffuse::sys::map::{MapInfo, map_info};
@@ -288,7 +288,7 @@ fn a_map_of_maps_whose_model_is_unknown_says_so() {
     let Some(kernel) = kernel_btf() else { return };
     let mut info = spec_support::array_of(4);
     info.map_type = kind::by_name("array_of_maps").expect("a kind");
-    let map = Map { info: &info, btf: None, kernel: Some(&kernel), inner: None, numa_node: None };
+    let map = SchemaMap { info: &info, btf: None, kernel: Some(&kernel), inner: None, numa_node: None };
     let schema = schema::print(&map, "m");
     assert!(schema.contains("not known while it holds none"), "{schema}");
     let error = Spec::parse(schema.as_bytes()).expect_err("no inner map");

@@ -42,7 +42,7 @@ fn said_again(spec: &Spec) {
     let Ok(own) = spec.btf() else { return };
     let btf = Btf::parse(&own.bytes, None).expect("BTF that was written here");
     let Some(info) = info(spec, &own, &btf) else { return };
-    let map = schema::Map {
+    let map = schema::SchemaMap {
         info: &info,
         btf: Some(&btf),
         kernel: None,

@@ -7,7 +7,7 @@ use crate::fs::control::CONTROLS;
 use crate::fs::control::stream::EVENTS_HELP;
 use crate::fs::element::member;
 use crate::fs::element::view::VIEWS;
-use crate::map::{Content, Handle, Keys, Listing, Map};
+use crate::map::{Content, KeyHandle, Keys, Listing, Map};
 use crate::node::{Machine, MapList, MapRef, Node, Place, View};
 
 /// What decides which lines a map's help has, and what stands in its examples.
@@ -111,20 +111,20 @@ const KEYS: &[HelpLine] = &[
         "echo /PATH > 0",
     ),
     line_if(
-        |map| named_by(map, Handle::Socket),
+        |map| named_by(map, KeyHandle::Socket),
         "KEY",
         "KEY is a process's socket, PID:FD",
         "cat KEY",
     ),
     line_if(
-        |map| named_by(map, Handle::Inode),
+        |map| named_by(map, KeyHandle::Inode),
         "KEY",
         "KEY is a file's path, with %2F for each slash",
         "cat KEY",
     ),
-    line_if(|map| named_by(map, Handle::Task), "KEY", "KEY is a thread's id", "cat KEY"),
+    line_if(|map| named_by(map, KeyHandle::Task), "KEY", "KEY is a thread's id", "cat KEY"),
     line_if(
-        |map| named_by(map, Handle::Cgroup),
+        |map| named_by(map, KeyHandle::Cgroup),
         "KEY",
         "KEY is a cgroup's id, or its path with %2F for each /",
         "cat KEY",
@@ -156,7 +156,7 @@ fn has(map: &Facts, content: Content) -> bool {
     map.kind.content == content
 }
 
-fn named_by(map: &Facts, handle: Handle) -> bool {
+fn named_by(map: &Facts, handle: KeyHandle) -> bool {
     map.kind.keys == Keys::Handle(handle)
 }
 

@@ -1,6 +1,6 @@
 //! Reading all that a description needs from an open map.
 
-use super::{Map, print};
+use super::{SchemaMap, print};
 use crate::btf::Btf;
 use crate::kernel::{self, hidden::hidden};
 use crate::spec::flags;
@@ -39,14 +39,14 @@ pub fn of(fd: BorrowedFd<'_>, name: &str, inner: Option<BorrowedFd<'_>>) -> sys:
         };
     }
     let inner_btf = inner_info.as_ref().and_then(load);
-    let inner = inner_info.as_ref().map(|info| Map {
+    let inner = inner_info.as_ref().map(|info| SchemaMap {
         info,
         btf: inner_btf.as_ref(),
         kernel: kernel.as_ref(),
         inner: None,
         numa_node: None,
     });
-    let map = Map {
+    let map = SchemaMap {
         info: &info,
         btf: btf.as_ref(),
         kernel: kernel.as_ref(),

@@ -1,6 +1,6 @@
 //! Asking the kernel for a map.
 
-use super::plan::{self, Plan};
+use super::plan::{self, MapPlan};
 use super::{Inner, Part, Spec, kernel_types};
 use crate::sys::map::NewMap;
 use crate::sys::map::kind::{self, BtfUse, MapKind};
@@ -103,7 +103,7 @@ impl Spec {
     fn create_typed(
         &self,
         new: &NewMap<'_>,
-        plan: &Plan,
+        plan: &MapPlan,
         notes: &mut Vec<String>,
     ) -> Result<OwnedFd, CreateError> {
         let blob = self.btf().map_err(invalid)?;
@@ -141,7 +141,7 @@ impl Spec {
     }
 
     /// max_entries, with what depends on this machine.
-    fn entries(&self, plan: &Plan) -> Result<u32, CreateError> {
+    fn entries(&self, plan: &MapPlan) -> Result<u32, CreateError> {
         match plan.max_entries {
             None => {
                 let cpus =

@@ -6,7 +6,7 @@ use crate::sys::map::kind::{Entries, MapKind, Size};
 
 /// What to ask the kernel for, but for what depends on the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Plan {
+pub(super) struct MapPlan {
     /// Bytes.
     pub(super) key_size: u32,
     /// Bytes; `None` if it is the size of a kernel type.
@@ -22,7 +22,7 @@ pub(super) struct Plan {
 }
 
 /// Works out what to ask for; the error says what is missing or does not fit the kind.
-pub(super) fn plan(spec: &Spec) -> Result<Plan, String> {
+pub(super) fn plan(spec: &Spec) -> Result<MapPlan, String> {
     let rules = MapKind::of(spec.kind);
     let kind = rules.with_article();
     let key_size = size(&spec.types, &spec.key, rules.key_size, &kind, "key")?;
@@ -33,7 +33,7 @@ pub(super) fn plan(spec: &Spec) -> Result<Plan, String> {
     let max_entries = entries(spec, rules.entries, &kind)?;
     inner(spec, &kind)?;
     let numa = if spec.numa_node.is_some() { flags::NUMA_NODE } else { 0 };
-    Ok(Plan {
+    Ok(MapPlan {
         key_size,
         value_size,
         max_entries,

@@ -1,7 +1,7 @@
 //! Why the kernel refused a map, in words: its errno names none of what was asked for.
 
 use super::create::CreateError;
-use super::plan::Plan;
+use super::plan::MapPlan;
 use super::{Spec, flags};
 use crate::sys::map::kind::{self, Extra, MapKind};
 use crate::sys::map::map_info;
@@ -16,7 +16,7 @@ impl Spec {
     pub(super) fn explain(
         &self,
         error: sys::Error,
-        plan: &Plan,
+        plan: &MapPlan,
         inner: Option<BorrowedFd<'_>>,
     ) -> CreateError {
         let kind = kind::with_article(self.kind);
@@ -50,7 +50,7 @@ impl Spec {
     }
 
     /// All that the kernel was asked for.
-    fn asked(&self, plan: &Plan) -> String {
+    fn asked(&self, plan: &MapPlan) -> String {
         let names = flags::names(plan.flags).join(", ");
         let mut asked = format!(
             "key {}, value {}, entries {}, flags {}",
@@ -105,7 +105,7 @@ impl Spec {
         }
     }
 
-    fn wrong_node(&self, plan: &Plan, kind: &str) -> Option<String> {
+    fn wrong_node(&self, plan: &MapPlan, kind: &str) -> Option<String> {
         const NODES: &str = "/sys/devices/system/node";
         if plan.flags & flags::NUMA_NODE == 0 {
             return None;

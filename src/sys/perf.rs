@@ -40,7 +40,7 @@ struct Attr {
 
 /// What a CPU's ring holds next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Record {
+pub enum PerfRecord {
     /// A program's output was copied.
     Sample,
     /// So many outputs found no room.
@@ -111,7 +111,7 @@ impl PerfRing {
     }
 
     /// Appends the next output to `record`, or tells of lost ones; `None` if there is nothing.
-    pub fn next(&mut self, record: &mut Vec<u8>) -> Option<Record> {
+    pub fn next(&mut self, record: &mut Vec<u8>) -> Option<PerfRecord> {
         loop {
             let tail_at = self.pages.u64_at(TAIL);
             let tail = tail_at.load(Ordering::Relaxed);
@@ -132,11 +132,11 @@ impl PerfRing {
                     let (size, data) = body.split_first_chunk::<4>()?;
                     let size = (u32::from_ne_bytes(*size) as usize).min(data.len());
                     record.extend_from_slice(&data[..size]);
-                    return Some(Record::Sample);
+                    return Some(PerfRecord::Sample);
                 }
                 RECORD_LOST => {
                     let count = body.get(8..).and_then(|count| count.first_chunk())?;
-                    return Some(Record::Lost(u64::from_ne_bytes(*count)));
+                    return Some(PerfRecord::Lost(u64::from_ne_bytes(*count)));
                 }
                 _ => {}
             }

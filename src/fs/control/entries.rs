@@ -12,7 +12,7 @@ use crate::fs::base::error::{Error, Result};
 use crate::fs::base::facts::{Facts, line_if};
 use crate::fs::base::maps::Maps;
 use crate::fs::base::open_file::OpenFile;
-use crate::fs::element::target::Element;
+use crate::fs::element::target::ElementRef;
 use crate::node::{MapRef, View};
 use load::Loader;
 use parking_lot::Mutex;
@@ -77,7 +77,7 @@ impl EntriesFile {
                 maps.owner_only(caller, "setting references")?;
             }
         }
-        let element = map.kind.is_reference().then(|| Element {
+        let element = map.kind.is_reference().then(|| ElementRef {
             maps: Arc::clone(maps),
             map: at.clone(),
             view: View::Text,

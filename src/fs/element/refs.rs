@@ -1,7 +1,7 @@
 //! Elements that stand for objects of the kernel: what a write to a map of maps, program array, device
 //! map, socket map and the like names.
 
-use super::target::Element;
+use super::target::ElementRef;
 use crate::fs::base::error::{Error, Result};
 use crate::fs::tree::place::{self, Sought};
 use crate::map::{Content, Map, handle};
@@ -25,7 +25,7 @@ pub fn set_inner(map: &Map, key: &[u8], inner: &OwnedFd, flag: u64) -> Result<()
 ///
 /// # Errors
 /// EINVAL, ENOENT for what names nothing; the kernel's for an object that does not fit.
-pub fn set(element: &Element, map: &Map, written: &[u8], flag: u64) -> Result<bool> {
+pub fn set(element: &ElementRef, map: &Map, written: &[u8], flag: u64) -> Result<bool> {
     let text = std::str::from_utf8(written).map_err(|_| invalid("this is no text"))?.trim();
     if text.is_empty() {
         return Ok(false);
@@ -157,7 +157,7 @@ fn of_process(text: &str) -> Result<OwnedFd> {
 }
 
 /// A device's or CPU's number, and the program to run there: `None` if the text is not complete.
-fn pair(element: &Element, map: &Map, text: &str) -> Result<Option<(Vec<u8>, Option<OwnedFd>)>> {
+fn pair(element: &ElementRef, map: &Map, text: &str) -> Result<Option<(Vec<u8>, Option<OwnedFd>)>> {
     let device = map.kind.content == Content::Device;
     let (first, second) = if device { ("ifindex", "name") } else { ("qsize", "") };
     let mut prog = None;

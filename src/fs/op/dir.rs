@@ -8,7 +8,7 @@ use crate::fs::Fs;
 use crate::fs::base::attr::FileKind;
 use crate::fs::base::error::{Error, Result};
 use crate::fs::base::handles::Handle;
-use crate::fs::base::listing::{DOTS, DirEntry, Sink};
+use crate::fs::base::listing::{DOTS, ListEntry, Sink};
 use crate::fs::element::walk::KeyListing;
 use crate::fs::element::{member, view};
 use crate::fs::tree::ids;
@@ -70,7 +70,7 @@ impl Fs {
         }
         for (n, ino, name) in [(0, dir.own, "."), (1, dir.parent, "..")] {
             let kind = FileKind::Dir;
-            let entry = DirEntry { ino, next: n + 1, kind, name: OsStr::new(name) };
+            let entry = ListEntry { ino, next: n + 1, kind, name: OsStr::new(name) };
             if offset <= n && sink(entry) {
                 return Ok(());
             }
@@ -84,7 +84,7 @@ impl Fs {
                 };
                 for (n, entry) in (0_u64..).zip(entries.iter()).skip(from as usize) {
                     let Listed { ino, kind, name } = entry;
-                    if sink(DirEntry { ino: *ino, next: n + DOTS + 1, kind: *kind, name }) {
+                    if sink(ListEntry { ino: *ino, next: n + DOTS + 1, kind: *kind, name }) {
                         break;
                     }
                 }

@@ -11,7 +11,7 @@ use crate::fs::base::opened::{Opened, OpenedFile};
 use crate::fs::control::row::{Opening, Rights};
 use crate::fs::control::{self, stream};
 use crate::fs::element::file::ElementFile;
-use crate::fs::element::target::Element;
+use crate::fs::element::target::ElementRef;
 use crate::fs::element::{access, name as key_name, take, view};
 use crate::fs::tree::object;
 use crate::map::Map;
@@ -95,9 +95,9 @@ impl Fs {
         Ok(Arc::new(ElementFile::open(element, &map, asked, creat)?))
     }
 
-    fn element(&self, at: &MapRef, view: &View, key: &Arc<[u8]>, opener: Caller) -> Element {
+    fn element(&self, at: &MapRef, view: &View, key: &Arc<[u8]>, opener: Caller) -> ElementRef {
         let maps = Arc::clone(&self.maps);
-        Element { maps, map: at.clone(), view: view.clone(), key: Arc::clone(key), opener }
+        ElementRef { maps, map: at.clone(), view: view.clone(), key: Arc::clone(key), opener }
     }
 
     /// Whether opening a file may take longer than a call or two: a stream may have a reader who is

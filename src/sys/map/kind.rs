@@ -6,7 +6,7 @@ mod columns;
 mod table;
 
 pub use columns::{
-    BtfUse, Content, Entries, Extra, Handle, Keys, Listing, Size, Stream, UpdateFlags,
+    BtfUse, Content, Entries, Extra, KeyHandle, Keys, Listing, Size, Stream, UpdateFlags,
 };
 use libbpf_rs::libbpf_sys as bpf;
 pub use libbpf_rs::libbpf_sys::{

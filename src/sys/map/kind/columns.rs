@@ -29,14 +29,14 @@ pub enum Keys {
     /// The value itself, which is or is not a member.
     Member,
     /// A descriptor of ours; the key's bytes are the name by which it is opened.
-    Handle(Handle),
+    Handle(KeyHandle),
     /// There are no elements.
     None,
 }
 
 /// What a descriptor as a key stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Handle {
+pub enum KeyHandle {
     /// A socket, named `PID:FD`.
     Socket,
     /// A file or directory, by its path.

@@ -69,7 +69,7 @@ impl MapKind {
     }
 
     /// Its elements live in what they belong to.
-    const fn storage(number: u32, name: &'static str, of: Handle) -> Self {
+    const fn storage(number: u32, name: &'static str, of: KeyHandle) -> Self {
         Self {
             keys: Keys::Handle(of),
             key_size: FOUR,
@@ -177,7 +177,7 @@ pub(super) const KINDS: [MapKind; 34] = {
             .of_cgroups(),
         row(QUEUE, "queue", Listing::Head).keyless(Keys::Head).without_btf(),
         row(STACK, "stack", Listing::Head).keyless(Keys::Head).without_btf(),
-        MapKind::storage(SK_STORAGE, "sk_storage", Handle::Socket),
+        MapKind::storage(SK_STORAGE, "sk_storage", KeyHandle::Socket),
         MapKind {
             key_size: FOUR,
             own_flags: bpf::BPF_F_RDONLY_PROG,
@@ -192,14 +192,14 @@ pub(super) const KINDS: [MapKind; 34] = {
                 .holding(Content::StructOps, Size::Kernel)
         },
         MapKind::ring(RINGBUF, "ringbuf", Stream::Ring),
-        MapKind::storage(INODE_STORAGE, "inode_storage", Handle::Inode),
-        MapKind::storage(TASK_STORAGE, "task_storage", Handle::Task),
+        MapKind::storage(INODE_STORAGE, "inode_storage", KeyHandle::Inode),
+        MapKind::storage(TASK_STORAGE, "task_storage", KeyHandle::Task),
         MapKind {
             extra: Extra::Hashes,
             ..row(BLOOM_FILTER, "bloom_filter", Listing::Nothing).keyless(Keys::Member)
         },
         MapKind::ring(USER_RINGBUF, "user_ringbuf", Stream::UserRing),
-        MapKind::storage(CGRP_STORAGE, "cgrp_storage", Handle::Cgroup),
+        MapKind::storage(CGRP_STORAGE, "cgrp_storage", KeyHandle::Cgroup),
         MapKind {
             needed_flags: bpf::BPF_F_MMAPABLE,
             numa_node: false,
