@@ -91,6 +91,7 @@ mod tests {
     use super::super::{Call, own};
     use super::*;
     use crate::sys::map::{NewMap, create, kind, map_info};
+    use crate::sys::processes::process;
     use libbpf_rs::libbpf_sys as bpf;
     use std::os::fd::{AsRawFd, OwnedFd};
     use std::sync::atomic::{AtomicBool, Ordering};
@@ -192,5 +193,36 @@ mod tests {
             found
         });
         assert_eq!(found, None);
+    }
+
+    #[test]
+    fn who_holds_a_program_is_found() {
+        let new = NewMap {
+            map_type: kind::ARRAY,
+            key_size: 4,
+            value_size: 8,
+            max_entries: 1,
+            ..NewMap::default()
+        };
+        let Ok(map) = create(&new) else {
+            eprintln!("SKIPPED: no BPF maps can be created here");
+            return;
+        };
+        let loaded = load(std::slice::from_ref(&map)).expect("a program");
+        let id = prog_info(loaded.as_fd()).expect("a program").id;
+        let mut child = std::process::Command::new("sleep")
+            .arg("1000")
+            .stdin(std::process::Stdio::from(loaded))
+            .spawn()
+            .expect("sleep");
+        let holder = process(child.id());
+        let uses = program(id).map(|program| program.map(|program| program.maps));
+        child.kill().expect("kill");
+        child.wait().expect("the end");
+        let holder = holder.expect("it holds the program");
+        assert_eq!((holder.maps, holder.programs), (vec![], vec![id]));
+        assert_eq!(uses, Ok(Some(vec![map_info(map.as_fd()).expect("a map").id])));
+        // Nobody else had it.
+        assert_eq!(program(id), Ok(None));
     }
 }
