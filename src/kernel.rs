@@ -3,6 +3,8 @@
 
 pub mod counts;
 pub mod hidden;
+pub mod holders;
+mod kept;
 mod program;
 
 use crate::btf::Btf;

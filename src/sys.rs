@@ -16,6 +16,7 @@ pub mod os;
 pub mod perf;
 pub mod privileges;
 pub mod processes;
+pub mod programs;
 pub mod ring;
 mod shared;
 

@@ -14,9 +14,12 @@ mod common;
 use bpffuse::kernel::counts::counts;
 use bpffuse::map::Map;
 use bpffuse::map::cursor::{Batch, Cursor};
+use bpffuse::spec::Spec;
 use bpffuse::sys::map::kind::{self, MapKind};
 use bpffuse::sys::map::{ANY, EXIST, NOEXIST, NewMap, create};
+use common::kernel::{lacks, lacks_map};
 use common::map::key32;
+use common::require::require;
 use std::collections::BTreeSet;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -49,13 +52,9 @@ const KINDS: [(u32, u32, bool); 20] = [
     (kind::BLOOM_FILTER, 0, false),
 ];
 
-/// Whether this kernel counts, and we may ask it.
+/// Whether this kernel counts.
 fn can_count() -> bool {
-    let can = counts().is_some();
-    if !can {
-        eprintln!("SKIPPED: this kernel does not count elements, or we may not ask it");
-    }
-    can
+    !lacks("count of elements", counts().is_some())
 }
 
 /// A map of 256 elements at most; of the kinds that hold maps, with what they hold.
@@ -138,15 +137,17 @@ fn change(map: &Map, value: &[u8], dice: &mut Dice, keys: u32) {
 
 #[test]
 fn the_number_is_what_a_walk_finds() {
+    require!("root", "bpf");
     if !can_count() {
         return;
     }
     for (number, flags, counts_itself) in KINDS {
-        if common::kernel::lacks_map(number) {
+        if lacks_map(number) {
             continue;
         }
         let (map, inner) = make(number, flags, 256);
         let name = map.kind.name;
+        assert_eq!(map.kind.counts_itself(), counts_itself, "{name}");
         if !counts_itself {
             assert_eq!(counted(&map), None, "{name}");
             continue;
@@ -181,13 +182,14 @@ fn the_number_is_what_a_walk_finds() {
 fn the_number_is_right_under_writers() {
     const STAY: u32 = 500;
     const COME_AND_GO: u32 = 200;
+    require!("root", "bpf");
     if !can_count() {
         return;
     }
     for (number, flags, counts_itself) in KINDS {
         // The room of those with an order of use is shared out to CPUs, and they push out early.
         let pushes_out = matches!(number, kind::LRU_HASH | kind::LRU_PERCPU_HASH);
-        if !counts_itself || MapKind::of(number).holds_maps() || common::kernel::lacks_map(number) {
+        if !counts_itself || MapKind::of(number).holds_maps() || lacks_map(number) {
             continue;
         }
         let (map, _) = make(number, flags, if pushes_out { 20_000 } else { STAY + COME_AND_GO });
@@ -223,9 +225,28 @@ fn the_number_is_right_under_writers() {
     }
 }
 
+/// The elements of local storage are with what they belong to, and nobody counts them.
+#[test]
+fn storages_have_no_number() {
+    require!("root", "bpf");
+    if !can_count() {
+        return;
+    }
+    for name in ["sk_storage", "inode_storage", "task_storage", "cgrp_storage"] {
+        if lacks_map(kind::by_name(name).expect("a kind")) {
+            continue;
+        }
+        let spec = Spec::parse(format!("type {name} value u64").as_bytes()).expect("a definition");
+        let created = spec.create("s", &|_| unreachable!("no inner map")).expect("a storage");
+        let map = Map::open(created.fd).expect("a map");
+        assert_eq!(counted(&map), None, "{name}");
+    }
+}
+
 /// The answer has all maps of the machine, those that are gone and come meanwhile included or not.
 #[test]
 fn a_thousand_maps_at_once() {
+    require!("root", "bpf");
     if !can_count() {
         return;
     }

@@ -2,25 +2,14 @@
 //!
 //! Since Linux 6.6 a map of the hash kinds counts what is put in and taken out, for each CPU, and the
 //! kernel's function `bpf_map_sum_elem_count` adds that up. A program that runs over all maps gives
-//! every map's number at once: 0.2 us a map, whatever it holds. To load the program takes as long as to
-//! run it over a thousand maps, so it stays loaded while somebody asks.
+//! every map's number at once: 0.2 us a map, whatever it holds.
 
+use super::kept::Kept;
 use super::program::*;
 use crate::btf::Btf;
-use crate::sys::iter::MapIterator;
-use parking_lot::Mutex;
-use std::sync::{Arc, OnceLock};
-use std::thread;
-use std::time::{Duration, Instant};
-
-/// The program stays loaded for this long, at least, after somebody has asked.
-const KEPT: Duration = Duration::from_secs(5);
 
 /// Bytes that a map takes in what the program writes: its id in 8, its count in 8.
 const RECORD: usize = 16;
-
-/// Bytes of records at most: four million maps.
-const MOST: u64 = 64 << 20;
 
 /// The numbers of elements of all maps that count them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -59,52 +48,8 @@ impl Counts {
 /// Asks for all maps' counts. `None` where the kernel cannot tell: before Linux 6.6, without a JIT or
 /// its BTF, or if we may not load the program (CAP_BPF, CAP_PERFMON).
 pub fn counts() -> Option<Counts> {
-    let loaded = loaded()?;
-    loaded.run(MOST).ok().map(|output| Counts::read(&output))
-}
-
-/// The loaded program, and when somebody asked last.
-static LOADED: Mutex<Option<(Arc<MapIterator>, Instant)>> = Mutex::new(None);
-
-/// The program, loaded now if it is not.
-fn loaded() -> Option<Arc<MapIterator>> {
-    let mut kept = LOADED.lock();
-    if let Some((loaded, asked)) = &mut *kept {
-        *asked = Instant::now();
-        return Some(Arc::clone(loaded));
-    }
-    let (program, attach) = program()?;
-    let loaded = Arc::new(MapIterator::load(c"bpffuse_counts", program, *attach).ok()?);
-    // Who cannot have a thread loads it each time.
-    if thread::Builder::new().name("counts".to_owned()).spawn(let_go).is_ok() {
-        *kept = Some((Arc::clone(&loaded), Instant::now()));
-    }
-    Some(loaded)
-}
-
-/// Waits until nobody asks any more, and unloads the program.
-fn let_go() {
-    loop {
-        thread::sleep(KEPT);
-        let mut kept = LOADED.lock();
-        if kept.as_ref().is_none_or(|(_, asked)| asked.elapsed() >= KEPT) {
-            *kept = None;
-            return;
-        }
-    }
-}
-
-/// The program's instructions, and the function that it is attached to. What is found in the kernel's
-/// BTF stays true while the kernel runs.
-fn program() -> Option<&'static (Vec<u64>, u32)> {
-    static PROGRAM: OnceLock<Option<(Vec<u64>, u32)>> = OnceLock::new();
-    if let Some(known) = PROGRAM.get() {
-        return known.as_ref();
-    }
-    // What could not be read now may be later.
-    let kernel = super::btf()?;
-    let found = || Some((assemble(&kernel)?, function(&kernel, "bpf_iter_bpf_map")?));
-    PROGRAM.get_or_init(found).as_ref()
+    static PROGRAM: Kept = Kept::new(c"bpffuse_counts", "bpf_iter_bpf_map", assemble);
+    PROGRAM.run().map(|output| Counts::read(&output))
 }
 
 /// The program: called for each map, it writes a record of one that counts.

@@ -3,7 +3,7 @@
 
 use super::program::*;
 use crate::btf::Btf;
-use crate::sys::iter::MapIterator;
+use crate::sys::iter::IterProgram;
 use crate::sys::map::MapInfo;
 use crate::sys::{self, Call};
 
@@ -33,7 +33,7 @@ pub fn hidden(id: u32, kernel: &Btf) -> sys::Result<Hidden> {
     let unknown = || sys::Error::new(CALL, libc::EOPNOTSUPP);
     let attach = function(kernel, "bpf_iter_bpf_map").ok_or_else(unknown)?;
     let program = program(id, kernel).ok_or_else(unknown)?;
-    let output = MapIterator::load(c"bpffuse_inner", &program, attach)?.run(1 << 20)?;
+    let output = IterProgram::load(c"bpffuse_inner", &program, attach)?.run(1 << 20)?;
     let gone = || sys::Error::new(Call::IterCreate, libc::ENOENT);
     let words: &[u8; WORDS * 4] = output.first_chunk().ok_or_else(gone)?;
     let word = |i: usize| {

@@ -56,11 +56,12 @@ pub fn fdinfo(fd: BorrowedFd<'_>, name: &str) -> Option<String> {
 
 /// BPF_OBJ_GET_INFO_BY_FD of a program.
 pub fn prog_info(fd: BorrowedFd<'_>) -> Result<ProgInfo> {
-    let mut map_ids: Vec<u32> = Vec::new();
+    // Most programs use fewer; of others the kernel says how many, and is asked again.
+    let mut map_ids: Vec<u32> = vec![0; 16];
     loop {
         let mut info = bpf::bpf_prog_info {
             nr_map_ids: map_ids.len() as u32,
-            map_ids: if map_ids.is_empty() { 0 } else { map_ids.as_mut_ptr() as u64 },
+            map_ids: map_ids.as_mut_ptr() as u64,
             ..Default::default()
         };
         let mut len = size_of::<bpf::bpf_prog_info>() as u32;

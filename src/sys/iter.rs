@@ -1,19 +1,23 @@
-//! BPF iterators: a pinned one's output, and small programs that run over all maps, for what the
-//! kernel knows of them but does not tell.
+//! BPF iterators: a pinned one's output, and small programs that run over all that the kernel has of a
+//! sort, for what it knows but does not tell.
 
 use super::{Call, Error, Result, own};
 use libbpf_rs::libbpf_sys as bpf;
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-/// A loaded program that can be run over all maps again and again; gone when it is dropped.
+/// Millions of objects that a run goes on over.
+const PAUSES: u32 = 100;
+
+/// A loaded program that can be run over all maps, or all open files, again and again; gone when it is
+/// dropped.
 #[derive(Debug)]
-pub struct MapIterator {
+pub struct IterProgram {
     link: OwnedFd,
 }
 
-impl MapIterator {
+impl IterProgram {
     /// Loads `insns` (one `struct bpf_insn` each) as an iterator program called `name`, and attaches it
     /// to the kernel function with BTF id `attach`.
     ///
@@ -47,18 +51,26 @@ impl MapIterator {
         Ok(Self { link: own(Call::LinkCreate, link)? })
     }
 
-    /// Runs it once over all maps, and gives what it wrote: `most` bytes at most.
+    /// Runs it once over all of them, and gives what it wrote: `most` bytes at most.
     ///
     /// # Errors
     /// Those of BPF_ITER_CREATE and read(2).
     pub fn run(&self, most: u64) -> Result<Vec<u8>> {
-        let iter = create(self.link.as_fd())?;
+        let mut iter = File::from(create(self.link.as_fd())?).take(most);
         let mut output = Vec::new();
-        File::from(iter)
-            .take(most)
-            .read_to_end(&mut output)
-            .map_err(|error| Error::new(Call::Read, error.raw_os_error().unwrap_or(libc::EIO)))?;
-        Ok(output)
+        let mut pauses = 0;
+        loop {
+            match iter.read_to_end(&mut output) {
+                Ok(_) => return Ok(output),
+                // The kernel stops after a million of which none made it write (`MAX_ITER_OBJECTS`).
+                Err(error) if error.kind() == ErrorKind::WouldBlock && pauses < PAUSES => {
+                    pauses += 1
+                }
+                Err(error) => {
+                    return Err(Error::new(Call::Read, error.raw_os_error().unwrap_or(libc::EIO)));
+                }
+            }
+        }
     }
 }
 

@@ -302,7 +302,8 @@ pub fn interface_index(name: &str) -> Option<u32> {
 
 /// The name of the network interface with that index, in our network namespace.
 pub fn interface_name(index: u32) -> Option<String> {
-    let name = if_::if_indextoname(index).ok()?;
+    // nix 0.31 takes the null that says "none" for success.
+    let name = if_::if_indextoname(index).ok().filter(|name| !name.is_empty())?;
     Some(name.to_string_lossy().into_owned())
 }
 
@@ -314,4 +315,17 @@ pub fn wait_any_readable(fds: &[BorrowedFd<'_>], timeout: std::time::Duration) -
     let is_readable =
         |one: &PollFd<'_>| one.revents().is_some_and(|events| events.contains(PollFlags::POLLIN));
     ready.is_ok() && polled.iter().any(is_readable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interfaces_have_a_name_or_none() {
+        assert_eq!(interface_index("lo").and_then(interface_name).as_deref(), Some("lo"));
+        assert_eq!(interface_name(i32::MAX as u32), None);
+        assert_eq!(interface_index("no-such-one"), None);
+        assert_eq!(interface_index("a\0b"), None);
+    }
 }

@@ -5,7 +5,6 @@ use crate::fs::base::error::Result;
 use crate::fs::base::facts::{Facts, line};
 use crate::fs::base::open_file::TextFile;
 use crate::fs::tree::table;
-use crate::kernel::counts::counts;
 use crate::map::cursor::{Batch, Cursor};
 use crate::map::{Listing, Map};
 use std::sync::Arc;
@@ -17,7 +16,7 @@ pub static COUNT: Control = Control {
     lacks: |map| if has_listed_keys(map) { None } else { unlisted(map) },
     help: &[line(".count", "how many elements there are", "cat .count")],
     open: |open| {
-        let count = match table::count(&open.map.info, counts().as_ref()) {
+        let count = match table::count(&open.map.info, table::counts_for(open.map).as_ref()) {
             Some(count) => count,
             None => walk(open.map)?,
         };

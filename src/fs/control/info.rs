@@ -5,7 +5,6 @@ use crate::fs::base::facts::line;
 use crate::fs::base::open_file::TextFile;
 use crate::fs::tree::map_info::{About, object};
 use crate::fs::tree::table;
-use crate::kernel::counts::counts;
 use std::sync::Arc;
 
 /// `.info`
@@ -18,11 +17,14 @@ pub static INFO: Control = Control {
         let id = open.map.info.id;
         let pins = open.state.pins.of_map(id, open.at, &open.maps.bpffs, open.caller);
         let about = About {
-            count: table::count(&open.map.info, counts().as_ref()),
+            count: table::count(&open.map.info, table::counts_for(open.map).as_ref()),
             pins: Some(pins.map_err(|error| error.reason.into_owned())),
             programs: Some(table::programs_of(id)?),
             // Who runs what is nobody's business but the owner's.
-            processes: open.caller.is_owner.then(|| table::processes_of(id)),
+            processes: match open.caller.is_owner {
+                true => Some(table::processes_of(id)?),
+                false => None,
+            },
         };
         Ok(Arc::new(TextFile::new(format!("{}\n", object(open.map, about)).into_bytes())))
     },

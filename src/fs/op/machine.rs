@@ -8,8 +8,10 @@ use crate::fs::base::caller::Caller;
 use crate::fs::base::error::{Error, Result};
 use crate::fs::base::open_file::TextFile;
 use crate::fs::tree::{ids, machine, object, table};
+use crate::kernel::holders::holders;
 use crate::node::{Ino, Machine, MapList, MapRef, Node, NodeTable};
-use crate::sys::processes;
+use crate::sys::processes::Process;
+use crate::sys::programs::Programs;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -113,9 +115,10 @@ pub(super) fn list(dir: &Machine) -> Result<Vec<Listed>> {
         }
         Machine::Programs => Ok(numbers(machine::program_ids()?, MapList::Program)),
         Machine::Processes => {
-            let holds = |holder: &processes::Holder| !machine::held(holder).is_empty();
-            let holders = processes::all().into_iter().filter(holds);
-            Ok(numbers(holders.map(|holder| holder.pid).collect(), MapList::Process))
+            let programs = Programs::all()?;
+            let holds = |process: &Process| !machine::held(process, &programs).is_empty();
+            let holding = holders()?.all.into_iter().filter(holds);
+            Ok(numbers(holding.map(|process| process.pid).collect(), MapList::Process))
         }
         Machine::Table | Machine::Json | Machine::Link(..) | Machine::ProgramInfo(_) => {
             Err(Error::new(libc::ENOTDIR, "not a directory"))

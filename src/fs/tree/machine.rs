@@ -7,7 +7,8 @@ use crate::fs::base::error::{Error, Result};
 use crate::sys::info::{self, ProgInfo};
 use crate::sys::map::{MapInfo, map_info};
 use crate::sys::object;
-use crate::sys::processes::{self, Holder};
+use crate::sys::processes::{Process, process};
+use crate::sys::programs::Programs;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -88,12 +89,14 @@ pub fn program_named(name: &OsStr) -> Result<u32> {
 /// # Errors
 /// ENOENT if it is gone, or holds none.
 pub fn maps_of_process(pid: u32) -> Result<BTreeSet<u32>> {
-    let maps = processes::of(pid).map(|holder| held(&holder)).unwrap_or_default();
+    let programs = Programs::all()?;
+    let maps = process(pid).map(|process| held(&process, &programs)).unwrap_or_default();
     if maps.is_empty() { Err(Error::missing("no such process holds a map")) } else { Ok(maps) }
 }
 
 /// The maps that a process holds, those of its programs included.
-pub fn held(holder: &Holder) -> BTreeSet<u32> {
-    let of_programs = holder.programs.iter().filter_map(|id| program(*id).ok());
-    holder.maps.iter().copied().chain(of_programs.flat_map(|program| program.map_ids)).collect()
+pub fn held(process: &Process, programs: &Programs) -> BTreeSet<u32> {
+    let of_programs = process.programs.iter().filter_map(|id| programs.get(*id));
+    let through = of_programs.flat_map(|program| &program.maps);
+    process.maps.iter().chain(through).copied().collect()
 }

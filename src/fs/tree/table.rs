@@ -7,11 +7,12 @@ use crate::fs::base::caller::Caller;
 use crate::fs::base::error::Result;
 use crate::fs::base::maps::Maps;
 use crate::kernel::counts::{Counts, counts};
+use crate::kernel::holders::holders;
 use crate::map::cursor::{Batch, Cursor};
 use crate::map::{Listing, Map};
 use crate::sys::map::MapInfo;
 use crate::sys::map::kind::MapKind;
-use crate::sys::processes;
+use crate::sys::programs::Programs;
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::os::fd::{AsFd, OwnedFd};
@@ -24,7 +25,7 @@ const WALKED_MAX: u32 = 100_000;
 pub struct Users {
     counts: Option<Counts>,
     pins: HashMap<u32, Vec<String>>,
-    programs: HashMap<u32, Vec<(u32, String)>>,
+    programs: Programs,
     processes: HashMap<u32, Vec<(u32, String)>>,
 }
 
@@ -34,27 +35,15 @@ impl Users {
     /// # Errors
     /// EPERM without CAP_SYS_ADMIN; EMFILE and the like if not all pins could be looked at.
     pub fn look(maps: &Maps, pins: &Pins, caller: Caller) -> Result<Self> {
-        let mut users =
-            Self { counts: counts(), pins: pins.of_all(&maps.bpffs, caller)?, ..Self::default() };
-        let mut used: HashMap<u32, Vec<u32>> = HashMap::new();
-        for program in machine::programs()? {
-            for map in &program.map_ids {
-                let name = program.name.clone();
-                users.programs.entry(*map).or_default().push((program.id, name));
-            }
-            used.insert(program.id, program.map_ids);
-        }
-        for holder in processes::all() {
-            let through = holder.programs.iter().filter_map(|id| used.get(id)).flatten();
-            let mut held: Vec<u32> = holder.maps.iter().chain(through).copied().collect();
-            held.sort_unstable();
-            held.dedup();
-            for map in held {
-                let process = (holder.pid, holder.comm.clone());
-                users.processes.entry(map).or_default().push(process);
+        let programs = Programs::all()?;
+        let mut processes: HashMap<u32, Vec<(u32, String)>> = HashMap::new();
+        for process in holders()?.all {
+            for map in machine::held(&process, &programs) {
+                processes.entry(map).or_default().push((process.pid, process.comm.clone()));
             }
         }
-        Ok(users)
+        let pins = pins.of_all(&maps.bpffs, caller)?;
+        Ok(Self { counts: counts(), pins, programs, processes })
     }
 
     /// What they know of one map.
@@ -62,7 +51,7 @@ impl Users {
         About {
             count: count(info, self.counts.as_ref()),
             pins: Some(Ok(self.pins.get(&info.id).cloned().unwrap_or_default())),
-            programs: Some(self.programs.get(&info.id).cloned().unwrap_or_default()),
+            programs: Some(id_and_name(&self.programs, info.id)),
             processes: Some(self.processes.get(&info.id).cloned().unwrap_or_default()),
         }
     }
@@ -73,15 +62,27 @@ impl Users {
 /// # Errors
 /// EPERM without CAP_SYS_ADMIN.
 pub fn programs_of(map: u32) -> Result<Vec<(u32, String)>> {
-    let using = machine::programs()?.filter(|program| program.map_ids.contains(&map));
-    Ok(using.map(|program| (program.id, program.name)).collect())
+    Ok(id_and_name(&Programs::all()?, map))
+}
+
+fn id_and_name(programs: &Programs, map: u32) -> Vec<(u32, String)> {
+    programs.of_map(map).map(|program| (program.id, program.name.clone())).collect()
 }
 
 /// The processes that hold a map, by itself or through a program: pid and command.
-pub fn processes_of(map: u32) -> Vec<(u32, String)> {
-    let holding =
-        processes::all().into_iter().filter(|holder| machine::held(holder).contains(&map));
-    holding.map(|holder| (holder.pid, holder.comm)).collect()
+///
+/// # Errors
+/// EPERM without CAP_SYS_ADMIN; those of reading /proc.
+pub fn processes_of(map: u32) -> Result<Vec<(u32, String)>> {
+    let programs = Programs::all()?;
+    let holding = holders()?.all.into_iter();
+    let holding = holding.filter(|process| machine::held(process, &programs).contains(&map));
+    Ok(holding.map(|process| (process.pid, process.comm)).collect())
+}
+
+/// The kernel's counts, if a map like this is among them.
+pub fn counts_for(map: &Map) -> Option<Counts> {
+    map.kind.counts_itself().then(counts).flatten()
 }
 
 /// How many elements a map has, where that costs no walk: an array has all.
@@ -218,7 +219,7 @@ fn row(fd: OwnedFd, info: &MapInfo, users: &Users) -> [String; 12] {
         number(share),
         number(memory.and_then(|bytes| bytes.parse().ok())),
         list(pins.collect()),
-        pairs(users.programs.get(&info.id)),
+        pairs(Some(&id_and_name(&users.programs, info.id))),
         pairs(users.processes.get(&info.id)),
     ]
 }

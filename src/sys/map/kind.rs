@@ -114,6 +114,12 @@ impl MapKind {
         self.listing == Listing::Index
     }
 
+    /// Whether Linux 6.6 and later count its elements: hash tables' (`bpf_map_init_elem_count` in
+    /// `kernel/bpf/hashtab.c`).
+    pub fn counts_itself(&self) -> bool {
+        self.listing == Listing::Batch
+    }
+
     /// Whether a value stands for an object of the kernel, so that writing one names that object.
     pub fn is_reference(&self) -> bool {
         match self.content {
