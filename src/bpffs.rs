@@ -13,6 +13,7 @@ mod renamed;
 mod seen;
 
 use crate::sys::object::{self, ObjectKind};
+use crate::sys::os::NewTime;
 use crate::sys::{self, mounts, os};
 use renamed::Renames;
 use std::borrow::Cow;
@@ -266,7 +267,7 @@ impl Bpffs {
     /// ENOENT if it was removed or replaced; ENODEV if no bpffs is mounted any more.
     pub fn stat(&self, pin: &Pin) -> io::Result<Stat> {
         let pin = &*self.current(pin);
-        let seen = seen::look(&self.root, &pin.path, || Ok(self.held(pin)?.1))?;
+        let seen = seen::look(&self.root, &pin.path, |path| self.reach(path))?;
         if pin.ino != 0 && seen.ino != pin.ino {
             return Err(gone());
         }
@@ -286,7 +287,7 @@ impl Bpffs {
     ) -> io::Result<(Pin, PinKind, Stat)> {
         let dir = &*self.current(dir);
         let path = dir.path.join(name);
-        let found = seen::look(&self.root, &path, || self.reach(&path)?.metadata());
+        let found = seen::look(&self.root, &path, |path| self.reach(path));
         let seen = found.map_err(|error| match error.raw_os_error() {
             // What bpffs says of every name with a dot, here as to create one.
             Some(libc::EPERM) if name.as_bytes().contains(&b'.') => gone(),
@@ -379,6 +380,14 @@ impl Bpffs {
         std::os::unix::fs::symlink(target, self.place(dir, name)?.path())
     }
 
+    /// Makes a directory in bpffs, for its owner alone to change.
+    ///
+    /// # Errors
+    /// EEXIST; EPERM for a name with a dot.
+    pub fn mkdir(&self, dir: &Pin, name: &OsStr) -> io::Result<()> {
+        fs::create_dir(self.place(&self.current(dir), name)?.path())
+    }
+
     /// Pins an object.
     ///
     /// # Errors
@@ -386,6 +395,15 @@ impl Bpffs {
     pub fn pin(&self, dir: &Pin, name: &OsStr, object: &impl AsFd) -> io::Result<()> {
         let dir = &*self.current(dir);
         Ok(object::obj_pin(object.as_fd(), &self.place(dir, name)?.path())?)
+    }
+
+    /// The attributes of the directory that a pin is in.
+    ///
+    /// # Errors
+    /// ENOENT if it is gone.
+    pub fn dir_stat(&self, pin: &Pin) -> io::Result<Stat> {
+        let place = self.place_of(&self.current(pin))?;
+        Ok(Stat::of(&place.dir.metadata()?))
     }
 
     /// Removes a pin or symlink.
@@ -421,40 +439,51 @@ impl Bpffs {
         Ok(())
     }
 
-    /// Sets the permission bits.
+    /// A pin's inode, to be changed whatever its path leads to by then.
     ///
     /// # Errors
     /// ENOENT if the pin is gone.
-    pub fn chmod(&self, pin: &Pin, mode: u32) -> io::Result<()> {
-        let pin = &*self.current(pin);
-        let held = self.open_inode(pin)?;
-        fs::set_permissions(proc_path(&held), fs::Permissions::from_mode(mode & 0o7777))
+    pub fn inode(&self, pin: &Pin) -> io::Result<Inode> {
+        Ok(Inode(self.open_inode(&self.current(pin))?))
+    }
+}
+
+/// An inode of bpffs, held open.
+#[derive(Debug)]
+pub struct Inode(File);
+
+impl Inode {
+    /// Its attributes at this moment.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub fn stat(&self) -> io::Result<Stat> {
+        Ok(Stat::of(&self.0.metadata()?))
+    }
+
+    /// Sets the permission bits.
+    ///
+    /// # Errors
+    /// EPERM for whom it does not belong to.
+    pub fn chmod(&self, mode: u32) -> io::Result<()> {
+        fs::set_permissions(proc_path(&self.0), fs::Permissions::from_mode(mode & 0o7777))
     }
 
     /// Sets owner and group; `None` leaves one as it is.
     ///
     /// # Errors
-    /// ENOENT if the pin is gone.
-    pub fn chown(&self, pin: &Pin, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
-        let pin = &*self.current(pin);
-        let held = self.open_inode(pin)?;
+    /// EPERM without the right to.
+    pub fn chown(&self, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
         // Through the descriptor this is the inode itself, be it a symlink's.
-        std::os::unix::fs::chown(proc_path(&held), uid, gid)
+        std::os::unix::fs::chown(proc_path(&self.0), uid, gid)
     }
 
     /// Sets access and modification time; `None` leaves one as it is.
     ///
     /// # Errors
-    /// ENOENT if the pin is gone.
-    pub fn set_times(
-        &self,
-        pin: &Pin,
-        atime: Option<SystemTime>,
-        mtime: Option<SystemTime>,
-    ) -> io::Result<()> {
-        let pin = &*self.current(pin);
-        let held = self.open_inode(pin)?;
-        Ok(os::set_times(&proc_path(&held), atime, mtime)?)
+    /// EPERM, EACCES without the right to.
+    pub fn set_times(&self, atime: Option<NewTime>, mtime: Option<NewTime>) -> io::Result<()> {
+        Ok(os::set_times(&proc_path(&self.0), atime, mtime)?)
     }
 }
 

@@ -7,7 +7,7 @@
 mod c;
 mod types;
 
-pub use types::{EnumValue, Int, Kind, Member, Param, Type, Variable};
+pub use types::{BtfMember, BtfType, EnumValue, Int, Kind, Param, Variable};
 
 use std::fmt;
 use std::sync::Arc;
@@ -181,14 +181,14 @@ impl Btf {
         }
     }
 
-    fn read(&self, at: usize) -> Type<'_> {
-        Type::read(&self.types[at..])
+    fn read(&self, at: usize) -> BtfType<'_> {
+        BtfType::read(&self.types[at..])
     }
 
     /// The type of an id; `None` if there is none. Id 0 is `void`.
-    pub fn get(&self, id: u32) -> Option<Type<'_>> {
+    pub fn get(&self, id: u32) -> Option<BtfType<'_>> {
         if id == 0 {
-            return Some(Type { name_at: 0, kind: Kind::Void });
+            return Some(BtfType { name_at: 0, kind: Kind::Void });
         }
         match id.checked_sub(self.first_id) {
             Some(at) => self.offsets.get(at as usize).map(|&at| self.read(at as usize)),
@@ -197,7 +197,7 @@ impl Btf {
     }
 
     /// The first struct or union of that name, with its id.
-    pub fn find_struct(&self, name: &str) -> Option<(u32, Type<'_>)> {
+    pub fn find_struct(&self, name: &str) -> Option<(u32, BtfType<'_>)> {
         let own = (self.first_id..self.end_id()).find_map(|id| {
             let found = self.get(id)?;
             let record = matches!(found.kind, Kind::Struct { .. } | Kind::Union { .. });
@@ -208,7 +208,7 @@ impl Btf {
 
     /// Follows typedefs, qualifiers, tags and variables to the type itself; `None` if the chain
     /// leaves the BTF or does not end.
-    pub fn resolve(&self, id: u32) -> Option<(u32, Type<'_>)> {
+    pub fn resolve(&self, id: u32) -> Option<(u32, BtfType<'_>)> {
         let mut id = id;
         for _ in 0..CHAIN {
             let found = self.get(id)?;

@@ -52,6 +52,10 @@ pub struct Cli {
     #[arg(short, long)]
     read_only: bool,
 
+    /// Whose the mount is, beside root: by default who typed sudo, else root alone
+    #[arg(long, value_name = "USER", value_hint = ValueHint::Username)]
+    owner: Option<String>,
+
     /// The map that mkdir makes, in bpftool's words
     #[arg(long, value_name = "SPEC", default_value = DEFAULT_MAP)]
     default_map: String,
@@ -80,6 +84,10 @@ pub struct Cli {
     #[arg(skip)]
     sloppy: bool,
 
+    /// Whether mount(8) calls
+    #[arg(skip)]
+    by_mount: bool,
+
     /// Whether all is done but mounting
     #[arg(skip)]
     pretend: bool,
@@ -94,8 +102,12 @@ pub struct Config {
     pub mountpoint: PathBuf,
     /// Whether to stay in the foreground.
     pub foreground: bool,
-    /// Whether users other than the mounting one may come in.
+    /// Whether users other than the mount's owner may come in.
     pub allow_other: bool,
+    /// Whose the mount is, by name or number, if that is said.
+    pub owner: Option<String>,
+    /// Whether mount(8) has called, for the machine.
+    pub by_mount: bool,
     /// Mount flags that the kernel knows, such as `ro` or `noatime`.
     pub flags: Vec<String>,
     /// The map that mkdir makes.
@@ -130,6 +142,8 @@ impl Config {
             mountpoint,
             foreground: cli.foreground,
             allow_other: false,
+            owner: cli.owner,
+            by_mount: cli.by_mount,
             flags: Vec::new(),
             default_map: cli.default_map,
             watch_interval: cli.watch_interval,
@@ -158,6 +172,7 @@ impl Config {
         };
         match (name, value) {
             ("allow_other", None) => self.allow_other = true,
+            ("owner", Some(user)) => self.owner = Some(user.to_owned()),
             (
                 "ro" | "rw" | "dev" | "nodev" | "suid" | "nosuid" | "exec" | "noexec" | "atime"
                 | "noatime" | "sync" | "async" | "dirsync" | "symfollow" | "nosymfollow",

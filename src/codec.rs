@@ -60,7 +60,7 @@ pub(crate) use print::push_json_hex;
 
 use crate::btf::Btf;
 use name::Naming;
-use plan::Plan;
+use plan::CodecPlan;
 use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
@@ -86,8 +86,8 @@ pub struct Shape {
 /// The text form of one map's keys and values.
 #[derive(Debug)]
 pub struct Codec {
-    key: Arc<Plan>,
-    value: Arc<Plan>,
+    key: Arc<CodecPlan>,
+    value: Arc<CodecPlan>,
     naming: Naming,
     cpus: Option<usize>,
     key_type: Option<String>,
@@ -370,7 +370,7 @@ impl Codec {
 
 /// A key's or value's type, compiled.
 struct Side {
-    plan: Plan,
+    plan: CodecPlan,
     /// The type as in C, if BTF is used.
     spelled: Option<String>,
     /// Why BTF is not used.
@@ -382,9 +382,9 @@ impl Side {
         match btf.filter(|_| id != 0).map(|btf| (btf.spell(id), compile::compile(btf, id, size))) {
             Some((spelled, Ok(plan))) => Self { plan, spelled: Some(spelled), reason: None },
             Some((_, Err(why))) => {
-                Self { plan: Plan::plain(size), spelled: None, reason: Some(why) }
+                Self { plan: CodecPlan::plain(size), spelled: None, reason: Some(why) }
             }
-            None => Self { plan: Plan::plain(size), spelled: None, reason: None },
+            None => Self { plan: CodecPlan::plain(size), spelled: None, reason: None },
         }
     }
 }

@@ -30,10 +30,12 @@ pub use base::operation::Op;
 
 use crate::bpffs::{Bpffs, Pin};
 use crate::node::{MapRef, Node, NodeTable, Place};
-use crate::spec::Spec;
+use crate::spec::{Making, Spec};
+use base::by_ino::ByIno;
 use base::handles::Handles;
 use base::maps::Maps;
 use base::opened::OpenedFile;
+use base::owner::Owner;
 use base::pool::Pool;
 use base::refusals::Refusals;
 use control::state::ControlState;
@@ -46,12 +48,15 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tree::make::SpecFile;
 
 /// What the command line says of the file system.
 #[derive(Debug)]
 pub struct Settings {
-    /// The user who mounted: creating maps is theirs alone.
+    /// The user whose the mount is, beside root: what root may is theirs, too.
     pub owner: u32,
+    /// Whether others may come in, as far as modes let them.
+    pub allow_other: bool,
     /// Where the mount is: absolute, without symlinks.
     pub mountpoint: PathBuf,
     /// Whether nothing may be changed.
@@ -74,12 +79,14 @@ pub struct Fs {
     files: Handles<OpenedFile>,
     dirs: Handles<OpenDir>,
     promises: Promises,
+    /// Names that are open, and become what is written to them.
+    made: ByIno<SpecFile>,
     /// The refused operations, for `/.errors`.
     pub refusals: Arc<Refusals>,
     /// For what may take long.
     pub pool: Arc<Pool>,
     /// What mkdir makes.
-    default_map: Spec,
+    default_map: Making,
 }
 
 impl Fs {
@@ -89,7 +96,9 @@ impl Fs {
     /// EAGAIN if no thread can be started.
     pub fn new(bpffs: Bpffs, settings: Settings) -> std::io::Result<Self> {
         let root = Node::Dir(bpffs.root());
-        let Settings { owner, mountpoint, read_only, default_map, watch_interval } = settings;
+        let Settings { owner, allow_other, mountpoint, read_only, default_map, watch_interval } =
+            settings;
+        let owner = Owner { uid: owner, allow_other };
         let maps = Maps::new(bpffs, mountpoint, read_only, owner)?;
         let controls = ControlState {
             watches: Watches::new(Arc::clone(&maps), watch_interval),
@@ -104,9 +113,10 @@ impl Fs {
             files: Handles::default(),
             dirs: Handles::default(),
             promises: Promises::default(),
+            made: ByIno::default(),
             refusals: Arc::default(),
-            pool: Pool::new(owner),
-            default_map,
+            pool: Pool::new(),
+            default_map: Making::Map(Box::new(default_map)),
         })
     }
 
@@ -120,6 +130,25 @@ impl Fs {
     /// The number by which the kernel is told of a node.
     fn intern(&self, node: Node) -> Ino {
         self.nodes.intern(node, |old, new| self.maps.bpffs.has_moved(old, new))
+    }
+
+    /// Who asks, by the ids that the kernel tells.
+    pub fn caller(&self, pid: u32, uid: u32, gid: u32) -> Caller {
+        Caller { pid, uid, gid, is_owner: self.maps.owner.is(pid, uid), beside: false }
+    }
+
+    /// Refuses who may not come in at all.
+    ///
+    /// # Errors
+    /// EACCES, as the kernel says of a mount without `allow_other`.
+    pub fn admit(&self, caller: Caller) -> Result<()> {
+        if self.maps.owner.allow_other || caller.is_owner {
+            return Ok(());
+        }
+        Err(Error::new(
+            libc::EACCES,
+            "the mount is its owner's alone: -o allow_other lets others in",
+        ))
     }
 
     /// The kernel forgets `lookups` look-ups of an inode.
@@ -156,6 +185,7 @@ impl Fs {
                 map + &self.place_path(at, place)
             }
             Node::Ids => "/.id".to_owned(),
+            Node::Machine(machine) => op::machine::path(machine),
             Node::Errors => "/.errors".to_owned(),
             Node::Help(dir) => format!("{}/.help", self.node_path(dir).trim_end_matches('/')),
         }

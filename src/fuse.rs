@@ -8,7 +8,7 @@ use crate::fs::base::held::{self, Held};
 use crate::fs::base::open_file::OpenFile;
 use crate::fs::base::opened::Opened;
 use crate::fs::op::attr::NAME_MAX;
-use crate::fs::op::change::Changes;
+use crate::fs::op::change::{AttrChanges, NewTime};
 use crate::fs::op::lookup::Found;
 use crate::fs::{Attr, Caller, Error, FileKind, Fs, Ino, Op};
 use fuser::{
@@ -68,7 +68,7 @@ impl Fuse {
 
     /// Logs an operation that was done.
     fn log(&self, op: Op, req: &Request, ino: INodeNo, name: Option<&OsStr>) {
-        log::done(&self.fs, op, caller(req), ours(ino), name);
+        log::done(&self.fs, op, caller(&self.fs, req), ours(ino), name);
     }
 
     /// Remembers why an operation failed, and gives the errno to reply with.
@@ -80,7 +80,7 @@ impl Fuse {
         name: Option<&OsStr>,
         error: &Error,
     ) -> Errno {
-        refuse(&self.fs, op, caller(req), ino, name, error)
+        refuse(&self.fs, op, caller(&self.fs, req), ino, name, error)
     }
 
     /// Replies to what gives nothing but success.
@@ -232,8 +232,8 @@ fn ours(ino: INodeNo) -> Ino {
     Ino(ino.0)
 }
 
-fn caller(req: &Request) -> Caller {
-    Caller { pid: req.pid(), uid: req.uid(), gid: req.gid(), beside: false }
+fn caller(fs: &Fs, req: &Request) -> Caller {
+    fs.caller(req.pid(), req.uid(), req.gid())
 }
 
 fn file_type(kind: FileKind) -> FileType {
@@ -275,10 +275,10 @@ fn open_flags(flush: bool) -> FopenFlags {
     }
 }
 
-fn time(time: Option<TimeOrNow>) -> Option<SystemTime> {
+fn time(time: Option<TimeOrNow>) -> Option<NewTime> {
     time.map(|time| match time {
-        TimeOrNow::SpecificTime(time) => time,
-        TimeOrNow::Now => SystemTime::now(),
+        TimeOrNow::SpecificTime(time) => NewTime::At(time),
+        TimeOrNow::Now => NewTime::Now,
     })
 }
 
@@ -301,7 +301,7 @@ impl Filesystem for Fuse {
     }
 
     fn lookup(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        let caller = caller(req);
+        let caller = caller(&self.fs, req);
         match self.fs.lookup(ours(parent), name, caller) {
             Err(error) if error.is_later => {
                 let name = name.to_owned();
@@ -324,7 +324,7 @@ impl Filesystem for Fuse {
     }
 
     fn getattr(&self, req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
-        let caller = caller(req);
+        let caller = caller(&self.fs, req);
         match self.fs.getattr(ours(ino), caller) {
             Err(error) if error.is_later => self.later(caller, move |fs, caller, go| {
                 let attr = go.and_then(|()| fs.getattr(ours(ino), caller));
@@ -356,8 +356,8 @@ impl Filesystem for Fuse {
         _flags: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
-        let changes = Changes { mode, uid, gid, atime: time(atime), mtime: time(mtime) };
-        let caller = caller(req);
+        let changes = AttrChanges { mode, uid, gid, atime: time(atime), mtime: time(mtime) };
+        let caller = caller(&self.fs, req);
         match self.fs.setattr(ours(ino), changes, caller) {
             Err(error) if error.is_later => self.later(caller, move |fs, caller, go| {
                 let attr = go.and_then(|()| fs.setattr(ours(ino), changes, caller));
@@ -372,7 +372,7 @@ impl Filesystem for Fuse {
     }
 
     fn readlink(&self, req: &Request, ino: INodeNo, reply: ReplyData) {
-        let caller = caller(req);
+        let caller = caller(&self.fs, req);
         let send = |reply: ReplyData, target: PathBuf| reply.data(target.as_os_str().as_bytes());
         match self.fs.readlink(ours(ino), caller) {
             Err(error) if error.is_later => self.later(caller, move |fs, caller, go| {
@@ -410,17 +410,17 @@ impl Filesystem for Fuse {
         _umask: u32,
         reply: ReplyEntry,
     ) {
-        let outcome = self.fs.mkdir(ours(parent), name, caller(req));
+        let outcome = self.fs.mkdir(ours(parent), name, caller(&self.fs, req));
         self.made(Op::Mkdir, req, parent, name, outcome, reply);
     }
 
     fn unlink(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let outcome = self.fs.unlink(ours(parent), name, caller(req));
+        let outcome = self.fs.unlink(ours(parent), name, caller(&self.fs, req));
         self.done(Op::Unlink, req, parent, Some(name), outcome, reply);
     }
 
     fn rmdir(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let outcome = self.fs.rmdir(ours(parent), name, caller(req));
+        let outcome = self.fs.rmdir(ours(parent), name, caller(&self.fs, req));
         self.done(Op::Rmdir, req, parent, Some(name), outcome, reply);
     }
 
@@ -432,7 +432,7 @@ impl Filesystem for Fuse {
         target: &Path,
         reply: ReplyEntry,
     ) {
-        let outcome = self.fs.symlink(ours(parent), name, target, caller(req));
+        let outcome = self.fs.symlink(ours(parent), name, target, caller(&self.fs, req));
         self.made(Op::Symlink, req, parent, name, outcome, reply);
     }
 
@@ -447,10 +447,10 @@ impl Filesystem for Fuse {
         reply: ReplyEmpty,
     ) {
         let (from, to) = ((ours(parent), name), (ours(newparent), newname));
-        let outcome = self.fs.rename(from, to, flags.bits(), caller(req));
+        let outcome = self.fs.rename(from, to, flags.bits(), caller(&self.fs, req));
         match outcome {
             Ok(()) => {
-                log::renamed(&self.fs, caller(req), from, to);
+                log::renamed(&self.fs, caller(&self.fs, req), from, to);
                 reply.ok();
             }
             Err(error) => reply.error(self.refuse(Op::Rename, req, parent, Some(name), &error)),
@@ -470,7 +470,7 @@ impl Filesystem for Fuse {
     }
 
     fn open(&self, req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        let caller = caller(req);
+        let caller = caller(&self.fs, req);
         match self.fs.open(ours(ino), flags.0, caller) {
             Err(error) if error.is_later => self.later(caller, move |fs, caller, go| {
                 let opened = go.and_then(|()| fs.open(ours(ino), flags.0, caller));
@@ -494,7 +494,7 @@ impl Filesystem for Fuse {
         flags: i32,
         reply: ReplyCreate,
     ) {
-        let caller = caller(req);
+        let caller = caller(&self.fs, req);
         match self.fs.create(ours(parent), name, flags, caller) {
             Err(error) if error.is_later => {
                 let name = name.to_owned();
@@ -527,7 +527,7 @@ impl Filesystem for Fuse {
             Ok(file) => file,
             Err(error) => return reply.error(self.refuse(Op::Read, req, ino, None, &error)),
         };
-        let caller = caller(req);
+        let caller = caller(&self.fs, req);
         if file.is_long() {
             if flags.0 & libc::O_NONBLOCK == 0 {
                 let number = req.unique().0;
@@ -563,7 +563,7 @@ impl Filesystem for Fuse {
             return reply.poll((readable | writable) & events);
         }
         let waiting = Arc::clone(&self.waiting);
-        self.later(caller(req), move |_, _, _| {
+        self.later(caller(&self.fs, req), move |_, _, _| {
             if file.is_ready() {
                 return reply.poll((readable | writable) & events);
             }
@@ -587,7 +587,7 @@ impl Filesystem for Fuse {
         _lock_owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        let caller = caller(req);
+        let caller = caller(&self.fs, req);
         let write = move |fs: &Fs, data: &[u8]| fs.write(Handle(fh.0), offset, data);
         // No more than one request's data.
         let send = |reply: ReplyWrite, taken: usize| reply.written(taken as u32);
@@ -611,7 +611,7 @@ impl Filesystem for Fuse {
         _lock_owner: LockOwner,
         reply: ReplyEmpty,
     ) {
-        let caller = caller(req);
+        let caller = caller(&self.fs, req);
         let send = |reply: ReplyEmpty, ()| reply.ok();
         match self.fs.flush(Handle(fh.0), caller) {
             Err(error) if error.is_later => self.later(caller, move |fs, caller, go| {
@@ -644,7 +644,7 @@ impl Filesystem for Fuse {
         self.waiting.forget(Handle(fh.0));
         // Whoever closed it last, it is on the opener's account.
         let opener = self.fs.long_opener(Handle(fh.0));
-        let caller = caller(req);
+        let caller = caller(&self.fs, req);
         let release = move |fs: &Fs| match fs.release(ours(ino), Handle(fh.0)) {
             Ok(()) => log::done(fs, Op::Release, caller, ours(ino), None),
             // Nobody hears it any more, but /.errors has it.
@@ -676,7 +676,7 @@ impl Filesystem for Fuse {
     }
 
     fn opendir(&self, req: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
-        match self.fs.opendir(ours(ino)) {
+        match self.fs.opendir(ours(ino), caller(&self.fs, req)) {
             Ok(handle) => {
                 self.log(Op::Opendir, req, ino, None);
                 reply.opened(FileHandle(handle.0), FopenFlags::empty());
@@ -693,7 +693,7 @@ impl Filesystem for Fuse {
         offset: u64,
         reply: ReplyDirectory,
     ) {
-        let (caller, what) = (caller(req), (ino, fh, offset));
+        let (caller, what) = (caller(&self.fs, req), (ino, fh, offset));
         if let Some(reply) = list(&self.fs, caller, what, Ok(()), reply) {
             self.later(caller, move |fs, caller, go| _ = list(fs, caller, what, go, reply));
         }

@@ -17,15 +17,16 @@
 //! | `cli` | the command line → [`cli::Config`] | nothing of ours |
 //! | `mount` | mounting, background, signals, unmounting | `cli`, `fuse`, `fs`, `bpffs`, `spec`, `sys` |
 //! | `fuse` | `fuser::Filesystem`: decode, call `fs`, reply; who waits | `fs`, `sys` |
-//! | `fs` | what operations mean; open files; controls, one file each | `node`, `map`, `codec`, `btf`, `bpffs`, `schema`, `spec`, `sys` |
+//! | `fs` | what operations mean; open files; controls, one file each | `node`, `map`, `codec`, `btf`, `bpffs`, `schema`, `kernel`, `spec`, `sys` |
 //! | `node` | what a path means; inode numbers | of `bpffs` and `sys` the plain types |
 //! | `bpffs` | walking pins: what is at a path, rename, unpin | `sys` |
-//! | `schema` | a map → the C text that `spec` makes the same map of | `btf`, `spec`, `sys` |
+//! | `schema` | a map → the C text that `spec` makes the same map of | `btf`, `kernel`, `spec`, `sys` |
+//! | `kernel` | what the kernel knows of maps but tells by no call, by BPF iterators | `btf`, `sys` |
 //! | `spec` | a text that describes a map → BPF_MAP_CREATE, with BTF for its types | `btf`, `sys` |
-//! | `map` | an open map; [`map::kind`], the table of what types allow; [`map::cursor`], iteration | `codec`, `btf`, `sys` |
+//! | `map` | an open map; [`map::cursor`], iteration | `codec`, `btf`, `sys` |
 //! | `codec` | a BTF type compiled once into a plan that prints and parses; key names | `btf` |
 //! | `btf` | a map's types, owned, read from the kernel's blob | nothing of ours |
-//! | `sys` | bpf(2) and other calls with their errno; all `unsafe` | nothing of ours |
+//! | `sys` | bpf(2) and other calls with their errno; all `unsafe`; [`sys::map::kind`], a row for each kind of map | nothing of ours |
 //!
 //! # Freshness
 //!
@@ -40,6 +41,7 @@ pub mod cli;
 pub mod codec;
 pub mod fs;
 pub mod fuse;
+pub mod kernel;
 pub mod map;
 pub mod mount;
 pub mod node;

@@ -2,20 +2,19 @@
 
 pub mod cursor;
 pub mod handle;
-pub mod kind;
 pub mod load;
 pub mod room;
 mod symbols;
 mod trie;
 pub mod value;
 
+pub use crate::sys::map::kind::{Content, KeyHandle, Keys, Listing, MapKind, Stream, UpdateFlags};
 pub use crate::sys::map::{ANY, EXIST, MapInfo, NOEXIST};
-pub use kind::{Content, Handle, Keys, Kind, Listing};
 
 use crate::btf::Btf;
 use crate::codec::{Codec, Shape};
 use crate::sys::map::{LOCK, MapFd, possible_cpus};
-use crate::sys::{self, object};
+use crate::sys::{self, Call, object};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
@@ -26,7 +25,7 @@ pub struct Map {
     /// Sizes, flags, name and id.
     pub info: MapInfo,
     /// What its type allows.
-    pub kind: Kind,
+    pub kind: MapKind,
     /// How its keys and values read as text.
     pub codec: Arc<Codec>,
     /// Why the map's BTF is not used, if it has one that is not.
@@ -42,7 +41,12 @@ impl Map {
     /// Those of BPF_OBJ_GET_INFO_BY_FD. Broken or missing BTF is none: bytes are shown instead.
     pub fn open(fd: OwnedFd) -> sys::Result<Self> {
         let (fd, info) = MapFd::new(fd)?;
-        let kind = Kind::of(info.map_type);
+        Self::of(fd, info)
+    }
+
+    /// An open map that is what `info` says.
+    fn of(fd: MapFd, info: MapInfo) -> sys::Result<Self> {
+        let kind = MapKind::of(info.map_type);
         let mut shape = Shape {
             key_size: info.key_size as usize,
             value_size: info.value_size as usize,
@@ -179,16 +183,16 @@ impl Map {
     /// Those of BPF_MAP_UPDATE_ELEM, a full map being ENOSPC whatever its kind.
     pub fn update(&self, key: &[u8], value: &[u8], flag: u64) -> sys::Result<()> {
         let mut flag = flag;
-        if flag != ANY && (self.kind.updates_any_only() || self.kind.ignores_flags()) {
+        if flag != ANY && self.kind.update_flags != UpdateFlags::Heeded {
             let errno = match (flag, self.has(key)?) {
                 (NOEXIST, true) => Some(libc::EEXIST),
                 (EXIST, false) => Some(libc::ENOENT),
                 _ => None,
             };
             if let Some(errno) = errno {
-                return Err(sys::Error { call: "BPF_MAP_UPDATE_ELEM", errno });
+                return Err(sys::Error { call: Call::MapUpdateElem, errno });
             }
-            if self.kind.updates_any_only() {
+            if self.kind.update_flags == UpdateFlags::AnyOnly {
                 flag = ANY;
             }
         }
@@ -270,13 +274,7 @@ impl Map {
 
     /// What fdinfo says of the map that its info lacks, by name, such as `memlock`.
     pub fn fdinfo(&self, name: &str) -> Option<String> {
-        use std::os::fd::AsRawFd;
-        let path = format!("/proc/self/fdinfo/{}", self.fd.as_fd().as_raw_fd());
-        let text = std::fs::read_to_string(path).ok()?;
-        text.lines().find_map(|line| {
-            let (key, value) = line.split_once(':')?;
-            (key == name).then(|| value.trim().to_owned())
-        })
+        sys::info::fdinfo(self.fd.as_fd(), name)
     }
 }
 
@@ -299,7 +297,7 @@ fn present(outcome: sys::Result<()>) -> sys::Result<bool> {
 }
 
 fn unreadable() -> sys::Error {
-    sys::Error { call: "BPF_MAP_LOOKUP_ELEM", errno: libc::EOPNOTSUPP }
+    sys::Error { call: Call::MapLookupElem, errno: libc::EOPNOTSUPP }
 }
 
 /// Reads the BTF object `id` from the kernel.
@@ -313,3 +311,6 @@ pub fn load_btf(id: u32) -> Result<Btf, String> {
     };
     read().map_err(|why| format!("BTF object {id}: {why}"))
 }
+
+#[cfg(test)]
+mod tests;

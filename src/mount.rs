@@ -3,8 +3,10 @@
 mod attach;
 mod checks;
 mod notify;
+mod owner;
 mod privileges;
 mod serve;
+mod welcome;
 
 use crate::cli::Config;
 use crate::spec::Spec;
@@ -38,25 +40,32 @@ pub fn run(config: &Config) -> Result<(), Error> {
     silence_libbpf();
     let default_map = Spec::parse(config.default_map.as_bytes())
         .map_err(|error| Error(format!("--default-map: {error}")))?;
+    checks::surroundings()?;
     checks::mountpoint(&config.mountpoint)?;
     checks::privileges()?;
+    checks::apart(&config.bpffs, &config.mountpoint)?;
+    let owner = owner::uid(config)?;
     if config.pretend {
         return Ok(());
     }
     checks::bpffs(&config.bpffs, config.mount_bpffs)?;
-    checks::apart(&config.bpffs, &config.mountpoint)?;
+    checks::open_to_all(config);
     if config.foreground {
-        return serve(config, default_map, || Ok(()));
+        return serve(config, owner, default_map, || Ok(()));
     }
     match os::fork_daemon().map_err(|error| serve::no_thread(&error.into()))? {
-        Fork::Parent(report) => wait_for_daemon(report),
+        Fork::Parent(report) => {
+            wait_for_daemon(report)?;
+            welcome::say(config, owner);
+            Ok(())
+        }
         Fork::Child(report) => {
             let mut report = Some(report);
             // The parent reads to the end: each report is the only one. It may have been killed,
             // which changes nothing here.
             let mut tell =
                 |text: &str| report.take().map(|mut pipe| pipe.write_all(text.as_bytes()));
-            let outcome = serve(config, default_map, || {
+            let outcome = serve(config, owner, default_map, || {
                 go_to_background(config)?;
                 tell("mounted");
                 Ok(())

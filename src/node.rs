@@ -104,6 +104,36 @@ impl Place {
     }
 }
 
+/// What leads to the machine's maps.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Machine {
+    /// `/.maps`: a table for people.
+    Table,
+    /// `/.maps.json`: the same for programs.
+    Json,
+    /// A directory with a symlink for each map.
+    List(MapList),
+    /// A symlink in it, by its name.
+    Link(MapList, Arc<OsStr>),
+    /// `/.prog`: the loaded programs by their ids.
+    Programs,
+    /// `/.prog/N/.info`
+    ProgramInfo(u32),
+    /// `/.pid`: the processes that hold maps.
+    Processes,
+}
+
+/// Which maps a directory of symlinks has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MapList {
+    /// `/.name`: all.
+    All,
+    /// `/.prog/N`: those that the program with this id uses.
+    Program(u32),
+    /// `/.pid/N`: those that the process with this id holds, by itself or through a program.
+    Process(u32),
+}
+
 /// A file or directory of the mount.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Node {
@@ -119,6 +149,8 @@ pub enum Node {
     In(MapRef, Place),
     /// `/.id`: the loaded maps by their ids.
     Ids,
+    /// `/.maps`, `/.name` and the like: what the machine has, pinned or not.
+    Machine(Machine),
     /// `/.errors`
     Errors,
     /// `.help` of a directory.
@@ -140,7 +172,7 @@ impl Node {
             | Self::New(pin, _)
             | Self::In(MapRef::Pin(pin), _) => Some(pin),
             Self::Help(dir) => dir.pin(),
-            Self::In(MapRef::Id(_), _) | Self::Ids | Self::Errors => None,
+            Self::In(MapRef::Id(_), _) | Self::Ids | Self::Machine(_) | Self::Errors => None,
         }
     }
 
@@ -153,7 +185,7 @@ impl Node {
             Self::New(_, name) => Self::New(pin.clone(), Arc::clone(name)),
             Self::In(_, place) => Self::In(MapRef::Pin(pin.clone()), place.clone()),
             Self::Help(dir) => Self::Help(Arc::new(dir.at(pin))),
-            Self::Ids | Self::Errors => self.clone(),
+            Self::Ids | Self::Machine(_) | Self::Errors => self.clone(),
         }
     }
 

@@ -6,24 +6,23 @@
 
 mod compare;
 mod declare;
-mod hidden;
 mod names;
 mod pack;
 mod printer;
 mod read;
 
 use crate::btf::{Btf, Kind};
-use crate::spec::{Inner, Part, Spec, flags, kinds};
+use crate::spec::{Inner, Part, Spec, flags};
 use crate::sys::map::MapInfo;
-pub use hidden::{Hidden, hidden};
+use crate::sys::map::kind::{self, MapKind};
 use names::made_fit;
-use printer::Printer;
+use printer::CPrinter;
 pub use read::of;
 use std::fmt::Write;
 
 /// A map to be described.
 #[derive(Debug, Clone, Copy)]
-pub struct Map<'a> {
+pub struct SchemaMap<'a> {
     /// What the kernel says of it.
     pub info: &'a MapInfo,
     /// The BTF that `info` speaks of, if it has any.
@@ -31,7 +30,7 @@ pub struct Map<'a> {
     /// The kernel's own BTF, which a struct_ops map's value is of.
     pub kernel: Option<&'a Btf>,
     /// For a map of maps, one that its maps are like: the first that it holds, or [`Hidden::inner`].
-    pub inner: Option<&'a Map<'a>>,
+    pub inner: Option<&'a SchemaMap<'a>>,
     /// The NUMA node of a map with BPF_F_NUMA_NODE: [`Hidden::numa_node`].
     pub numa_node: Option<u32>,
 }
@@ -44,7 +43,7 @@ struct Typed {
 }
 
 /// The definition of `map`, as the variable `name` made fit for C.
-pub fn print(map: &Map<'_>, name: &str) -> String {
+pub fn print(map: &SchemaMap<'_>, name: &str) -> String {
     let name = made_fit(name);
     let mut comment = String::new();
     for (key, value) in [(true, true), (false, true), (true, false)] {
@@ -61,9 +60,9 @@ pub fn print(map: &Map<'_>, name: &str) -> String {
 }
 
 /// The text, if it makes the same map.
-fn attempt(map: &Map<'_>, name: &str, typed: Typed) -> Result<String, String> {
+fn attempt(map: &SchemaMap<'_>, name: &str, typed: Typed) -> Result<String, String> {
     let text = write(map, name, typed)?;
-    if kinds::holds_maps(map.info.map_type) && map.inner.is_none() {
+    if MapKind::of(map.info.map_type).holds_maps() && map.inner.is_none() {
         return Ok(text);
     }
     let spec = Spec::parse(text.as_bytes()).map_err(|error| error.reason)?;
@@ -72,7 +71,7 @@ fn attempt(map: &Map<'_>, name: &str, typed: Typed) -> Result<String, String> {
 }
 
 /// Whether `spec` has the types that `map` has.
-fn check(map: &Map<'_>, spec: &Spec) -> Result<(), String> {
+fn check(map: &SchemaMap<'_>, spec: &Spec) -> Result<(), String> {
     if let (Some(inner), Some(Inner::Definition(spec))) = (map.inner, &spec.inner) {
         check(inner, spec)?;
     }
@@ -93,7 +92,7 @@ fn check(map: &Map<'_>, spec: &Spec) -> Result<(), String> {
     Ok(())
 }
 
-fn write(map: &Map<'_>, name: &str, typed: Typed) -> Result<String, String> {
+fn write(map: &SchemaMap<'_>, name: &str, typed: Typed) -> Result<String, String> {
     let mut types = String::new();
     let mut fields = String::new();
     let mut name = name.to_owned();
@@ -103,7 +102,7 @@ fn write(map: &Map<'_>, name: &str, typed: Typed) -> Result<String, String> {
 
 /// Appends the map's fields, and before them its types; `name` gives way to theirs.
 fn write_fields(
-    map: &Map<'_>,
+    map: &SchemaMap<'_>,
     typed: Typed,
     indent: usize,
     types: &mut String,
@@ -115,11 +114,11 @@ fn write_fields(
     let mut field = |text: String| {
         let _ = writeln!(fields, "{tabs}{text};");
     };
-    field(match kinds::name(info.map_type) {
+    field(match kind::name(info.map_type) {
         Some(kind) => format!("__uint(type, BPF_MAP_TYPE_{})", kind.to_ascii_uppercase()),
         None => format!("__uint(type, {})", info.map_type),
     });
-    let mut printer = map.btf.map(Printer::new);
+    let mut printer = map.btf.map(CPrinter::new);
     let key = (typed.key, info.btf_key_type_id, info.key_size, "key");
     let value = (typed.value, info.btf_value_type_id, info.value_size, "value");
     for (typed, id, size, what) in [key, value] {
@@ -147,7 +146,7 @@ fn write_fields(
         field(format!("__uint(max_entries, {})", info.max_entries));
     }
     // What the kernel sets by itself, it does not take.
-    let kept = info.flags & !kinds::own_flags(info.map_type);
+    let kept = info.flags & !MapKind::of(info.map_type).own_flags;
     if kept != 0 {
         let names = flags::names(kept).into_iter().map(|name| match name.starts_with("0x") {
             true => name,
@@ -166,7 +165,7 @@ fn write_fields(
     if info.ifindex != 0 {
         let _ = writeln!(fields, "{tabs}__uint(ifindex, {}); /* bpffuse's own */", info.ifindex);
     }
-    if kinds::holds_maps(info.map_type) {
+    if MapKind::of(info.map_type).holds_maps() {
         match map.inner {
             None => {
                 let _ = writeln!(
@@ -187,7 +186,7 @@ fn write_fields(
 
 /// The type of a key or value, its definition being written where it needs one.
 fn root(
-    printer: &mut Printer<'_>,
+    printer: &mut CPrinter<'_>,
     id: u32,
     indent: usize,
     name: &str,
@@ -224,7 +223,7 @@ fn has_bare_comma(text: &str) -> bool {
 }
 
 /// The name of a struct_ops map's value in the kernel's BTF.
-fn kernel_struct(map: &Map<'_>) -> Result<String, String> {
+fn kernel_struct(map: &SchemaMap<'_>) -> Result<String, String> {
     let id = map.info.btf_vmlinux_value_type_id;
     let found = map.kernel.and_then(|btf| Some(btf.name(btf.get(id)?.name_at).to_owned()));
     match found {

@@ -23,8 +23,8 @@ mod definition;
 mod extent;
 pub mod flags;
 mod kernel_types;
-pub mod kinds;
 pub mod layout;
+mod making;
 mod plan;
 mod refusal;
 mod suggest;
@@ -34,6 +34,7 @@ mod words;
 
 pub(crate) use c::{MAX_TEXT, basic_int};
 pub use create::{CreateError, Created, fit_name};
+pub use making::Making;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -158,20 +159,5 @@ impl Spec {
         };
         plan::plan(&spec).map_err(|reason| SpecError { incomplete: false, reason })?;
         Ok(spec)
-    }
-
-    /// What `mkdir` creates unless told otherwise: `hash key u32 value u64 entries 1024`.
-    pub fn default_map() -> Self {
-        let mut types = Types::default();
-        let u32 = types.int("unsigned int", 4, false, false);
-        let u64 = types.int("unsigned long long", 8, false, false);
-        let (key, value) = (types.typedef("u32", u32, 0), types.typedef("u64", u64, 0));
-        Self {
-            key: Part::Type(key),
-            value: Part::Type(value),
-            max_entries: Some(1024),
-            types: Arc::new(types),
-            ..Self::new(1)
-        }
     }
 }

@@ -4,6 +4,7 @@
 #![allow(unsafe_code)]
 
 pub mod acting;
+mod call;
 pub mod changes;
 pub mod info;
 pub mod interrupts;
@@ -15,9 +16,12 @@ pub mod object;
 pub mod os;
 pub mod perf;
 pub mod privileges;
+pub mod processes;
+pub mod programs;
 pub mod ring;
 mod shared;
 
+pub use call::Call;
 use std::ffi::CString;
 use std::fmt;
 use std::io;
@@ -28,8 +32,8 @@ use std::path::Path;
 /// A system call that failed: which one, and the kernel's errno.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Error {
-    /// The call's name as in its man page, such as `BPF_MAP_UPDATE_ELEM`.
-    pub call: &'static str,
+    /// The call.
+    pub call: Call,
     /// The errno, with the kernel's internal ENOTSUPP (524) already turned into EOPNOTSUPP.
     pub errno: i32,
 }
@@ -42,7 +46,7 @@ const KERNEL_ENOTSUPP: i32 = 524;
 
 impl Error {
     /// An error of `call`, with `errno` as libbpf returns it (either sign).
-    pub fn new(call: &'static str, errno: i32) -> Self {
+    pub fn new(call: Call, errno: i32) -> Self {
         let errno = match errno.saturating_abs() {
             KERNEL_ENOTSUPP => libc::EOPNOTSUPP,
             errno => errno,
@@ -51,7 +55,7 @@ impl Error {
     }
 
     /// The error that the last libc call of this thread left in errno.
-    fn last(call: &'static str) -> Self {
+    fn last(call: Call) -> Self {
         Self::new(call, io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO))
     }
 }
@@ -88,33 +92,45 @@ pub fn describe(error: &io::Error) -> String {
 }
 
 /// Turns libbpf's convention (negative errno) into ours.
-fn check(call: &'static str, rc: i32) -> Result<i32> {
+fn check(call: Call, rc: i32) -> Result<i32> {
     if rc < 0 { Err(Error::new(call, rc)) } else { Ok(rc) }
 }
 
 /// Takes over the descriptor that a bpf command returned.
-fn own(call: &'static str, rc: i32) -> Result<OwnedFd> {
+fn own(call: Call, rc: i32) -> Result<OwnedFd> {
     let fd = check(call, rc)?;
     // SAFETY: a bpf command that returns a descriptor hands over its ownership.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Turns libc's and syscall(2)'s convention (-1, and errno) into ours.
-fn check_libc(call: &'static str, rc: impl Into<i64>) -> Result<i64> {
+fn check_libc(call: Call, rc: impl Into<i64>) -> Result<i64> {
     match rc.into() {
         -1 => Err(Error::last(call)),
         rc => Ok(rc),
     }
 }
 
+/// What nix gives back, with the call's name.
+fn named<T>(call: Call, outcome: nix::Result<T>) -> Result<T> {
+    outcome.map_err(|errno| Error::new(call, errno as i32))
+}
+
 /// Takes over the descriptor that a libc call or syscall(2) returned.
-fn own_libc(call: &'static str, rc: impl Into<i64>) -> Result<OwnedFd> {
+fn own_libc(call: Call, rc: impl Into<i64>) -> Result<OwnedFd> {
     let fd = check_libc(call, rc)?;
     // SAFETY: the kernel just gave us this descriptor, and nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 
+/// A text of the kernel's, up to its NUL. A C character has a sign on some machines (x86) and none on
+/// others (Arm).
+fn text_of(characters: &[libc::c_char]) -> String {
+    let bytes = characters.iter().map(|c| c.to_ne_bytes()[0]).take_while(|&byte| byte != 0);
+    String::from_utf8_lossy(&bytes.collect::<Vec<_>>()).into_owned()
+}
+
 /// A path as system calls take it.
-fn c_path(call: &'static str, path: &Path) -> Result<CString> {
+fn c_path(call: Call, path: &Path) -> Result<CString> {
     CString::new(path.as_os_str().as_bytes()).map_err(|_| Error::new(call, libc::EINVAL))
 }

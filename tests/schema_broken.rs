@@ -10,7 +10,7 @@
 mod spec_support;
 
 use bpffuse::btf::Btf;
-use bpffuse::schema::{self, Map};
+use bpffuse::schema::{self, SchemaMap};
 use bpffuse::spec::Spec;
 use bpffuse::sys::map::MapInfo;
 use proptest::prelude::*;
@@ -29,7 +29,8 @@ const TYPES: &str = "
 fn print(bytes: &[u8], key: u32, value: u32) -> Option<String> {
     let btf = Btf::parse(bytes, None).ok()?;
     let info = MapInfo { btf_key_type_id: key, btf_value_type_id: value, ..array_of(256) };
-    let map = Map { info: &info, btf: Some(&btf), kernel: None, inner: None, numa_node: None };
+    let map =
+        SchemaMap { info: &info, btf: Some(&btf), kernel: None, inner: None, numa_node: None };
     let text = schema::print(&map, "m");
     // However the types refer to each other: the work is as large as the text.
     assert!(text.len() < 4 << 20, "{} bytes of text", text.len());

@@ -8,7 +8,7 @@
 )]
 
 use bpffuse::btf::{Btf, Kind};
-use bpffuse::schema::{self, Map};
+use bpffuse::schema::{self, SchemaMap};
 use bpffuse::sys::map::MapInfo;
 
 fn info(value: u32, size: u32) -> MapInfo {
@@ -48,7 +48,7 @@ fn kernel_structs_are_said_in_c() {
         }
         let info = info(id, size);
         let text = schema::print(
-            &Map { info: &info, btf: Some(&btf), kernel: None, inner: None, numa_node: None },
+            &SchemaMap { info: &info, btf: Some(&btf), kernel: None, inner: None, numa_node: None },
             "m",
         );
         match text.starts_with("/* Not all") {

@@ -12,8 +12,10 @@ mod common;
 mod spec_support;
 
 use bpffuse::btf::{Btf, Kind};
-use bpffuse::schema::{self, Map};
-use bpffuse::spec::{CreateError, Inner, Spec, flags, kinds};
+use bpffuse::kernel::hidden::hidden;
+use bpffuse::schema::{self, SchemaMap};
+use bpffuse::spec::{CreateError, Inner, Spec, flags};
+use bpffuse::sys::map::kind::{self, MapKind};
 use bpffuse::sys::map::{MapInfo, map_info};
 use bpffuse::sys::object;
 use common::kernel::lacks_map;
@@ -42,8 +44,9 @@ fn create(text: &str, kernel: &Btf) -> Seen {
     let spec = Spec::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{text}\n{error}"));
     let fd = spec.create("m", &no_inner).unwrap_or_else(|error| panic!("{text}\n{error}")).fd;
     let seen = seen(fd);
-    let asks = kinds::holds_maps(seen.info.map_type) || seen.info.flags & flags::NUMA_NODE != 0;
-    let hidden = asks.then(|| schema::hidden(seen.info.id, kernel).expect("the inner map"));
+    let asks =
+        MapKind::of(seen.info.map_type).holds_maps() || seen.info.flags & flags::NUMA_NODE != 0;
+    let hidden = asks.then(|| hidden(seen.info.id, kernel).expect("the inner map"));
     let numa_node = hidden.as_ref().map(|hidden| hidden.numa_node);
     Seen { numa_node, inner: hidden.and_then(|hidden| hidden.inner), ..seen }
 }
@@ -67,8 +70,8 @@ fn kernel_btf() -> Option<Btf> {
 /// What a program includes, and what these headers may be too old to have.
 fn includes() -> String {
     let mut text = "#include <linux/bpf.h>\n#include <bpf/bpf_helpers.h>\n".to_owned();
-    for kind in kinds::names() {
-        let number = kinds::by_name(kind).expect("a kind");
+    for kind in kind::names() {
+        let number = kind::by_name(kind).expect("a kind");
         let _ = writeln!(text, "#define BPF_MAP_TYPE_{} {number}", kind.to_uppercase());
     }
     for flag in flags::all() {
@@ -259,12 +262,12 @@ fn the_model_of_an_empty_map_of_maps_is_found() {
     let text = "hash_of_maps key 4 entries 3 inner_map { hash key 6 value 12 entries 77 flags no_prealloc }";
     let seen = create(text, &kernel);
     let inner = seen.inner.as_ref().expect("the inner map's model");
-    let kind = kinds::by_name("hash").expect("a kind");
+    let kind = kind::by_name("hash").expect("a kind");
     assert_eq!((inner.map_type, inner.key_size, inner.value_size), (kind, 6, 12));
     assert_eq!((inner.max_entries, inner.flags), (77, 1));
     drop(seen.fd);
     // Another map's id finds nothing of it.
-    assert!(schema::hidden(u32::MAX >> 1, &kernel).is_err());
+    assert!(hidden(u32::MAX >> 1, &kernel).is_err());
 }
 
 #[test]
@@ -284,8 +287,9 @@ fn the_types_of_a_map_that_is_held_are_given() {
 fn a_map_of_maps_whose_model_is_unknown_says_so() {
     let Some(kernel) = kernel_btf() else { return };
     let mut info = spec_support::array_of(4);
-    info.map_type = kinds::by_name("array_of_maps").expect("a kind");
-    let map = Map { info: &info, btf: None, kernel: Some(&kernel), inner: None, numa_node: None };
+    info.map_type = kind::by_name("array_of_maps").expect("a kind");
+    let map =
+        SchemaMap { info: &info, btf: None, kernel: Some(&kernel), inner: None, numa_node: None };
     let schema = schema::print(&map, "m");
     assert!(schema.contains("not known while it holds none"), "{schema}");
     let error = Spec::parse(schema.as_bytes()).expect_err("no inner map");

@@ -6,7 +6,7 @@ mod spec_support;
 
 use bpffuse::btf::Btf;
 use bpffuse::codec::{Codec, Shape};
-use bpffuse::schema::{self, Map};
+use bpffuse::schema::{self, SchemaMap};
 use bpffuse::spec::Spec;
 use bpffuse::sys::map::MapInfo;
 use codec_support::blob::Blob;
@@ -64,7 +64,7 @@ proptest! {
         let own = Btf::parse(&blob.finish(), None).unwrap();
         let size = ty.size();
         let info = MapInfo { btf_value_type_id: id, ..spec_support::array_of(size as u32) };
-        let map = Map { info: &info, btf: Some(&own), kernel: None, inner: None, numa_node: None };
+        let map = SchemaMap { info: &info, btf: Some(&own), kernel: None, inner: None, numa_node: None };
         let schema = schema::print(&map, "m");
         let spec = Spec::parse(schema.as_bytes())
             .map_err(|error| TestCaseError::fail(format!("{error}\n{schema}")))?;

@@ -11,7 +11,7 @@
 mod spec_support;
 
 use bpffuse::btf::{Btf, Kind};
-use bpffuse::schema::{self, Map};
+use bpffuse::schema::{self, SchemaMap};
 use bpffuse::spec::Spec;
 use bpffuse::sys::map::MapInfo;
 use proptest::prelude::*;
@@ -369,7 +369,7 @@ fn compare(clang: &Btf, text: &str, ty: &str, n: usize) -> Result<String, String
         }))
     };
     let schema = schema::print(
-        &Map { info: &info, btf: Some(&btf), kernel: None, inner: None, numa_node: None },
+        &SchemaMap { info: &info, btf: Some(&btf), kernel: None, inner: None, numa_node: None },
         &format!("map{n}"),
     );
     if schema.contains("Not all types") {

@@ -11,7 +11,8 @@
 mod common;
 mod spec_support;
 
-use bpffuse::spec::{CreateError, Created, Inner, Part, Spec, kinds};
+use bpffuse::spec::{CreateError, Created, Inner, Part, Spec};
+use bpffuse::sys::map::kind::{self, BtfUse, MapKind};
 use bpffuse::sys::map::{ANY, MapFd, MapInfo, map_info};
 use bpffuse::sys::object;
 use common::kernel::lacks_map;
@@ -87,9 +88,9 @@ fn every_kind_from_words_and_from_c() {
             let told = created.note.as_ref().is_some_and(|note| note.contains("without BTF"));
             assert_eq!(told, typed && !takes_btf, "{text}: {:?}", created.note);
         }
-        assert_eq!(kinds::refuses_btf(i as u32 + 1), !takes_btf, "{kind}");
+        assert_eq!(MapKind::of(i as u32 + 1).btf == BtfUse::Refused, !takes_btf, "{kind}");
     }
-    assert_eq!(kinds::name(33), Some("arena"));
+    assert_eq!(kind::name(33), Some("arena"));
 }
 
 /// What bpftool prints, as JSON.

@@ -123,7 +123,10 @@ fn inner_maps_are_paths_ids_and_words() {
 
 #[test]
 fn the_default_map_is_the_one_of_the_words() {
-    let (default, words) = (Spec::default_map(), parse("hash key u32 value u64 entries 1024"));
+    let (default, words) = (
+        parse("type hash key u32 value u64 entries 1024"),
+        parse("hash key u32 value u64 entries 1024"),
+    );
     assert_eq!((default.kind, default.max_entries), (words.kind, words.max_entries));
     assert_eq!(sizes(&default), sizes(&words));
     assert!(default.btf().is_ok());

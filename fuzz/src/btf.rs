@@ -91,8 +91,13 @@ fn definition(btf: &Btf, id: u32, size: u32) {
         map_extra: 0,
         ifindex: 0,
     };
-    let map =
-        schema::Map { info: &info, btf: Some(btf), kernel: None, inner: None, numa_node: None };
+    let map = schema::SchemaMap {
+        info: &info,
+        btf: Some(btf),
+        kernel: None,
+        inner: None,
+        numa_node: None,
+    };
     let text = schema::print(&map, "m");
     if let Err(error) = Spec::parse(text.as_bytes()) {
         panic!("{error}\n{text}");

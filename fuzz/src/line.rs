@@ -2,8 +2,8 @@
 
 use super::source::Input;
 use bpffuse::codec::TextError;
-use bpffuse::fs::control::entries::line::{self, Fault, Line};
-use bpffuse::fs::control::entries::render::Printer;
+use bpffuse::fs::control::entries::line::{self, Line, LineFault};
+use bpffuse::fs::control::entries::render::LinePrinter;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 
@@ -68,15 +68,15 @@ impl From<TextError> for Refused {
     }
 }
 
-impl From<Fault> for Refused {
-    fn from(_: Fault) -> Self {
+impl From<LineFault> for Refused {
+    fn from(_: LineFault) -> Self {
         Self
     }
 }
 
 /// An element's line is taken, and its like is printed.
 fn survives(input: &Input<'_>, cpus: Option<usize>, key: &[u8], value: &[u8]) {
-    let printer = Printer { codec: &input.codec, special: None };
+    let printer = LinePrinter { codec: &input.codec, special: None };
     let mut text = Vec::new();
     printer.line(key, value, &mut text);
     let shown = String::from_utf8_lossy(&text).into_owned();

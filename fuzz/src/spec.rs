@@ -2,8 +2,9 @@
 
 use bpffuse::btf::{Btf, Kind};
 use bpffuse::schema;
-use bpffuse::spec::{MapBtf, Part, Spec, flags, kinds};
+use bpffuse::spec::{MapBtf, Part, Spec, flags};
 use bpffuse::sys::map::MapInfo;
+use bpffuse::sys::map::kind::{self, MapKind};
 
 pub fn check(data: &[u8]) {
     match Spec::parse(data) {
@@ -34,14 +35,14 @@ fn pieces(text: &[u8]) {
 
 fn said_again(spec: &Spec) {
     // The types of the kernel, and a map to be like, are not in the text.
-    if kinds::name(spec.kind) == Some("struct_ops") || kinds::holds_maps(spec.kind) {
+    if kind::name(spec.kind) == Some("struct_ops") || MapKind::of(spec.kind).holds_maps() {
         let _ = spec.btf();
         return;
     }
     let Ok(own) = spec.btf() else { return };
     let btf = Btf::parse(&own.bytes, None).expect("BTF that was written here");
     let Some(info) = info(spec, &own, &btf) else { return };
-    let map = schema::Map {
+    let map = schema::SchemaMap {
         info: &info,
         btf: Some(&btf),
         kernel: None,
@@ -53,7 +54,7 @@ fn said_again(spec: &Spec) {
     assert_eq!(again.kind, spec.kind, "{text}");
     assert_eq!(again.max_entries.unwrap_or(0), spec.max_entries.unwrap_or(0), "{text}");
     assert_eq!(again.map_extra, spec.map_extra, "{text}");
-    let kept = |flags: u32| flags & !kinds::own_flags(spec.kind) & !flags::NUMA_NODE;
+    let kept = |flags: u32| flags & !MapKind::of(spec.kind).own_flags & !flags::NUMA_NODE;
     assert_eq!(kept(again.flags), kept(spec.flags), "{text}");
     let btf = again.btf().unwrap_or_else(|error| panic!("{error}\n{text}"));
     let parsed = Btf::parse(&btf.bytes, None).expect("BTF that was written here");

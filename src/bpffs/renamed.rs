@@ -1,10 +1,10 @@
 //! What was renamed through the mount: who has a map or directory open, or as their working directory,
 //! goes on with it under its new name, as in any file system.
 
+use parking_lot::RwLock;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{PoisonError, RwLock};
 
 /// Renames remembered at most: what was moved earlier is found by its new name alone.
 const MOST: usize = 64;
@@ -40,7 +40,7 @@ impl Rename {
 impl Renames {
     /// Remembers a rename that was done.
     pub(super) fn record(&self, from: PathBuf, to: PathBuf, exchange: bool) {
-        let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
+        let mut list = self.list.write();
         let new = Rename { from, to, exchange };
         // Some programs replace the same pin over and over.
         list.retain(|old| *old != new);
@@ -58,7 +58,7 @@ impl Renames {
         if !self.any.load(Ordering::Acquire) {
             return found;
         }
-        let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
+        let list = self.list.read();
         for (start, first) in list.iter().enumerate() {
             let Some(moved) = first.step(path) else { continue };
             let later = list.iter().skip(start + 1);

@@ -10,7 +10,7 @@ use crate::sys::changes::Changes;
 use siphasher::sip::SipHasher13;
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::fs::{FileType, Metadata};
+use std::fs::{File, FileType, Metadata};
 use std::hash::{BuildHasher, BuildHasherDefault};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -42,16 +42,17 @@ impl Seen {
     }
 }
 
-/// What is at `path`, which is `root` or below it: known, or as `ask` finds it.
+/// What is at `path`, which is `root` or below it: known, or as `reach` finds it, which opens a path's
+/// own inode (O_PATH) without following any symlink or leaving bpffs.
 ///
 /// # Errors
-/// Those of `ask`.
+/// Those of `reach`.
 pub(super) fn look(
     root: &Path,
     path: &Path,
-    ask: impl Fn() -> io::Result<Metadata>,
+    reach: impl Fn(&Path) -> io::Result<File>,
 ) -> io::Result<Seen> {
-    SIGHT.with_borrow_mut(|sight| sight.look(root, path, ask))
+    SIGHT.with_borrow_mut(|sight| sight.look(root, path, reach))
 }
 
 thread_local! {
@@ -98,8 +99,9 @@ impl Sight {
         &mut self,
         root: &Path,
         path: &Path,
-        ask: impl Fn() -> io::Result<Metadata>,
+        reach: impl Fn(&Path) -> io::Result<File>,
     ) -> io::Result<Seen> {
+        let ask = || reach(path)?.metadata();
         let bytes = path.as_os_str().as_bytes();
         if let Some(watched) = &mut self.watched {
             if watched.changes.any() {
@@ -111,8 +113,7 @@ impl Sight {
         let hash = Fast::default().hash_one(bytes);
         let often = self.asked[hash as usize % ASKED].again(hash);
         let seen = Seen::of(&ask()?);
-        // Only what is in bpffs is watched: a path into something else might wait for us.
-        if often && self.watch(root, path).is_some() {
+        if often && self.watch(root, path, &reach).is_some() {
             // Watched first, looked at then: what changes in between is an event.
             let seen = Seen::of(&ask()?);
             if let Some(watched) = &mut self.watched {
@@ -123,22 +124,27 @@ impl Sight {
         Ok(seen)
     }
 
-    /// Watches a path and the directories that lead to it from `root` on; `None` if that cannot be.
-    fn watch(&mut self, root: &Path, path: &Path) -> Option<()> {
+    /// Watches the directories that lead to a path, from `root` on, and what is there; `None` if that
+    /// cannot be. The inodes are watched, never the path: whoever owns a directory in it may put a
+    /// symlink in its place at any moment, even one into our own mount, where we would wait for ourselves.
+    fn watch(
+        &mut self,
+        root: &Path,
+        path: &Path,
+        reach: &impl Fn(&Path) -> io::Result<File>,
+    ) -> Option<()> {
         if self.watched.as_ref().is_none_or(Watched::is_full) {
             let changes = Changes::new().ok()?;
             self.watched = Some(Watched { changes, watches: 0, known: HashMap::default() });
         }
         let watched = self.watched.as_mut()?;
-        for dir in path.ancestors() {
-            watched.changes.watch(dir).ok()?;
+        let on_the_way: Vec<&Path> = path.ancestors().take_while(|dir| *dir != root).collect();
+        // From the root on: what is exchanged below a directory that is watched already is an event.
+        for path in [root].into_iter().chain(on_the_way.into_iter().rev()) {
+            watched.changes.watch(&reach(path).ok()?).ok()?;
             watched.watches += 1;
-            if dir == root {
-                return Some(());
-            }
         }
-        // Not below the root: what leads there is not watched.
-        None
+        Some(())
     }
 }
 

@@ -2,7 +2,7 @@
 
 /// A type, read in place.
 #[derive(Debug, Clone, Copy)]
-pub struct Type<'a> {
+pub struct BtfType<'a> {
     /// Where its name is in the strings ([`super::Btf::name`]); 0 if it has none.
     pub name_at: u32,
     /// What it is.
@@ -101,7 +101,7 @@ pub struct Int {
 
 /// A member of a struct or union.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Member {
+pub struct BtfMember {
     /// Its name in the strings; 0 for anonymous structs and unions.
     pub name_at: u32,
     /// Its type.
@@ -164,7 +164,7 @@ pub(super) fn record_len(bytes: &[u8]) -> Option<usize> {
     (bytes.len() >= 12 + rest).then_some(12 + rest)
 }
 
-impl<'a> Type<'a> {
+impl<'a> BtfType<'a> {
     /// Reads the type that `bytes` begins with, of which [`record_len`] has approved.
     pub(super) fn read(bytes: &'a [u8]) -> Self {
         let info = u32_at(bytes, 4);
@@ -237,7 +237,7 @@ impl<'a> Kind<'a> {
     }
 
     /// A struct's or union's members; none for other kinds.
-    pub fn members(&self) -> impl Iterator<Item = Member> + use<'a> {
+    pub fn members(&self) -> impl Iterator<Item = BtfMember> + use<'a> {
         let (bit_fields, records): (bool, &'a [u8]) = match *self {
             Kind::Struct { bit_fields, records, .. } | Kind::Union { bit_fields, records, .. } => {
                 (bit_fields, records)
@@ -248,7 +248,7 @@ impl<'a> Kind<'a> {
             let offset = u32_at(record, 8);
             let (bit_offset, bits) =
                 if bit_fields { (offset & 0xff_ffff, offset >> 24) } else { (offset, 0) };
-            Member { name_at: u32_at(record, 0), of: u32_at(record, 4), bit_offset, bits }
+            BtfMember { name_at: u32_at(record, 0), of: u32_at(record, 4), bit_offset, bits }
         })
     }
 

@@ -55,6 +55,7 @@ pub(super) fn parse(args: &[OsString]) -> Option<Result<Cli, clap::Error>> {
         Ok(Cli {
             options: helper.options,
             sloppy: helper.sloppy,
+            by_mount: true,
             pretend: helper.fake,
             verbose: helper.verbose,
             ..defaults

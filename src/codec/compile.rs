@@ -4,10 +4,10 @@
 //! each other, and a type that would print out of all proportion to its bytes is refused.
 
 use super::name::is_identifier;
-use super::plan::{Enumerators, Gap, Node, NodeId, Num, Plan, Sort};
+use super::plan::{CodecPlan, Enumerators, Gap, NodeId, Num, PlanNode, Sort};
 use super::print::push_json_str;
 use super::record::Builder;
-use crate::btf::{Btf, Int, KERNEL_STRUCTS, Kind, Type};
+use crate::btf::{Btf, BtfType, Int, KERNEL_STRUCTS, Kind};
 use std::collections::{HashMap, HashSet};
 
 /// Structs and arrays inside one another, before a type counts as a cycle (the kernel: 32).
@@ -18,10 +18,10 @@ const DEPTH: usize = 32;
 const COST: usize = 1 << 18;
 
 /// Compiles type `id`, which must have `size` bytes; else says why not.
-pub(super) fn compile(btf: &Btf, id: u32, size: usize) -> Result<Plan, String> {
+pub(super) fn compile(btf: &Btf, id: u32, size: usize) -> Result<CodecPlan, String> {
     let mut compiler = Compiler {
         btf,
-        plan: Plan { size, ..Plan::default() },
+        plan: CodecPlan { size, ..CodecPlan::default() },
         memo: HashMap::new(),
         tables: HashMap::new(),
         weights: Vec::new(),
@@ -66,7 +66,7 @@ fn has_lock(btf: &Btf, id: u32) -> bool {
 /// Builds one plan.
 pub(super) struct Compiler<'b> {
     pub(super) btf: &'b Btf,
-    pub(super) plan: Plan,
+    pub(super) plan: CodecPlan,
     /// Nodes by the id behind typedefs and, for numbers, the byte order.
     memo: HashMap<(u32, bool), NodeId>,
     /// Enums' names by the enum's id.
@@ -81,7 +81,7 @@ pub(super) struct Compiler<'b> {
 #[derive(Clone, Copy)]
 pub(super) struct Bare<'b> {
     pub(super) id: u32,
-    pub(super) found: Type<'b>,
+    pub(super) found: BtfType<'b>,
     /// Named `__be16`, `__be32` or `__be64` on the way.
     big: bool,
 }
@@ -134,7 +134,7 @@ impl<'b> Compiler<'b> {
         if self.cost > COST { Err("the type has too many members".into()) } else { Ok(()) }
     }
 
-    pub(super) fn add(&mut self, node: Node, weight: u64) -> NodeId {
+    pub(super) fn add(&mut self, node: PlanNode, weight: u64) -> NodeId {
         self.plan.nodes.push(node);
         self.weights.push(weight);
         (self.plan.nodes.len() - 1) as NodeId
@@ -167,17 +167,17 @@ impl<'b> Compiler<'b> {
         match bare.found.kind {
             Kind::Int(_) | Kind::Enum { .. } | Kind::Ptr { .. } => {
                 let num = self.num(bare)?;
-                Ok(self.add(Node::Num(num), 1))
+                Ok(self.add(PlanNode::Num(num), 1))
             }
-            Kind::Float { size: size @ (4 | 8) } => Ok(self.add(Node::Float { size }, 1)),
-            Kind::Float { size } if size <= 64 => Ok(self.add(Node::Bytes { len: size }, 1)),
+            Kind::Float { size: size @ (4 | 8) } => Ok(self.add(PlanNode::Float { size }, 1)),
+            Kind::Float { size } if size <= 64 => Ok(self.add(PlanNode::Bytes { len: size }, 1)),
             Kind::Array { of, len } => self.array(of, len),
-            Kind::Struct { size: 4, .. } if name == "in_addr" => Ok(self.add(Node::Ipv4, 1)),
-            Kind::Struct { size: 16, .. } if name == "in6_addr" => Ok(self.add(Node::Ipv6, 1)),
+            Kind::Struct { size: 4, .. } if name == "in_addr" => Ok(self.add(PlanNode::Ipv4, 1)),
+            Kind::Struct { size: 16, .. } if name == "in6_addr" => Ok(self.add(PlanNode::Ipv6, 1)),
             Kind::Struct { .. } | Kind::Union { .. } if self.is_special(bare) => {
                 let size = self.size(bare)?;
                 let gaps = (0, 0);
-                let node = Node::Record { first: 0, end: 0, gaps, size, overlaps: false };
+                let node = PlanNode::Record { first: 0, end: 0, gaps, size, overlaps: false };
                 Ok(self.add(node, 1))
             }
             Kind::Struct { .. } | Kind::Union { .. } => {
@@ -209,13 +209,13 @@ impl<'b> Compiler<'b> {
         if let Kind::Int(int) = of.found.kind {
             let char = int.character || self.btf.name(of.found.name_at) == "char";
             if char && !int.boolean && stride == 1 && int.bits == 8 {
-                return Ok(self.add(Node::Text { len, elem }, 1));
+                return Ok(self.add(PlanNode::Text { len, elem }, 1));
             }
         }
         // Elements without size are countless.
         let len = if stride == 0 { 0 } else { len };
         let weight = u64::from(len).saturating_mul(self.weights[elem as usize]).saturating_add(1);
-        Ok(self.add(Node::Array { len, stride: stride as u32, elem }, weight))
+        Ok(self.add(PlanNode::Array { len, stride: stride as u32, elem }, weight))
     }
 
     /// A number's storage: an integer's, enum's or pointer's.

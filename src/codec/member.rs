@@ -1,7 +1,7 @@
 //! One member of a value, for `.field`.
 
 use super::fault::TextError;
-use super::plan::{Node, NodeId, Plan};
+use super::plan::{CodecPlan, NodeId, PlanNode};
 use std::sync::Arc;
 
 /// An array's elements that are listed: an array of 64 MiB would not fit a directory.
@@ -11,25 +11,25 @@ const LISTED: u32 = 1 << 16;
 /// variable; or the whole value.
 #[derive(Debug, Clone)]
 pub struct Member {
-    pub(super) plan: Arc<Plan>,
+    pub(super) plan: Arc<CodecPlan>,
     pub(super) node: NodeId,
     pub(super) offset: usize,
 }
 
 impl Member {
     /// The member at `path`, below the whole value.
-    pub(super) fn find(plan: &Arc<Plan>, path: &[&[u8]]) -> Option<Self> {
+    pub(super) fn find(plan: &Arc<CodecPlan>, path: &[&[u8]]) -> Option<Self> {
         let mut member = Self { plan: Arc::clone(plan), node: plan.root, offset: 0 };
         for name in path {
             let name = std::str::from_utf8(name).ok()?;
             match plan.node(member.node) {
-                Node::Record { first, end, .. } => {
+                PlanNode::Record { first, end, .. } => {
                     let at = plan.find(first..end, name, 0)?;
                     let field = &plan.fields(first, end)[at];
                     member.offset += field.offset as usize;
                     member.node = field.node;
                 }
-                Node::Array { len, stride, elem } => {
+                PlanNode::Array { len, stride, elem } => {
                     let at: u32 = name.parse().ok().filter(|at| *at < len)?;
                     if at.to_string() != name {
                         return None;
@@ -47,14 +47,14 @@ impl Member {
     /// an array the first 65,536 elements ([`super::Codec::member`] finds the others too).
     pub fn children(&self) -> Option<Vec<Vec<u8>>> {
         match self.plan.node(self.node) {
-            Node::Record { first, end, .. } => {
+            PlanNode::Record { first, end, .. } => {
                 let names = self.plan.fields(first, end).iter().map(|field| field.name.as_bytes());
                 let fits = |name: &&[u8]| {
                     !name.contains(&b'/') && !matches!(**name, [b'.'] | [b'.', b'.'])
                 };
                 Some(names.filter(fits).map(<[u8]>::to_vec).collect())
             }
-            Node::Array { len, .. } => {
+            PlanNode::Array { len, .. } => {
                 Some((0..len.min(LISTED)).map(|at| at.to_string().into_bytes()).collect())
             }
             _ => None,
@@ -63,7 +63,7 @@ impl Member {
 
     /// Whether it has members: it is a directory.
     pub fn has_children(&self) -> bool {
-        matches!(self.plan.node(self.node), Node::Record { .. } | Node::Array { .. })
+        matches!(self.plan.node(self.node), PlanNode::Record { .. } | PlanNode::Array { .. })
     }
 
     /// Whether it is a string: `char[N]`.

@@ -11,8 +11,8 @@
 //! - a prefix longer than its address.
 
 use super::fault::{Fault, excerpt};
-use super::parse::Seen;
-use super::plan::{Gap, Node, NodeId, Num, Plan, Sort};
+use super::parse::SeenMembers;
+use super::plan::{CodecPlan, Gap, NodeId, Num, PlanNode, Sort};
 use super::print::{push_int, push_ipv4, push_ipv6};
 use super::word;
 
@@ -63,17 +63,17 @@ struct Leaf {
 
 impl Naming {
     /// Chooses the names for keys of type `plan`; `typed` if BTF says so.
-    pub(super) fn new(plan: &Plan, lpm: bool, typed: bool) -> Self {
+    pub(super) fn new(plan: &CodecPlan, lpm: bool, typed: bool) -> Self {
         let hex = Self { form: Form::Hex, leaves: Vec::new(), gaps: Vec::new() };
         let prefix = lpm && matches!(plan.size, 8 | 20) && (!typed || is_prefix(plan));
         if prefix {
             return Self { form: Form::Prefix, ..hex };
         }
         match plan.node(plan.root) {
-            Node::Num(num) if num.sort != Sort::Pointer => Self { form: Form::Num(num), ..hex },
-            Node::Ipv4 | Node::Ipv6 => Self { form: Form::Address, ..hex },
-            Node::Text { len: 1.., .. } => Self { form: Form::Text, ..hex },
-            Node::Record { .. } => {
+            PlanNode::Num(num) if num.sort != Sort::Pointer => Self { form: Form::Num(num), ..hex },
+            PlanNode::Ipv4 | PlanNode::Ipv6 => Self { form: Form::Address, ..hex },
+            PlanNode::Text { len: 1.., .. } => Self { form: Form::Text, ..hex },
+            PlanNode::Record { .. } => {
                 let mut leaves = Vec::new();
                 if !collect(plan, plan.root, 0, "", &mut leaves) || leaves.is_empty() {
                     return hex;
@@ -87,7 +87,7 @@ impl Naming {
     }
 
     /// Appends the name of `key`, which has the plan's size.
-    pub(super) fn print(&self, plan: &Plan, key: &[u8], name: &mut Vec<u8>) {
+    pub(super) fn print(&self, plan: &CodecPlan, key: &[u8], name: &mut Vec<u8>) {
         let start = name.len();
         if !self.print_readable(plan, key, name) || name.len() - start > LONGEST {
             name.truncate(start);
@@ -97,7 +97,7 @@ impl Naming {
 
     /// Whether a key has no bit set that none of its type's members shows; `None` if only trying
     /// tells.
-    pub(super) fn shows_all(&self, plan: &Plan, key: &[u8]) -> Option<bool> {
+    pub(super) fn shows_all(&self, plan: &CodecPlan, key: &[u8]) -> Option<bool> {
         match self.form {
             // Without a readable name, nobody has looked for the bits between the members.
             Form::Hex if !plan.whole(plan.root) => None,
@@ -113,7 +113,7 @@ impl Naming {
     }
 
     /// False if the readable form would not be faithful.
-    fn print_readable(&self, plan: &Plan, key: &[u8], name: &mut Vec<u8>) -> bool {
+    fn print_readable(&self, plan: &CodecPlan, key: &[u8], name: &mut Vec<u8>) -> bool {
         match &self.form {
             Form::Num(num) => plan.print_num(num, key, false, name),
             Form::Address => push_address(key, name),
@@ -131,10 +131,10 @@ impl Naming {
                     name.push(b'=');
                     let bytes = &key[leaf.offset..][..plan.size_of(leaf.node)];
                     match plan.node(leaf.node) {
-                        Node::Num(num) => plan.print_num(&num, bytes, false, name),
-                        Node::Ipv4 | Node::Ipv6 => push_address(bytes, name),
-                        Node::Text { .. } if !push_text(bytes, name) => return false,
-                        Node::Text { .. } => {}
+                        PlanNode::Num(num) => plan.print_num(&num, bytes, false, name),
+                        PlanNode::Ipv4 | PlanNode::Ipv6 => push_address(bytes, name),
+                        PlanNode::Text { .. } if !push_text(bytes, name) => return false,
+                        PlanNode::Text { .. } => {}
                         _ => word::push_hex(bytes, name),
                     }
                 }
@@ -147,7 +147,7 @@ impl Naming {
     /// Parses a name into `key`, which is all zero and has the plan's size.
     pub(super) fn parse(
         &self,
-        plan: &Plan,
+        plan: &CodecPlan,
         name: &[u8],
         key: &mut [u8],
     ) -> Result<NameMatch, Fault> {
@@ -187,8 +187,8 @@ impl Naming {
         Ok(NameMatch::Exact)
     }
 
-    fn parse_members(&self, plan: &Plan, name: &str, key: &mut [u8]) -> Result<(), Fault> {
-        let mut seen = Seen::default();
+    fn parse_members(&self, plan: &CodecPlan, name: &str, key: &mut [u8]) -> Result<(), Fault> {
+        let mut seen = SeenMembers::default();
         let mut count = 0;
         for (guess, part) in name.split(',').enumerate() {
             let Some((path, value)) = part.split_once('=') else {
@@ -211,7 +211,7 @@ impl Naming {
             count += 1;
             let bytes = &mut key[leaf.offset..][..plan.size_of(leaf.node)];
             match plan.node(leaf.node) {
-                Node::Text { .. } => unescape(value.as_bytes(), bytes),
+                PlanNode::Text { .. } => unescape(value.as_bytes(), bytes),
                 _ => plan.parse_word(leaf.node, value, bytes, false),
             }
             .map_err(|fault| fault.inside(path))?;
@@ -355,10 +355,10 @@ fn parse_prefix(name: &str, key: &mut [u8]) -> Result<NameMatch, Fault> {
 }
 
 /// Whether a type is an address, or a struct with nothing but one.
-fn is_address(plan: &Plan, id: NodeId) -> bool {
+fn is_address(plan: &CodecPlan, id: NodeId) -> bool {
     match plan.node(id) {
-        Node::Ipv4 | Node::Ipv6 => true,
-        Node::Record { first, end, .. } => match plan.fields(first, end) {
+        PlanNode::Ipv4 | PlanNode::Ipv6 => true,
+        PlanNode::Record { first, end, .. } => match plan.fields(first, end) {
             [only] => plan.size_of(only.node) == plan.size && is_address(plan, only.node),
             _ => false,
         },
@@ -367,12 +367,12 @@ fn is_address(plan: &Plan, id: NodeId) -> bool {
 }
 
 /// Whether a key of an LPM trie is a prefix length and one member of all the other bytes.
-fn is_prefix(plan: &Plan) -> bool {
+fn is_prefix(plan: &CodecPlan) -> bool {
     let mut data = 0;
     let mut only = plan.root;
     count_data(plan, plan.root, 0, &mut data, &mut only);
     while data == 1 {
-        let Node::Record { first, end, .. } = plan.node(only) else { return true };
+        let PlanNode::Record { first, end, .. } = plan.node(only) else { return true };
         let shown = || plan.fields(first, end).iter().filter(|field| field.shown);
         let Some(next) = shown().next() else { return false };
         data = shown().count();
@@ -382,8 +382,8 @@ fn is_prefix(plan: &Plan) -> bool {
 }
 
 /// Counts the members beyond the prefix length, looking into structs that hold both.
-fn count_data(plan: &Plan, id: NodeId, offset: usize, data: &mut usize, only: &mut NodeId) {
-    let Node::Record { first, end, .. } = plan.node(id) else {
+fn count_data(plan: &CodecPlan, id: NodeId, offset: usize, data: &mut usize, only: &mut NodeId) {
+    let PlanNode::Record { first, end, .. } = plan.node(id) else {
         *data = usize::MAX;
         return;
     };
@@ -405,12 +405,18 @@ fn count_data(plan: &Plan, id: NodeId, offset: usize, data: &mut usize, only: &m
 }
 
 /// Collects the leaves of a struct; false if it cannot be named by its members.
-fn collect(plan: &Plan, id: NodeId, offset: usize, path: &str, leaves: &mut Vec<Leaf>) -> bool {
+fn collect(
+    plan: &CodecPlan,
+    id: NodeId,
+    offset: usize,
+    path: &str,
+    leaves: &mut Vec<Leaf>,
+) -> bool {
     let dot = if path.is_empty() { "" } else { "." };
     match plan.node(id) {
         _ if plan.size_of(id) == 0 => true,
-        Node::Float { .. } => false,
-        Node::Record { first, end, .. } => {
+        PlanNode::Float { .. } => false,
+        PlanNode::Record { first, end, .. } => {
             plan.fields(first, end).iter().filter(|field| field.shown).all(|field| {
                 let name = &*field.name;
                 is_identifier(name)
@@ -425,7 +431,7 @@ fn collect(plan: &Plan, id: NodeId, offset: usize, path: &str, leaves: &mut Vec<
         }
         // Bytes are named in hex; what is more than a byte, or has bits that it does not show, by
         // its members.
-        Node::Array { len, stride, elem } if plan.size_of(elem) != 1 || !plan.whole(elem) => {
+        PlanNode::Array { len, stride, elem } if plan.size_of(elem) != 1 || !plan.whole(elem) => {
             len as usize <= LEAVES
                 && (0..len as usize).all(|at| {
                     let offset = offset + at * stride as usize;
@@ -448,12 +454,12 @@ pub(super) fn is_identifier(name: &str) -> bool {
 }
 
 /// The bits of a key that no leaf covers.
-fn uncovered(plan: &Plan, leaves: &[Leaf]) -> Vec<Gap> {
+fn uncovered(plan: &CodecPlan, leaves: &[Leaf]) -> Vec<Gap> {
     let mut free = vec![0xff_u8; plan.size];
     for leaf in leaves {
         let bytes = &mut free[leaf.offset..][..plan.size_of(leaf.node)];
         match plan.node(leaf.node) {
-            Node::Num(num) => num.write(0, bytes),
+            PlanNode::Num(num) => num.write(0, bytes),
             _ => bytes.fill(0),
         }
     }

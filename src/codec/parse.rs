@@ -1,7 +1,7 @@
 //! Text to bytes: serde_json reads the document, the plan says where each part goes.
 
 use super::fault::{Fault, excerpt};
-use super::plan::{Node, NodeId, Plan, clear};
+use super::plan::{CodecPlan, NodeId, PlanNode, clear};
 use super::word;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -15,7 +15,7 @@ const CHUNK: usize = 4096;
 /// were an object (feature `arbitrary_precision`).
 const NUMBER: &str = "$serde_json::private::Number";
 
-impl Plan {
+impl CodecPlan {
     /// Parses the text of a whole file or line into `bytes`: JSON, or one bare word.
     ///
     /// `fixed`: pointers must keep their value (they may be set in keys only).
@@ -71,7 +71,7 @@ impl Plan {
         fixed: bool,
         open: bool,
     ) -> Result<(), Fault> {
-        if let Node::Text { len, .. } = self.node(id) {
+        if let PlanNode::Text { len, .. } = self.node(id) {
             let line = text.strip_suffix(b"\n").unwrap_or(text);
             if open && line.len() < len as usize {
                 return Err(Fault::short("the string may go on"));
@@ -95,17 +95,17 @@ impl Plan {
         let whole = &mut bytes[..self.size_of(id)];
         let text = word.as_bytes();
         match self.node(id) {
-            Node::Num(num) => word::number(self, &num, word, bytes, fixed),
-            Node::Float { .. } => word::float(word, whole),
-            Node::Text { .. } => set_text(text, whole),
-            Node::Bytes { len } => match word::address(word, whole)
+            PlanNode::Num(num) => word::number(self, &num, word, bytes, fixed),
+            PlanNode::Float { .. } => word::float(word, whole),
+            PlanNode::Text { .. } => set_text(text, whole),
+            PlanNode::Bytes { len } => match word::address(word, whole)
                 || word::hex(text, whole)
                 || word::packed_hex(text, whole)
             {
                 true => Ok(()),
                 false => Err(short_hex(text, len as usize)),
             },
-            Node::Ipv4 | Node::Ipv6 => {
+            PlanNode::Ipv4 | PlanNode::Ipv6 => {
                 if word::address(word, whole) || word::hex(text, whole) {
                     return Ok(());
                 }
@@ -116,7 +116,7 @@ impl Plan {
                 };
                 Err(Fault::invalid(format!("`{}` is not {kind}", excerpt(text))))
             }
-            Node::Array { elem, .. } => {
+            PlanNode::Array { elem, .. } => {
                 let small = self.size_of(elem) == 1;
                 if word::hex(text, whole)
                     || small && (word::address(word, whole) || word::packed_hex(text, whole))
@@ -125,7 +125,7 @@ impl Plan {
                 }
                 Err(wrong_word("a JSON array", text, whole.len()))
             }
-            Node::Record { .. } => {
+            PlanNode::Record { .. } => {
                 if word::hex(text, whole) {
                     return Ok(());
                 }
@@ -175,7 +175,7 @@ fn set_text(text: &[u8], bytes: &mut [u8]) -> Result<(), Fault> {
 
 /// A node to be read from a deserializer into its bytes.
 struct Seed<'a> {
-    plan: &'a Plan,
+    plan: &'a CodecPlan,
     id: NodeId,
     /// From the node's first byte on.
     bytes: &'a mut [u8],
@@ -218,7 +218,7 @@ impl<'de> DeserializeSeed<'de> for Seed<'_> {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         match self.plan.node(self.id) {
-            Node::Num(_) | Node::Float { .. } => {
+            PlanNode::Num(_) | PlanNode::Float { .. } => {
                 let raw = <&RawValue as serde::Deserialize>::deserialize(deserializer)?;
                 let fault = self.fault;
                 self.number(raw.get()).map_err(|inner| {
@@ -236,12 +236,12 @@ impl<'de> Visitor<'de> for Seed<'_> {
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.plan.node(self.id) {
-            Node::Num(_) | Node::Float { .. } => "a number",
-            Node::Text { .. } => "a string",
-            Node::Bytes { .. } => "a string of hex bytes",
-            Node::Ipv4 | Node::Ipv6 => "an address in a string",
-            Node::Array { .. } => "an array",
-            Node::Record { .. } => "an object",
+            PlanNode::Num(_) | PlanNode::Float { .. } => "a number",
+            PlanNode::Text { .. } => "a string",
+            PlanNode::Bytes { .. } => "a string of hex bytes",
+            PlanNode::Ipv4 | PlanNode::Ipv6 => "an address in a string",
+            PlanNode::Array { .. } => "an array",
+            PlanNode::Record { .. } => "an object",
         })
     }
 
@@ -270,8 +270,8 @@ impl<'de> Visitor<'de> for Seed<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         let (len, stride, elem) = match self.plan.node(self.id) {
-            Node::Array { len, stride, elem } => (len as usize, stride as usize, elem),
-            Node::Text { len, elem } => (len as usize, 1, elem),
+            PlanNode::Array { len, stride, elem } => (len as usize, stride as usize, elem),
+            PlanNode::Text { len, elem } => (len as usize, 1, elem),
             _ => return Err(self.fail(wrong_kind(&self, "an array"))),
         };
         let mut count = 0;
@@ -298,14 +298,14 @@ impl<'de> Visitor<'de> for Seed<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let plan = self.plan;
-        let Node::Record { first, end, gaps, overlaps, .. } = plan.node(self.id) else {
+        let PlanNode::Record { first, end, gaps, overlaps, .. } = plan.node(self.id) else {
             let number = map.next_key::<std::borrow::Cow<'_, str>>()?.is_some_and(|k| k == NUMBER);
             let got = if number { "a number" } else { "an object" };
             return Err(self.fail(wrong_kind(&self, got)));
         };
         let fields = plan.fields(first, end);
         clear(plan.gaps(gaps), self.bytes);
-        let mut seen = Seen::default();
+        let mut seen = SeenMembers::default();
         let mut guess = 0;
         loop {
             let key = Key { plan, first, end, guess };
@@ -361,12 +361,12 @@ fn wrong_kind(seed: &Seed<'_>, got: &str) -> Fault {
 
 /// The members that an object gave so far; no allocation up to 64 members.
 #[derive(Default)]
-pub(super) struct Seen {
+pub(super) struct SeenMembers {
     low: u64,
     high: Vec<u64>,
 }
 
-impl Seen {
+impl SeenMembers {
     /// False if it was there.
     pub(super) fn insert(&mut self, at: usize) -> bool {
         let word = match at / 64 {
@@ -393,7 +393,7 @@ impl Seen {
 
 /// A member's name on its way to an index.
 struct Key<'a> {
-    plan: &'a Plan,
+    plan: &'a CodecPlan,
     first: u32,
     end: u32,
     guess: usize,

@@ -3,14 +3,14 @@
 
 use std::ops::Range;
 
-/// An index into [`Plan::nodes`].
+/// An index into [`CodecPlan::nodes`].
 pub(crate) type NodeId = u32;
 
 /// A compiled type.
 #[derive(Debug, Default)]
-pub(crate) struct Plan {
-    pub(super) nodes: Vec<Node>,
-    pub(super) fields: Vec<Field>,
+pub(crate) struct CodecPlan {
+    pub(super) nodes: Vec<PlanNode>,
+    pub(super) fields: Vec<PlanField>,
     /// For each struct, its fields' indices sorted by name (same ranges as `fields`).
     pub(super) by_name: Vec<u32>,
     pub(super) gaps: Vec<Gap>,
@@ -24,7 +24,7 @@ pub(crate) struct Plan {
 
 /// One type in the plan. Sizes are bytes, checked to lie inside the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Node {
+pub(crate) enum PlanNode {
     /// Integers, bit-fields, bool, enums, pointers.
     Num(Num),
     /// IEEE 754, 4 or 8 bytes.
@@ -63,14 +63,14 @@ pub(crate) struct Num {
 pub(crate) enum Sort {
     Number,
     Bool,
-    /// An index into [`Plan::enums`].
+    /// An index into [`CodecPlan::enums`].
     Enum(u32),
     Pointer,
 }
 
 /// A member.
 #[derive(Debug)]
-pub(crate) struct Field {
+pub(crate) struct PlanField {
     /// The member's name as it is in C.
     pub(super) name: Box<str>,
     /// `"name":`, escaped for JSON.
@@ -202,12 +202,12 @@ impl Enumerators {
     }
 }
 
-impl Plan {
+impl CodecPlan {
     /// Plain bytes: a number of 1, 2, 4 or 8 bytes in host order, else bytes in hex.
     pub(crate) fn plain(size: usize) -> Self {
         let node = match size {
-            1 | 2 | 4 | 8 => Node::Num(Num::int(size as u8, false)),
-            _ => Node::Bytes { len: u32::try_from(size).unwrap_or(u32::MAX) },
+            1 | 2 | 4 | 8 => PlanNode::Num(Num::int(size as u8, false)),
+            _ => PlanNode::Bytes { len: u32::try_from(size).unwrap_or(u32::MAX) },
         };
         Self { nodes: vec![node], size, ..Self::default() }
     }
@@ -216,16 +216,16 @@ impl Plan {
     /// apart by all of them, so a key's name must have all.
     pub(super) fn widen(&mut self) {
         let root = self.root as usize;
-        if let Node::Num(num) = &mut self.nodes[root] {
+        if let PlanNode::Num(num) = &mut self.nodes[root] {
             *num = Num { shift: 0, width: num.size * 8, ..*num };
         }
     }
 
-    pub(super) fn node(&self, id: NodeId) -> Node {
+    pub(super) fn node(&self, id: NodeId) -> PlanNode {
         self.nodes[id as usize]
     }
 
-    pub(super) fn fields(&self, first: u32, end: u32) -> &[Field] {
+    pub(super) fn fields(&self, first: u32, end: u32) -> &[PlanField] {
         &self.fields[first as usize..end as usize]
     }
 
@@ -235,19 +235,19 @@ impl Plan {
 
     /// Whether a node is a string: `char[N]`.
     pub(super) fn is_text(&self, id: NodeId) -> bool {
-        matches!(self.node(id), Node::Text { .. })
+        matches!(self.node(id), PlanNode::Text { .. })
     }
 
     /// Bytes that a node takes.
     pub(super) fn size_of(&self, id: NodeId) -> usize {
         match self.node(id) {
-            Node::Num(num) => usize::from(num.size),
-            Node::Float { size } => size as usize,
-            Node::Text { len, .. } | Node::Bytes { len } => len as usize,
-            Node::Ipv4 => 4,
-            Node::Ipv6 => 16,
-            Node::Array { len, stride, .. } => len as usize * stride as usize,
-            Node::Record { size, .. } => size as usize,
+            PlanNode::Num(num) => usize::from(num.size),
+            PlanNode::Float { size } => size as usize,
+            PlanNode::Text { len, .. } | PlanNode::Bytes { len } => len as usize,
+            PlanNode::Ipv4 => 4,
+            PlanNode::Ipv6 => 16,
+            PlanNode::Array { len, stride, .. } => len as usize * stride as usize,
+            PlanNode::Record { size, .. } => size as usize,
         }
     }
 
@@ -266,11 +266,11 @@ impl Plan {
     /// Whether any complete text sets every byte of the node.
     pub(super) fn whole(&self, id: NodeId) -> bool {
         match self.node(id) {
-            Node::Num(num) => num.whole() && num.sort != Sort::Pointer,
-            Node::Float { .. } | Node::Text { .. } | Node::Bytes { .. } => true,
-            Node::Ipv4 | Node::Ipv6 => true,
-            Node::Array { elem, .. } => self.whole(elem),
-            Node::Record { .. } => false,
+            PlanNode::Num(num) => num.whole() && num.sort != Sort::Pointer,
+            PlanNode::Float { .. } | PlanNode::Text { .. } | PlanNode::Bytes { .. } => true,
+            PlanNode::Ipv4 | PlanNode::Ipv6 => true,
+            PlanNode::Array { elem, .. } => self.whole(elem),
+            PlanNode::Record { .. } => false,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Bytes to text.
 
-use super::plan::{Node, NodeId, Num, Plan, Sort};
+use super::plan::{CodecPlan, NodeId, Num, PlanNode, Sort};
 use super::word::push_hex;
 use std::io::Write;
 use std::net::Ipv6Addr;
@@ -54,29 +54,31 @@ pub(super) fn push_ipv6(bytes: &[u8], out: &mut Vec<u8>) {
     push_fmt(format_args!("{}", Ipv6Addr::from(octets)), out);
 }
 
-impl Plan {
+impl CodecPlan {
     /// Appends one JSON document of the node whose bytes these are.
     pub(super) fn print(&self, id: NodeId, bytes: &[u8], out: &mut Vec<u8>) {
         match self.node(id) {
-            Node::Num(num) => self.print_num(&num, bytes, true, out),
-            Node::Float { size } => print_float(&bytes[..size as usize], out),
-            Node::Text { len, elem } => match text_of(&bytes[..len as usize]) {
+            PlanNode::Num(num) => self.print_num(&num, bytes, true, out),
+            PlanNode::Float { size } => print_float(&bytes[..size as usize], out),
+            PlanNode::Text { len, elem } => match text_of(&bytes[..len as usize]) {
                 Some(text) => push_json_str(text, out),
                 None => self.print_array(len, 1, elem, bytes, out),
             },
-            Node::Bytes { len } => push_json_hex(&bytes[..len as usize], out),
-            Node::Ipv4 => {
+            PlanNode::Bytes { len } => push_json_hex(&bytes[..len as usize], out),
+            PlanNode::Ipv4 => {
                 out.push(b'"');
                 push_ipv4(bytes, out);
                 out.push(b'"');
             }
-            Node::Ipv6 => {
+            PlanNode::Ipv6 => {
                 out.push(b'"');
                 push_ipv6(bytes, out);
                 out.push(b'"');
             }
-            Node::Array { len, stride, elem } => self.print_array(len, stride, elem, bytes, out),
-            Node::Record { first, end, .. } => {
+            PlanNode::Array { len, stride, elem } => {
+                self.print_array(len, stride, elem, bytes, out)
+            }
+            PlanNode::Record { first, end, .. } => {
                 let mut open = b'{';
                 for field in self.fields(first, end).iter().filter(|field| field.shown) {
                     out.push(open);

@@ -2,8 +2,8 @@
 //! padding found, the shown member of each union chosen.
 
 use super::compile::{Bare, Compiler};
-use super::plan::{Field, Node, NodeId, Num};
-use crate::btf::{Kind, Member};
+use super::plan::{NodeId, Num, PlanField, PlanNode};
+use crate::btf::{BtfMember, Kind};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -16,7 +16,7 @@ const OVERLAPPING: usize = 8192;
 /// One record on its way into the plan.
 pub(super) struct Builder {
     size: u32,
-    fields: Vec<Field>,
+    fields: Vec<PlanField>,
     /// Bits that belong to a member, to the kernel or to a union, unsorted.
     covered: Vec<(u64, u64)>,
     weight: u64,
@@ -41,7 +41,7 @@ struct Around {
 
 /// A member with its type.
 struct Part<'b> {
-    member: Member,
+    member: BtfMember,
     bare: Bare<'b>,
     /// From the (folded) record's first bit.
     start: u64,
@@ -184,7 +184,7 @@ impl Builder {
         let size = (shift + width).div_ceil(8);
         let num =
             Num { size: size as u8, shift: shift as u8, width: width as u8, big: false, ..num };
-        Ok((bits, compiler.add(Node::Num(num), 1)))
+        Ok((bits, compiler.add(PlanNode::Num(num), 1)))
     }
 
     fn cover_unless_folded(
@@ -220,7 +220,7 @@ impl Builder {
         if shown {
             self.weight = self.weight.saturating_add(compiler.weights[node as usize]);
         }
-        self.fields.push(Field {
+        self.fields.push(PlanField {
             name: name.into(),
             label: Box::default(),
             offset: (bits.0 / 8) as u32,
@@ -247,7 +247,7 @@ impl Builder {
         }
         let mut order: Vec<u32> = (0..self.fields.len() as u32).collect();
         order.sort_by(|&a, &b| self.fields[a as usize].name.cmp(&self.fields[b as usize].name));
-        let overlap = |fields: &mut Vec<&Field>| {
+        let overlap = |fields: &mut Vec<&PlanField>| {
             fields.retain(|field| field.bits.0 < field.bits.1);
             fields.sort_unstable_by_key(|field| field.bits);
             let pair = fields.windows(2).find(|pair| pair[1].bits.0 < pair[0].bits.1);
@@ -266,13 +266,13 @@ impl Builder {
         compiler.plan.fields.extend(self.fields);
         compiler.plan.by_name.extend(order);
         let end = compiler.plan.fields.len() as u32;
-        let node = Node::Record { first, end, gaps, size: self.size, overlaps };
+        let node = PlanNode::Record { first, end, gaps, size: self.size, overlaps };
         Ok(compiler.add(node, self.weight))
     }
 }
 
 /// Finds a member's type and place; `None` for padding without a name.
-fn part<'b>(compiler: &mut Compiler<'b>, member: &Member) -> Result<Option<Part<'b>>, String> {
+fn part<'b>(compiler: &mut Compiler<'b>, member: &BtfMember) -> Result<Option<Part<'b>>, String> {
     let name = compiler.btf.name(member.name_at);
     let bare = compiler.bare(member.of)?;
     let record = matches!(bare.found.kind, Kind::Struct { .. } | Kind::Union { .. });

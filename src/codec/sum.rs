@@ -1,6 +1,6 @@
 //! Per-CPU values added up, member by member.
 
-use super::plan::{Node, NodeId, Num, Plan, Sort};
+use super::plan::{CodecPlan, NodeId, Num, PlanNode, Sort};
 use super::print::{push_fmt, push_int};
 
 /// Every CPU's bytes of one node.
@@ -23,20 +23,20 @@ impl<'a> Slots<'a> {
     }
 }
 
-impl Plan {
+impl CodecPlan {
     /// Appends the JSON of the sum. What is no number is shown if all CPUs have the same, else null.
     pub(super) fn print_sum(&self, id: NodeId, slots: Slots<'_>, out: &mut Vec<u8>) {
         match self.node(id) {
-            Node::Num(num) if num.sort == Sort::Number => sum_numbers(&num, slots, out),
-            Node::Float { size: 4 } => {
+            PlanNode::Num(num) if num.sort == Sort::Number => sum_numbers(&num, slots, out),
+            PlanNode::Float { size: 4 } => {
                 let floats = slots.iter().filter_map(|bytes| bytes.first_chunk());
                 push_float(floats.map(|&bytes| f64::from(f32::from_ne_bytes(bytes))).sum(), out);
             }
-            Node::Float { .. } => {
+            PlanNode::Float { .. } => {
                 let floats = slots.iter().filter_map(|bytes| bytes.first_chunk());
                 push_float(floats.map(|&bytes| f64::from_ne_bytes(bytes)).sum(), out);
             }
-            Node::Array { len, stride, elem } => {
+            PlanNode::Array { len, stride, elem } => {
                 out.push(b'[');
                 for at in 0..len as usize {
                     if at > 0 {
@@ -46,7 +46,7 @@ impl Plan {
                 }
                 out.push(b']');
             }
-            Node::Record { first, end, .. } => {
+            PlanNode::Record { first, end, .. } => {
                 out.push(b'{');
                 let shown = self.fields(first, end).iter().filter(|field| field.shown);
                 for (at, field) in shown.enumerate() {

@@ -1,7 +1,7 @@
 //! Single words: numbers, addresses and hex bytes, as people type them.
 
 use super::fault::{Fault, excerpt};
-use super::plan::{Num, Plan, Sort};
+use super::plan::{CodecPlan, Num, Sort};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// An integer as it was written.
@@ -69,7 +69,7 @@ fn limits(num: &Num) -> String {
 }
 
 /// What would be right for a number of this sort.
-fn wanted(plan: &Plan, num: &Num) -> String {
+fn wanted(plan: &CodecPlan, num: &Num) -> String {
     match num.sort {
         Sort::Bool => "true, false or a number".into(),
         Sort::Enum(table) => {
@@ -85,7 +85,7 @@ fn wanted(plan: &Plan, num: &Num) -> String {
 }
 
 /// Parses a word into the bits of `num`.
-fn bits(plan: &Plan, num: &Num, word: &str) -> Result<u128, Fault> {
+fn bits(plan: &CodecPlan, num: &Num, word: &str) -> Result<u128, Fault> {
     match num.sort {
         Sort::Bool if word == "true" => return Ok(1),
         Sort::Bool if word == "false" => return Ok(0),
@@ -128,7 +128,7 @@ fn is_fraction(word: &str) -> bool {
 ///
 /// `fixed`: a pointer may only be given the value that it has.
 pub(super) fn number(
-    plan: &Plan,
+    plan: &CodecPlan,
     num: &Num,
     word: &str,
     bytes: &mut [u8],

@@ -1,6 +1,7 @@
 //! What all rooms need.
 
 pub mod attr;
+pub mod by_ino;
 pub mod caller;
 pub mod error;
 pub mod facts;
@@ -12,5 +13,6 @@ pub mod maps;
 pub mod open_file;
 pub mod opened;
 pub mod operation;
+pub mod owner;
 pub mod pool;
 pub mod refusals;

@@ -11,6 +11,7 @@ pub mod schema;
 pub mod state;
 pub mod stream;
 pub mod switch;
+pub mod unpin;
 pub mod watch;
 
 use row::Control;
@@ -18,7 +19,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 /// Every control, in the order of the help.
-pub const CONTROLS: &[&Control] = &[
+pub static CONTROLS: &[&Control] = &[
     &queue::POP,
     &queue::PUSH,
     &stream::STREAM,
@@ -28,6 +29,7 @@ pub const CONTROLS: &[&Control] = &[
     &count::COUNT,
     &clear::CLEAR,
     &freeze::FREEZE,
+    &unpin::UNPIN,
     &watch::WATCH,
 ];
 

@@ -7,8 +7,8 @@ use crate::fs::control::CONTROLS;
 use crate::fs::control::stream::EVENTS_HELP;
 use crate::fs::element::member;
 use crate::fs::element::view::VIEWS;
-use crate::map::{Content, Handle, Keys, Listing, Map};
-use crate::node::{MapRef, Node, Place, View};
+use crate::map::{Content, KeyHandle, Keys, Listing, Map};
+use crate::node::{Machine, MapList, MapRef, Node, Place, View};
 
 /// What decides which lines a map's help has, and what stands in its examples.
 #[derive(Debug, Clone)]
@@ -44,7 +44,8 @@ const DIR: &[HelpLine] = &[
     line("MAP/", "a pinned map: a directory with one file per key", "ls MAP"),
     line("MAP/KEY", "an element: reads look up, writes update, rm deletes", "echo 7 > MAP/1"),
     line("MAP/", "mv renames the pin; chmod and chown change it", "chmod g+r MAP"),
-    line("MAP/", "rm -r deletes all elements, then the pin; rmdir the pin", "rm -r MAP"),
+    line("MAP/.unpin", "1 removes the pin; who uses the map goes on", "echo 1 > MAP/.unpin"),
+    line("MAP/", "rm -r deletes all elements first, then the pin", "rm -r MAP"),
     line("NEW/", "mkdir makes a map by the default spec", "mkdir NEW"),
     line(
         "NEW",
@@ -58,6 +59,11 @@ const DIR: &[HelpLine] = &[
 const ROOT: &[HelpLine] = &[
     line(".errors", "why operations were refused: all programs' last 64", "tail -n 3 .errors"),
     line(".errors", "the same, of this shell alone", "grep \"pid=$$ \" .errors"),
+    line(".maps", "all maps of the machine: how full, who uses them", "cat .maps"),
+    line(".maps.json", "the same, one JSON object a line", "jq -r .name .maps.json"),
+    line(".name/NAME/", "the newest map of that name, pinned or not", "ls .name"),
+    line(".prog/N/", "the maps of a program, by its id or name", "ls .prog"),
+    line(".pid/N/", "the maps that a process holds", "ls .pid"),
     line(".id/N/", "the map whose id is N, pinned or not", "ls .id"),
 ];
 
@@ -105,20 +111,20 @@ const KEYS: &[HelpLine] = &[
         "echo /PATH > 0",
     ),
     line_if(
-        |map| named_by(map, Handle::Socket),
+        |map| named_by(map, KeyHandle::Socket),
         "KEY",
         "KEY is a process's socket, PID:FD",
         "cat KEY",
     ),
     line_if(
-        |map| named_by(map, Handle::Inode),
+        |map| named_by(map, KeyHandle::Inode),
         "KEY",
         "KEY is a file's path, with %2F for each slash",
         "cat KEY",
     ),
-    line_if(|map| named_by(map, Handle::Task), "KEY", "KEY is a thread's id", "cat KEY"),
+    line_if(|map| named_by(map, KeyHandle::Task), "KEY", "KEY is a thread's id", "cat KEY"),
     line_if(
-        |map| named_by(map, Handle::Cgroup),
+        |map| named_by(map, KeyHandle::Cgroup),
         "KEY",
         "KEY is a cgroup's id, or its path with %2F for each /",
         "cat KEY",
@@ -138,7 +144,7 @@ fn is_read(map: &Facts) -> bool {
 }
 
 fn is_data(map: &Facts) -> bool {
-    map.is_settable() && !map.kind.is_reference()
+    map.kind.is_settable() && !map.kind.is_reference()
 }
 
 /// An array has all its elements at all times, so none is ever new.
@@ -150,7 +156,7 @@ fn has(map: &Facts, content: Content) -> bool {
     map.kind.content == content
 }
 
-fn named_by(map: &Facts, handle: Handle) -> bool {
+fn named_by(map: &Facts, handle: KeyHandle) -> bool {
     map.kind.keys == Keys::Handle(handle)
 }
 
@@ -185,6 +191,23 @@ const NO_FIELDS: &[HelpLine] = &[line("KEY", "the value, which has no members", 
 
 const POP: &[HelpLine] = &[line("KEY", "the value, deleted as it is read", "cat KEY")];
 
+/// A directory of symlinks to maps.
+const LIST: &[HelpLine] = &[
+    line("NAME/", "a map of that name; if several share it, the newest", "ls"),
+    line("NAME:N/", "the one of them whose id is N", "ls"),
+];
+
+const PROGRAM: &[HelpLine] = &[
+    line("NAME/", "a map that the program uses", "ls"),
+    line(".info", "about the program: JSON", "cat .info"),
+];
+
+const PROGRAMS: &[HelpLine] =
+    &[line("N/", "the maps of the program whose id is N, or name, if it has it alone", "ls")];
+
+const PROCESSES: &[HelpLine] =
+    &[line("N/", "the maps that process N holds, by itself or through a program", "ls")];
+
 const IDS: &[HelpLine] = &[line("N/", "the map whose id is N, pinned or not", "ls")];
 
 /// The help of a directory; `map` is its map.
@@ -199,6 +222,13 @@ pub fn render(dir: &Node, is_root: bool, map: Option<&MapHelp>) -> Vec<u8> {
         | Node::Errors
         | Node::Help(_) => lines.extend(DIR),
         Node::Ids => lines.extend(IDS),
+        Node::Machine(machine) => lines.extend(match machine {
+            Machine::List(MapList::Program(_)) => PROGRAM,
+            Machine::List(MapList::All | MapList::Process(_)) | Machine::Link(..) => LIST,
+            Machine::Programs => PROGRAMS,
+            Machine::Processes => PROCESSES,
+            Machine::Table | Machine::Json | Machine::ProgramInfo(_) => SELF,
+        }),
         Node::In(_, place) => lines.extend(of_place(place, map)),
     }
     let facts = map.map(|map| map.facts);
@@ -252,13 +282,13 @@ fn own(example: &str, map: Option<&MapHelp>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::map::Kind;
+    use crate::map::MapKind;
 
     #[test]
     fn only_what_the_kind_has() {
         let help = |kind| {
             let map = Node::In(MapRef::Id(1), Place::Root);
-            let kind = Kind::of(kind);
+            let kind = MapKind::of(kind);
             let facts = Facts { kind, is_readable: true, is_pinned: true };
             let map_help = MapHelp { facts, address: None, member: None };
             String::from_utf8(render(&map, false, Some(&map_help))).unwrap()

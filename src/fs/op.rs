@@ -4,6 +4,7 @@ pub mod attr;
 pub mod change;
 pub mod dir;
 pub mod lookup;
+pub mod machine;
 pub mod make;
 pub mod open;
 pub mod open_dir;

@@ -1,7 +1,11 @@
 //! bpffs's own directories, and the machine's objects by id.
 
 pub mod ids;
+pub mod machine;
 pub mod make;
+pub mod map_info;
+pub mod names;
 pub mod object;
 pub mod pins;
 pub mod place;
+pub mod table;

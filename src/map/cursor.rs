@@ -6,7 +6,7 @@
 //! order remember the keys that they gave.
 
 use super::{Listing, Map, room};
-use crate::sys;
+use crate::sys::{self, Call};
 use std::cmp::Ordering;
 use std::collections::HashSet;
 
@@ -110,7 +110,8 @@ impl Cursor {
             batch.count = 0;
             match &mut self.state {
                 State::Index { next } if self.values || map.kind.listing == Listing::Sparse => {
-                    look_up_indices(map, next, self.values, batch)?;
+                    let outcome = look_up_indices(map, next, self.values, batch);
+                    unless_given(outcome, batch)?;
                 }
                 State::Index { next } => count_indices(map, next, batch),
                 State::Buckets { token, first, count } => {
@@ -131,8 +132,12 @@ impl Cursor {
                         continue;
                     }
                 }
-                State::Trie { trail } => next_trie(map, trail, self.values, batch)?,
-                State::Seen { seen, last } => next_unseen(map, seen, last, self.values, batch)?,
+                State::Trie { trail } => {
+                    unless_given(next_trie(map, trail, self.values, batch), batch)?;
+                }
+                State::Seen { seen, last } => {
+                    unless_given(next_unseen(map, seen, last, self.values, batch), batch)?;
+                }
                 State::Head => {
                     let mut value = Vec::new();
                     if map.lookup(&[], &mut value)? {
@@ -148,6 +153,12 @@ impl Cursor {
             return Ok(());
         }
     }
+}
+
+/// An error only if no element was found before it: those must not be lost. It comes again if its
+/// cause stays.
+fn unless_given(outcome: sys::Result<()>, batch: &Batch) -> sys::Result<()> {
+    if batch.count > 0 { Ok(()) } else { outcome }
 }
 
 fn batch_len(map: &Map) -> usize {
@@ -177,10 +188,10 @@ fn look_up_indices(map: &Map, next: &mut u64, values: bool, batch: &mut Batch) -
         let key = (*next as u32).to_ne_bytes();
         match map.raw().lookup(&key, &mut value, 0) {
             Ok(()) => {
-                batch.keys.extend_from_slice(&key);
                 if values {
                     room::append(&mut batch.values, &value)?;
                 }
+                batch.keys.extend_from_slice(&key);
                 batch.count += 1;
             }
             Err(error) if error.errno == libc::ENOENT => {}
@@ -239,11 +250,11 @@ fn next_trie(
         if !step_trie(map, trail, &mut next)? {
             break;
         }
+        batch.push(map, &next, values.then_some(&mut value))?;
         if trail.len() == TRAIL {
             trail.remove(0);
         }
         trail.push(next.clone());
-        batch.push(map, &next, values.then_some(&mut value))?;
     }
     Ok(())
 }
@@ -277,7 +288,7 @@ fn step_trie(map: &Map, trail: &[Vec<u8>], next: &mut [u8]) -> sys::Result<bool>
         steps += 1;
         if steps > 4 * u64::from(map.info.max_entries) {
             // Deletions keep sending the walk back to the start: it ends rather than hang.
-            return Err(sys::Error { call: "BPF_MAP_GET_NEXT_KEY", errno: libc::EBUSY });
+            return Err(sys::Error { call: Call::MapGetNextKey, errno: libc::EBUSY });
         }
     }
     Ok(more)
@@ -322,11 +333,11 @@ fn next_unseen(
         if !map.raw().next_key(last.as_deref(), &mut next)? {
             break;
         }
-        *last = Some(next.clone().into_boxed_slice());
-        if !seen.insert(next.clone().into_boxed_slice()) {
-            continue;
+        if !seen.contains(next.as_slice()) {
+            batch.push(map, &next, values.then_some(&mut value))?;
+            seen.insert(next.clone().into_boxed_slice());
         }
-        batch.push(map, &next, values.then_some(&mut value))?;
+        *last = Some(next.clone().into_boxed_slice());
     }
     Ok(())
 }

@@ -3,31 +3,31 @@
 //! The kernel knows these elements only by a descriptor of the calling process, so a name says how
 //! to open one. It is opened for each call and closed after it.
 
-use super::kind::Handle;
+use super::KeyHandle;
 use crate::sys::os::{self, cgroup_by_id, pidfd, take_fd};
-use crate::sys::{self, mounts};
+use crate::sys::{self, Call, mounts};
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// What a name of each sort must look like.
-pub fn form(handle: Handle) -> &'static str {
+pub fn form(handle: KeyHandle) -> &'static str {
     match handle {
-        Handle::Socket => "a key here is a process's socket, PID:FD",
-        Handle::Inode => "a key here is a file's path, with %2F for each slash",
-        Handle::Task => "a key here is a thread's id",
-        Handle::Cgroup => "a key here is a cgroup's id, or its path with %2F for each slash",
+        KeyHandle::Socket => "a key here is a process's socket, PID:FD",
+        KeyHandle::Inode => "a key here is a file's path, with %2F for each slash",
+        KeyHandle::Task => "a key here is a thread's id",
+        KeyHandle::Cgroup => "a key here is a cgroup's id, or its path with %2F for each slash",
     }
 }
 
 /// Whether `name` (unescaped) is of the form that [`form`] describes.
-pub fn is_name(handle: Handle, name: &[u8]) -> bool {
+pub fn is_name(handle: KeyHandle, name: &[u8]) -> bool {
     match handle {
-        Handle::Socket => pid_and_fd(name).is_some(),
-        Handle::Task => number(name).is_some_and(|tid| tid > 0),
-        Handle::Inode => is_path(name),
-        Handle::Cgroup => is_path(name) || id(name).is_some(),
+        KeyHandle::Socket => pid_and_fd(name).is_some(),
+        KeyHandle::Task => number(name).is_some_and(|tid| tid > 0),
+        KeyHandle::Inode => is_path(name),
+        KeyHandle::Cgroup => is_path(name) || id(name).is_some(),
     }
 }
 
@@ -35,16 +35,16 @@ pub fn is_name(handle: Handle, name: &[u8]) -> bool {
 ///
 /// # Errors
 /// ENOENT if it is not there any more, EINVAL if it is no name; those of the call.
-pub(super) fn open(handle: Handle, name: &[u8]) -> sys::Result<OwnedFd> {
+pub fn open(handle: KeyHandle, name: &[u8]) -> sys::Result<OwnedFd> {
     let opened = match handle {
-        Handle::Socket => match pid_and_fd(name) {
+        KeyHandle::Socket => match pid_and_fd(name) {
             Some((pid, fd)) => take_fd(pid, fd),
             None => Err(invalid()),
         },
-        Handle::Task => number(name).ok_or_else(invalid).and_then(|tid| pidfd(tid, true)),
-        Handle::Cgroup | Handle::Inode if is_path(name) => open_path(path(name)),
-        Handle::Cgroup => id(name).ok_or_else(invalid).and_then(cgroup_by_id),
-        Handle::Inode => Err(invalid()),
+        KeyHandle::Task => number(name).ok_or_else(invalid).and_then(|tid| pidfd(tid, true)),
+        KeyHandle::Cgroup | KeyHandle::Inode if is_path(name) => open_path(path(name)),
+        KeyHandle::Cgroup => id(name).ok_or_else(invalid).and_then(cgroup_by_id),
+        KeyHandle::Inode => Err(invalid()),
     };
     opened.map_err(missing)
 }
@@ -78,7 +78,7 @@ pub fn foreign(pid: u32, fd: u32) -> sys::Result<OwnedFd> {
 /// we would wait for ourselves.
 fn open_path(path: &Path) -> sys::Result<OwnedFd> {
     if mounts::holding(path).is_none_or(|kind| kind.starts_with("fuse")) {
-        return Err(sys::Error { call: "open a key's object", errno: libc::EXDEV });
+        return Err(sys::Error { call: Call::OpenKeysObject, errno: libc::EXDEV });
     }
     Ok(os::open_path(path)?.into())
 }
@@ -104,7 +104,7 @@ fn id(text: &[u8]) -> Option<u64> {
 }
 
 fn invalid() -> sys::Error {
-    sys::Error { call: "open a key's object", errno: libc::EINVAL }
+    sys::Error { call: Call::OpenKeysObject, errno: libc::EINVAL }
 }
 
 /// The four bytes by which the kernel knows a key.
@@ -119,14 +119,14 @@ mod tests {
 
     #[test]
     fn names() {
-        assert!(is_name(Handle::Task, b"1"));
-        assert!(!is_name(Handle::Task, b"01"));
-        assert!(!is_name(Handle::Task, b"0"));
-        assert!(!is_name(Handle::Task, b"x"));
-        assert!(is_name(Handle::Socket, b"12:3"));
-        assert!(!is_name(Handle::Socket, b"12"));
-        assert!(is_name(Handle::Inode, b"/etc"));
-        assert!(!is_name(Handle::Inode, b"etc"));
-        assert!(is_name(Handle::Cgroup, b"4711"));
+        assert!(is_name(KeyHandle::Task, b"1"));
+        assert!(!is_name(KeyHandle::Task, b"01"));
+        assert!(!is_name(KeyHandle::Task, b"0"));
+        assert!(!is_name(KeyHandle::Task, b"x"));
+        assert!(is_name(KeyHandle::Socket, b"12:3"));
+        assert!(!is_name(KeyHandle::Socket, b"12"));
+        assert!(is_name(KeyHandle::Inode, b"/etc"));
+        assert!(!is_name(KeyHandle::Inode, b"etc"));
+        assert!(is_name(KeyHandle::Cgroup, b"4711"));
     }
 }

@@ -1,7 +1,7 @@
 //! Memory for values. Their size comes from whoever made the map, up to gigabytes: where there is no
 //! room, one operation is refused, and the process goes on.
 
-use crate::sys::{Error, Result};
+use crate::sys::{Call, Error, Result};
 
 /// Values from this size on must have room for their text too before they are read.
 const LARGE: usize = 1 << 20;
@@ -10,7 +10,7 @@ const LARGE: usize = 1 << 20;
 const TEXT: usize = 8;
 
 fn none<T>(_: T) -> Error {
-    Error { call: "malloc", errno: libc::ENOMEM }
+    Error { call: Call::Malloc, errno: libc::ENOMEM }
 }
 
 /// Makes `buffer` `len` zeros.

@@ -1,6 +1,7 @@
 //! The kernel's symbols, by address (`/proc/kallsyms`).
 
-use std::sync::{Arc, Mutex, PoisonError};
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Symbols are read again after this long: modules and BPF programs come and go.
@@ -24,7 +25,7 @@ pub(super) struct Symbols {
 
 /// The symbols as they are now, or were less than a second ago: reading them takes 50 ms.
 pub(super) fn current() -> Arc<Symbols> {
-    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut last = LAST.lock();
     match &*last {
         Some((read, symbols)) if read.elapsed() < FRESH => Arc::clone(symbols),
         _ => {

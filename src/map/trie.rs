@@ -9,8 +9,8 @@
 
 use super::cursor::trie_order;
 use super::{present, room};
-use crate::sys;
 use crate::sys::map::{ANY, MapFd, NewMap, create, kind};
+use crate::sys::{self, Call};
 use std::cmp::Ordering;
 use std::sync::OnceLock;
 
@@ -51,7 +51,7 @@ fn restarts() -> sys::Result<bool> {
 
 /// [`has`] on any kernel, in as many calls as the trie has entries before the key, unless nothing
 /// covers it. An entry that comes or goes meanwhile may be missed.
-fn has_by_walk(map: &MapFd, key: &[u8]) -> sys::Result<bool> {
+pub(super) fn has_by_walk(map: &MapFd, key: &[u8]) -> sys::Result<bool> {
     if !covers(map, key)? {
         return Ok(false);
     }
@@ -74,7 +74,7 @@ fn has_by_walk(map: &MapFd, key: &[u8]) -> sys::Result<bool> {
         if more && trie_order(&next, &at).is_le() {
             restarts += 1;
             if restarts > TRIES {
-                return Err(sys::Error { call: "BPF_MAP_GET_NEXT_KEY", errno: libc::EBUSY });
+                return Err(sys::Error { call: Call::MapGetNextKey, errno: libc::EBUSY });
             }
         }
         std::mem::swap(&mut at, &mut next);
@@ -90,7 +90,7 @@ fn covers(map: &MapFd, key: &[u8]) -> sys::Result<bool> {
 }
 
 /// [`has`] where the walk starts again from an absent key.
-fn has_by_restart(map: &MapFd, key: &[u8]) -> sys::Result<bool> {
+pub(super) fn has_by_restart(map: &MapFd, key: &[u8]) -> sys::Result<bool> {
     let mut first = vec![0; map.key_size()];
     let mut next = first.clone();
     let mut again = first.clone();
@@ -110,7 +110,7 @@ fn has_by_restart(map: &MapFd, key: &[u8]) -> sys::Result<bool> {
         }
         std::mem::swap(&mut first, &mut again);
     }
-    Err(sys::Error { call: "BPF_MAP_GET_NEXT_KEY", errno: libc::EBUSY })
+    Err(sys::Error { call: Call::MapGetNextKey, errno: libc::EBUSY })
 }
 
 /// The value of exactly this entry into `value`. False if there is none.

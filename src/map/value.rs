@@ -1,6 +1,6 @@
 //! Values that are no plain data: what an element's bytes say as JSON.
 
-use super::kind::Content;
+use super::Content;
 use super::{Map, symbols};
 use crate::sys::os;
 use serde_json::{Value, json};
@@ -30,32 +30,31 @@ impl Map {
         match self.kind.content {
             Content::Stack => out.extend_from_slice(self.stack(value).to_string().as_bytes()),
             _ if self.kind.is_reference() => {
-                out.extend_from_slice(self.reference(value).as_bytes());
+                out.extend_from_slice(self.reference(value).to_string().as_bytes());
             }
             _ => self.codec.print_value(value, out),
         }
     }
 
-    fn reference(&self, value: &[u8]) -> String {
+    /// What stands for an object of the kernel. Numbers and names have the order of the kernel's structs
+    /// (serde_json's `preserve_order`).
+    fn reference(&self, value: &[u8]) -> Value {
         let first = u32_at(value, 0);
-        // Written out, because serde_json's own objects are in no order that one can rely on.
-        let prog = match (value.len(), u32_at(value, 4)) {
-            (8, 0) => ",\"prog_id\":null".to_owned(),
-            (8, id) => format!(",\"prog_id\":{id}"),
-            _ => String::new(),
-        };
-        match self.kind.content {
-            Content::Device => {
-                let name = Value::from(os::interface_name(first));
-                format!("{{\"ifindex\":{first},\"name\":{name}{prog}}}")
+        let mut object = match self.kind.content {
+            Content::Device => json!({ "ifindex": first, "name": os::interface_name(first) }),
+            Content::Cpu if value.len() == 8 => json!({ "qsize": first }),
+            Content::Socket => {
+                return value
+                    .first_chunk()
+                    .map_or(Value::Null, |cookie| u64::from_ne_bytes(*cookie).into());
             }
-            Content::Cpu if value.len() == 8 => format!("{{\"qsize\":{first}{prog}}}"),
-            Content::Socket => match value.first_chunk() {
-                Some(cookie) => u64::from_ne_bytes(*cookie).to_string(),
-                None => "null".to_owned(),
-            },
-            _ => first.to_string(),
+            _ => return first.into(),
+        };
+        if value.len() == 8 {
+            // Of no program the id is 0.
+            object["prog_id"] = Some(u32_at(value, 4)).filter(|id| *id != 0).into();
         }
+        object
     }
 
     fn stack(&self, value: &[u8]) -> Value {

@@ -14,7 +14,7 @@ const MS_NOSYMFOLLOW: libc::c_ulong = 256;
 ///
 /// # Errors
 /// EPERM without CAP_SYS_ADMIN; EINVAL for an option that the kernel does not take.
-pub(super) fn attach(config: &Config, mountpoint: &Path) -> sys::Result<OwnedFd> {
+pub(super) fn attach(config: &Config, owner: u32, mountpoint: &Path) -> sys::Result<OwnedFd> {
     let mut flags = libc::MS_NODEV | libc::MS_NOSUID;
     for flag in &config.flags {
         match flag_bit(flag) {
@@ -22,7 +22,8 @@ pub(super) fn attach(config: &Config, mountpoint: &Path) -> sys::Result<OwnedFd>
             (bit, false) => flags &= !bit,
         }
     }
-    let options = if config.allow_other { ",allow_other" } else { "" };
+    // The kernel lets in one user; where the owner is not root there are two, and we say who.
+    let options = if config.allow_other || owner != 0 { ",allow_other" } else { "" };
     os::mount_fuse(
         &config.bpffs,
         mountpoint,

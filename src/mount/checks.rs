@@ -1,9 +1,11 @@
 //! What must hold before mounting, each with its own sentence when it does not.
 
 use super::Error;
+use crate::cli::Config;
 use crate::sys::{describe, mounts, object, os};
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// A directory that can be mounted on; a dead mount on it is cleaned away.
@@ -47,6 +49,20 @@ pub(super) fn mountpoint_error(path: &Path, error: &io::Error) -> Error {
 /// The type of what is mounted at `path` itself, if anything is.
 fn mounted(path: &Path) -> Option<String> {
     mounts::at(&path.canonicalize().ok()?).map(|mount| mount.kind)
+}
+
+/// With a bpffs that others may write to, plain bpf(2) turns "may read" into "may write" (BPF_OBJ_GET
+/// read-only, BPF_OBJ_PIN under a name of one's own): nothing that we could hold back.
+pub(super) fn open_to_all(config: &Config) {
+    let mode = fs::metadata(&config.bpffs).map(|meta| meta.mode()).unwrap_or(0);
+    if config.allow_other && mode & 0o022 != 0 {
+        let shown = config.bpffs.display();
+        log::warn!(
+            "{shown}: others may write here (mode {:o}), so who may read a map can pin it anew and write to it \
+             by bpf(2); chmod 755 {shown} keeps them from that",
+            mode & 0o7777
+        );
+    }
 }
 
 /// Root, /dev/fuse, and the right to use bpf(2).
@@ -110,16 +126,35 @@ pub(super) fn bpffs(path: &Path, mount: bool) -> Result<(), Error> {
     })
 }
 
-/// The mount point must not be inside what is shown: the daemon would wait for itself.
+/// The mount point must not be a bpffs, nor in one: it would hide it, or the daemon would wait for itself.
 pub(super) fn apart(bpffs: &Path, mountpoint: &Path) -> Result<(), Error> {
-    let (Ok(bpffs), Ok(mountpoint)) = (bpffs.canonicalize(), mountpoint.canonicalize()) else {
+    let Ok(mountpoint) = mountpoint.canonicalize() else { return Ok(()) };
+    if mounts::holding(&mountpoint).is_none_or(|kind| kind != "bpf") {
         return Ok(());
-    };
-    if mountpoint.starts_with(&bpffs) {
-        let shown = mountpoint.display();
-        return Err(Error(format!(
-            "{shown}: inside the bpffs that is to be shown; mount elsewhere"
-        )));
+    }
+    let shown = mountpoint.display();
+    let is_bpffs = mounts::at(&mountpoint).is_some();
+    let of_first = bpffs.canonicalize().ok().and_then(|bpffs| mounts::holding(&bpffs));
+    Err(Error(match is_bpffs {
+        true if of_first.is_some_and(|kind| kind != "bpf") => format!(
+            "{shown}: this is the bpffs, and {} is not; swap the two: bpffuse {shown} {}",
+            bpffs.display(),
+            bpffs.display()
+        ),
+        true => {
+            format!("{shown}: this is a bpffs, which a mount on it would hide; mount elsewhere")
+        }
+        false => format!("{shown}: inside a bpffs; mount elsewhere"),
+    }))
+}
+
+/// What the daemon cannot do without: it must be missed before the parent says that all is well.
+pub(super) fn surroundings() -> Result<(), Error> {
+    if fs::read_link("/proc/self/exe").is_err() {
+        return Err(Error("there is no /proc; mount -t proc proc /proc".into()));
+    }
+    if fs::OpenOptions::new().read(true).write(true).open("/dev/null").is_err() {
+        return Err(Error("there is no /dev/null; mknod -m 666 /dev/null c 1 3".into()));
     }
     Ok(())
 }

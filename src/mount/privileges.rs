@@ -16,8 +16,10 @@ const KEPT: &[Capability] = &[
     Capability::Chown,
     // … and the set-group-id bit of a directory whose group is not root's.
     Capability::Fsetid,
-    // … and removed and renamed for other users with no more rights than theirs (setfsuid).
+    // … and removed, renamed and changed for other users with no more rights than theirs (setfsuid,
+    // setfsgid).
     Capability::Setuid,
+    Capability::Setgid,
     // A cgroup by its id (open_by_handle_at).
     Capability::DacReadSearch,
     // What open(2) was called with, and a caller's descriptor that is to become a reference: of

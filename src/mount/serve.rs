@@ -6,7 +6,7 @@ use crate::cli::Config;
 use crate::fs::{Fs, Settings};
 use crate::fuse::Fuse;
 use crate::spec::Spec;
-use crate::sys::{describe, limits, mounts, os};
+use crate::sys::{describe, limits, mounts};
 use fuser::{Session, SessionACL};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -30,11 +30,13 @@ enum End {
 /// Mounts, calls `ready` once the mount answers, and serves until the end.
 pub(super) fn serve(
     config: &Config,
+    owner: u32,
     default_map: Spec,
     ready: impl FnOnce() -> Result<(), Error>,
 ) -> Result<(), Error> {
-    // Before any thread: each one has its own, inherited.
+    // Both before any thread: each one has its own privileges, inherited.
     privileges::reduce()?;
+    limits::return_freed_memory();
     // As it is now: the working directory changes later.
     let mountpoint = config.mountpoint.canonicalize();
     let mountpoint =
@@ -43,14 +45,14 @@ pub(super) fn serve(
         Error(format!("{}: {}; name the bpffs to show", config.bpffs.display(), describe(&error)))
     })?;
     let settings = Settings {
-        owner: os::effective_uid(),
+        owner,
+        allow_other: config.allow_other,
         mountpoint: mountpoint.clone(),
         read_only: config.flags.iter().any(|flag| flag == "ro"),
         default_map,
         watch_interval: config.watch_interval,
     };
     let fs = Fs::new(bpffs, settings).map_err(|error| no_thread(&error))?;
-    limits::return_freed_memory();
     if let Err(error) = limits::raise_open_files() {
         log::info!("the limit of open files stays: {error}");
     }
@@ -62,7 +64,7 @@ pub(super) fn serve(
     in_thread("signals", move || {
         let _ = signals.forever().try_for_each(|signal| from_signals.send(End::Signal(signal)));
     })?;
-    let kernel = attach::attach(config, &mountpoint)
+    let kernel = attach::attach(config, owner, &mountpoint)
         .map_err(|error| checks::session_error(&mountpoint, &error.into()))?;
     let device = mounts::at(&mountpoint).map(|mount| mount.device);
     let detach = || attach::detach(&mountpoint, device.as_deref());
@@ -90,7 +92,8 @@ fn start(
     kernel: OwnedFd,
     sender: Sender<End>,
 ) -> Result<(), Error> {
-    let acl = if config.allow_other { SessionACL::All } else { SessionACL::Owner };
+    // Who may come in, the file system decides by the owner, whom fuser does not know.
+    let acl = SessionACL::All;
     let mut settings = fuser::Config::default();
     settings.n_threads = Some(config.threads);
     let fuse = Fuse::new(fs).map_err(|error| no_thread(&error))?;

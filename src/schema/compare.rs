@@ -8,7 +8,7 @@ const MAX_DEPTH: u32 = 64;
 
 /// A member of a struct, a union or a data section.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Member<'a> {
+pub(super) struct ComparedMember<'a> {
     /// Empty for an anonymous record.
     pub(super) name: &'a str,
     /// Its type.
@@ -21,11 +21,11 @@ pub(super) struct Member<'a> {
 
 /// The members that C can speak of: padding is left out, and old compilers' bit-fields, whose
 /// place is in the integer type, are brought into today's form.
-pub(super) fn members<'a>(btf: &'a Btf, kind: &Kind<'a>) -> Vec<Member<'a>> {
+pub(super) fn members<'a>(btf: &'a Btf, kind: &Kind<'a>) -> Vec<ComparedMember<'a>> {
     if let Kind::DataSec { .. } = kind {
         let variable = |v: crate::btf::Variable| {
             let name = btf.get(v.var).map_or("", |var| btf.name(var.name_at));
-            Member { name, of: v.var, offset: v.offset.saturating_mul(8), bits: None }
+            ComparedMember { name, of: v.var, offset: v.offset.saturating_mul(8), bits: None }
         };
         return kind.variables().map(variable).collect();
     }
@@ -43,7 +43,12 @@ pub(super) fn members<'a>(btf: &'a Btf, kind: &Kind<'a>) -> Vec<Member<'a>> {
             let name = btf.name(member.name_at);
             let record = matches!(found, Kind::Struct { .. } | Kind::Union { .. });
             let bits = (bits != 0).then_some(bits);
-            (!name.is_empty() || record).then_some(Member { name, of: member.of, offset, bits })
+            (!name.is_empty() || record).then_some(ComparedMember {
+                name,
+                of: member.of,
+                offset,
+                bits,
+            })
         })
         .collect()
 }

@@ -1,14 +1,14 @@
 //! Declarations: a name with its type around it, records and enums written out.
 
-use super::compare::{self, Member};
+use super::compare::{self, ComparedMember};
 use super::names::identifier;
 use super::pack::Packing;
-use super::printer::{Printer, Result, word};
+use super::printer::{CPrinter, Result, word};
 use crate::btf::{Int, Kind};
 use crate::spec::basic_int;
 use std::fmt::Write;
 
-impl Printer<'_> {
+impl CPrinter<'_> {
     /// The declaration of `inner`, a name with what is already around it, with type `id`.
     pub(super) fn declare(
         &mut self,
@@ -128,7 +128,7 @@ impl Printer<'_> {
         &mut self,
         record: u32,
         i: usize,
-        member: &Member<'_>,
+        member: &ComparedMember<'_>,
         indent: usize,
         depth: u32,
     ) -> Result<String> {

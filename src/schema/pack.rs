@@ -3,7 +3,7 @@
 //! BTF tells where members lie, not why. Three ways are tried, the plainest first: nothing but the
 //! members; padding between them; `packed` and padding, which can express any order of members.
 
-use crate::spec::layout::{Field, Row};
+use crate::spec::layout::{FieldLayout, Row};
 
 /// Where a member lies, and what its type is by itself.
 #[derive(Debug, Clone, Copy)]
@@ -59,7 +59,7 @@ fn attempt(slots: &[Slot], union: bool, size: u32, packed: bool) -> Option<Packi
     let mut row = Row::new(union, packed);
     let mut packing = Packing { packed, ..Packing::default() };
     for slot in slots {
-        let mut field = Field {
+        let mut field = FieldLayout {
             size: slot.size,
             align: slot.align,
             asked: 0,
@@ -95,12 +95,12 @@ fn attempt(slots: &[Slot], union: bool, size: u32, packed: bool) -> Option<Packi
 }
 
 /// The alignment, larger than any type's own, that a wide gap before a member speaks of.
-fn gap_align(row: &Row, field: &Field, want: u32, size: u32) -> Option<u32> {
+fn gap_align(row: &Row, field: &FieldLayout, want: u32, size: u32) -> Option<u32> {
     if field.bits.is_some() || u64::from(want) < row.next() + 64 {
         return None;
     }
     ALIGNED.into_iter().find(|align| {
-        let aligned = Field { asked: *align, ..*field };
+        let aligned = FieldLayout { asked: *align, ..*field };
         row.offset(&aligned) == u64::from(want) && size.is_multiple_of(*align)
     })
 }
@@ -110,7 +110,7 @@ fn stretch(row: &mut Row, bits: u32) -> Option<Pad> {
     let (word, size) = if bits > 64 { ("__int128", 16) } else { ("long", 8) };
     let pad = Pad { word, bits: u8::try_from(bits).ok().filter(|bits| *bits <= 128)? };
     let bits = Some(pad.bits);
-    row.add(&Field { size, align: size, asked: 0, packed: false, bits, named: false })?;
+    row.add(&FieldLayout { size, align: size, asked: 0, packed: false, bits, named: false })?;
     Some(pad)
 }
 
@@ -128,8 +128,14 @@ fn pad(row: &mut Row, want: u32) -> Option<Vec<Pad>> {
         let (word, unit) = UNITS.into_iter().rev().max_by_key(|(_, unit)| fit(*unit))?;
         let bits = fit(unit) as u8;
         let size = unit / 8;
-        let field =
-            Field { size, align: size, asked: 0, packed: false, bits: Some(bits), named: false };
+        let field = FieldLayout {
+            size,
+            align: size,
+            asked: 0,
+            packed: false,
+            bits: Some(bits),
+            named: false,
+        };
         if row.add(&field)? != at {
             return None;
         }

@@ -1,6 +1,6 @@
 //! Definitions of types in the order that C wants them: what a definition needs comes before it.
 
-use super::compare::{self, Member};
+use super::compare::{self, ComparedMember};
 use super::declare::{aligned, pads};
 use super::names::{Names, made_fit};
 use super::pack::{Packing, Slot, pack};
@@ -23,7 +23,7 @@ pub(super) type Result<T> = std::result::Result<T, String>;
 const KPTR_TAGS: [&str; 4] = ["kptr", "kptr_untrusted", "percpu_kptr", "uptr"];
 
 /// Writes the types of one BTF.
-pub(super) struct Printer<'a> {
+pub(super) struct CPrinter<'a> {
     pub(super) btf: &'a Btf,
     pub(super) names: Names,
     /// The definitions so far.
@@ -44,7 +44,7 @@ pub(super) struct Printer<'a> {
     written: usize,
 }
 
-impl<'a> Printer<'a> {
+impl<'a> CPrinter<'a> {
     /// A printer that has written nothing.
     pub(super) fn new(btf: &'a Btf) -> Self {
         let mut tags: HashMap<u32, Vec<(u32, &str)>> = HashMap::new();
@@ -328,7 +328,7 @@ impl<'a> Printer<'a> {
         Ok(packing)
     }
 
-    fn slot(&mut self, member: &Member<'_>, depth: u32) -> Result<Slot> {
+    fn slot(&mut self, member: &ComparedMember<'_>, depth: u32) -> Result<Slot> {
         let (size, align) = self.measure(member.of, depth)?;
         let (offset, bits, named) = (member.offset, member.bits, !member.name.is_empty());
         Ok(Slot { offset, bits, size, align, named })

@@ -1,12 +1,13 @@
 //! Reading all that a description needs from an open map.
 
-use super::{Map, hidden, print};
+use super::{SchemaMap, print};
 use crate::btf::Btf;
-use crate::spec::{flags, kinds};
+use crate::kernel::{self, hidden::hidden};
+use crate::spec::flags;
 use crate::sys;
+use crate::sys::map::kind::MapKind;
 use crate::sys::map::{MapInfo, map_info};
 use crate::sys::object::btf_blob;
-use std::fs;
 use std::os::fd::BorrowedFd;
 
 /// The definition of the open map `fd`, as the variable `name`.
@@ -19,9 +20,9 @@ use std::os::fd::BorrowedFd;
 pub fn of(fd: BorrowedFd<'_>, name: &str, inner: Option<BorrowedFd<'_>>) -> sys::Result<String> {
     let info = map_info(fd)?;
     let btf = load(&info);
-    let holds_maps = kinds::holds_maps(info.map_type);
+    let holds_maps = MapKind::of(info.map_type).holds_maps();
     let asks = holds_maps || info.flags & flags::NUMA_NODE != 0;
-    let kernel = if asks || info.btf_vmlinux_value_type_id != 0 { vmlinux() } else { None };
+    let kernel = if asks || info.btf_vmlinux_value_type_id != 0 { kernel::btf() } else { None };
     let hidden = match &kernel {
         // Without the rights to ask, the text says what it lacks.
         Some(kernel) if asks => hidden(info.id, kernel).ok(),
@@ -38,14 +39,14 @@ pub fn of(fd: BorrowedFd<'_>, name: &str, inner: Option<BorrowedFd<'_>>) -> sys:
         };
     }
     let inner_btf = inner_info.as_ref().and_then(load);
-    let inner = inner_info.as_ref().map(|info| Map {
+    let inner = inner_info.as_ref().map(|info| SchemaMap {
         info,
         btf: inner_btf.as_ref(),
         kernel: kernel.as_ref(),
         inner: None,
         numa_node: None,
     });
-    let map = Map {
+    let map = SchemaMap {
         info: &info,
         btf: btf.as_ref(),
         kernel: kernel.as_ref(),
@@ -62,8 +63,4 @@ fn load(info: &MapInfo) -> Option<Btf> {
     }
     let (blob, _) = btf_blob(info.btf_id).ok()?;
     Btf::parse(&blob, None).ok()
-}
-
-fn vmlinux() -> Option<Btf> {
-    Btf::parse(&fs::read("/sys/kernel/btf/vmlinux").ok()?, None).ok()
 }

@@ -1,6 +1,6 @@
 //! Types to the raw BTF that BPF_BTF_LOAD takes (`include/uapi/linux/btf.h`).
 
-use super::types::{Enumeration, Member, Qualifier, Record, Type, TypeId, Types};
+use super::types::{CMember, CRecord, CType, Enumeration, Qualifier, TypeId, Types};
 use std::collections::HashMap;
 
 /// `enum` of BTF kinds, as numbered in the kernel's header.
@@ -83,31 +83,31 @@ impl Writer<'_> {
             at += 1;
             let types = self.types;
             match types.get(id) {
-                Type::Pointer(target)
-                | Type::Qualified(_, target)
-                | Type::Tagged(_, target)
-                | Type::Typedef { target, .. }
-                | Type::Array { element: target, .. } => self.number(*target),
-                Type::Record(record) => {
+                CType::Pointer(target)
+                | CType::Qualified(_, target)
+                | CType::Tagged(_, target)
+                | CType::Typedef { target, .. }
+                | CType::Array { element: target, .. } => self.number(*target),
+                CType::CRecord(record) => {
                     for member in record.members.iter().flatten() {
                         self.number(member.ty);
                         self.number_contained(member)?;
                     }
                 }
-                Type::Function { ret, params, .. } => {
+                CType::Function { ret, params, .. } => {
                     self.number(*ret);
                     for (_, ty) in params {
                         self.number(*ty);
                     }
                 }
-                Type::Void | Type::Int { .. } | Type::Float { .. } | Type::Enum(_) => {}
+                CType::Void | CType::Int { .. } | CType::Float { .. } | CType::Enum(_) => {}
             }
         }
         Ok(())
     }
 
     /// A list's or tree's element type is named by a tag alone.
-    fn number_contained(&mut self, member: &Member) -> Result<(), String> {
+    fn number_contained(&mut self, member: &CMember) -> Result<(), String> {
         for tag in &member.tags {
             let Some(rest) = tag.strip_prefix("contains:") else { continue };
             let name = rest.split(':').next().unwrap_or_default();
@@ -155,22 +155,22 @@ impl Writer<'_> {
     fn write_type(&mut self, id: TypeId) {
         let types = self.types;
         match types.get(id) {
-            Type::Void => {}
-            Type::Int { name, size, signed, boolean } => self.int(name, *size, *signed, *boolean),
-            Type::Float { name, size } => self.head(name, kind::FLOAT, false, 0, (*size).into()),
-            Type::Pointer(target) => self.head("", kind::PTR, false, 0, self.id(*target)),
-            Type::Array { element, count } => {
+            CType::Void => {}
+            CType::Int { name, size, signed, boolean } => self.int(name, *size, *signed, *boolean),
+            CType::Float { name, size } => self.head(name, kind::FLOAT, false, 0, (*size).into()),
+            CType::Pointer(target) => self.head("", kind::PTR, false, 0, self.id(*target)),
+            CType::Array { element, count } => {
                 self.head("", kind::ARRAY, false, 0, 0);
                 self.u32(self.id(*element));
                 self.u32(self.index_id);
                 self.u32(*count);
             }
-            Type::Record(record) => self.record(id, record),
-            Type::Enum(e) => self.enumeration(e),
-            Type::Typedef { name, target } => {
+            CType::CRecord(record) => self.record(id, record),
+            CType::Enum(e) => self.enumeration(e),
+            CType::Typedef { name, target } => {
                 self.head(name, kind::TYPEDEF, false, 0, self.id(*target));
             }
-            Type::Qualified(qualifier, target) => {
+            CType::Qualified(qualifier, target) => {
                 let kind = match qualifier {
                     Qualifier::Const => kind::CONST,
                     Qualifier::Volatile => kind::VOLATILE,
@@ -178,10 +178,10 @@ impl Writer<'_> {
                 };
                 self.head("", kind, false, 0, self.id(*target));
             }
-            Type::Tagged(tag, target) => {
+            CType::Tagged(tag, target) => {
                 self.head(tag, kind::TYPE_TAG, false, 0, self.id(*target));
             }
-            Type::Function { ret, params, variadic } => {
+            CType::Function { ret, params, variadic } => {
                 let parts = params.len() + usize::from(*variadic);
                 self.head("", kind::FUNC_PROTO, false, parts, self.id(*ret));
                 for (name, ty) in params {
@@ -197,7 +197,7 @@ impl Writer<'_> {
         }
     }
 
-    fn record(&mut self, id: TypeId, record: &Record) {
+    fn record(&mut self, id: TypeId, record: &CRecord) {
         let name = record.name.as_deref().unwrap_or_default();
         let Some(members) = &record.members else {
             return self.head(name, kind::FWD, record.union, 0, 0);
@@ -237,7 +237,7 @@ impl Writer<'_> {
         let mut records: Vec<(u32, TypeId)> = self.ids.iter().map(|(id, n)| (*n, *id)).collect();
         records.sort_unstable_by_key(|(n, _)| *n);
         for (number, id) in records {
-            let Type::Record(record) = types.get(id) else { continue };
+            let CType::CRecord(record) = types.get(id) else { continue };
             for (i, member) in record.members.iter().flatten().enumerate() {
                 for tag in &member.tags {
                     self.head(tag, kind::DECL_TAG, false, 0, number);

@@ -1,10 +1,11 @@
 //! Asking the kernel for a map.
 
-use super::plan::{self, Plan};
-use super::{Inner, Part, Spec, kernel_types, kinds};
+use super::plan::{self, MapPlan};
+use super::{Inner, Part, Spec, kernel_types};
 use crate::sys::map::NewMap;
-use crate::sys::{self, object};
-use std::fs;
+use crate::sys::map::kind::{self, BtfUse, MapKind};
+use crate::sys::os::page_size;
+use crate::sys::{self, Call, object};
 use std::os::fd::{AsFd, OwnedFd};
 
 /// A map that was created.
@@ -89,7 +90,7 @@ impl Spec {
             btf: None,
         };
         let mut notes: Vec<String> = self.note.iter().cloned().collect();
-        let fd = match plan.typed || kinds::needs_btf(self.kind) {
+        let fd = match plan.typed || MapKind::of(self.kind).btf == BtfUse::Needed {
             true => self.create_typed(&new, &plan, &mut notes)?,
             false => {
                 sys::map::create(&new).map_err(|error| self.explain(error, &plan, new.inner_map))?
@@ -102,7 +103,7 @@ impl Spec {
     fn create_typed(
         &self,
         new: &NewMap<'_>,
-        plan: &Plan,
+        plan: &MapPlan,
         notes: &mut Vec<String>,
     ) -> Result<OwnedFd, CreateError> {
         let blob = self.btf().map_err(invalid)?;
@@ -111,7 +112,7 @@ impl Spec {
             _ => false,
         };
         // Without its BTF such a value would be plain bytes: no lock, no timer.
-        let must = kinds::needs_btf(self.kind) || special;
+        let must = MapKind::of(self.kind).btf == BtfUse::Needed || special;
         let refused = match object::btf_load(&blob.bytes) {
             Ok(fd) => {
                 let btf = Some((fd.as_fd(), blob.key, blob.value));
@@ -126,9 +127,9 @@ impl Spec {
             return Err(self.explain(refused, plan, new.inner_map));
         }
         let fd = sys::map::create(new).map_err(|error| self.explain(error, plan, new.inner_map))?;
-        let kind = kinds::with_article(self.kind);
+        let kind = kind::with_article(self.kind);
         notes.push(match (refused.call, refused.errno) {
-            ("BPF_BTF_LOAD", _) => {
+            (Call::BtfLoad, _) => {
                 format!("created without BTF: the kernel does not load these types ({refused})")
             }
             (_, libc::EOPNOTSUPP) => {
@@ -140,7 +141,7 @@ impl Spec {
     }
 
     /// max_entries, with what depends on this machine.
-    fn entries(&self, plan: &Plan) -> Result<u32, CreateError> {
+    fn entries(&self, plan: &MapPlan) -> Result<u32, CreateError> {
         match plan.max_entries {
             None => {
                 let cpus =
@@ -148,7 +149,7 @@ impl Spec {
                 u32::try_from(cpus).map_err(|_| invalid("there are too many CPUs"))
             }
             Some(bytes) if plan.bytes => {
-                let page = page_size();
+                let page = page_size() as u32;
                 let too_large = || invalid(format!("{bytes} bytes are too many for a ring buffer"));
                 let pages = bytes.div_ceil(page).checked_next_power_of_two();
                 pages.and_then(|pages| pages.checked_mul(page)).ok_or_else(too_large)
@@ -160,18 +161,6 @@ impl Spec {
 
 fn join(notes: &[String]) -> Option<String> {
     (!notes.is_empty()).then(|| notes.join("; "))
-}
-
-/// Bytes in a page of memory, as the kernel told this process at its start.
-pub(super) fn page_size() -> u32 {
-    const AT_PAGESZ: usize = 6;
-    const WORD: usize = size_of::<usize>();
-    let auxv = fs::read("/proc/self/auxv").unwrap_or_default();
-    let word = |bytes: &[u8]| bytes.first_chunk().map_or(0, |bytes| usize::from_ne_bytes(*bytes));
-    auxv.chunks_exact(2 * WORD)
-        .find(|pair| word(pair) == AT_PAGESZ)
-        .and_then(|pair| u32::try_from(word(&pair[WORD..])).ok())
-        .unwrap_or(4096)
 }
 
 #[cfg(test)]

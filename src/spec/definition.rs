@@ -1,8 +1,9 @@
 //! A map from its definition in C, by libbpf's rules for the members of such a struct.
 
 use super::c::{Fail, MapVariable, Parser};
-use super::types::{FieldValue, MapField, Record, Type, TypeId, Types};
-use super::{Inner, Part, Spec, SpecError, flags, kinds, suggest};
+use super::types::{CRecord, CType, FieldValue, MapField, TypeId, Types};
+use super::{Inner, Part, Spec, SpecError, flags, suggest};
+use crate::sys::map::kind;
 use std::sync::Arc;
 
 /// What can be set.
@@ -77,12 +78,12 @@ fn the_map<'a>(maps: &'a [MapVariable], types: &Types) -> Result<&'a MapVariable
 
 fn build(types: &Arc<Types>, map: &MapVariable) -> Result<Spec, Fail> {
     match types.get(types.resolve(map.ty)) {
-        Type::Record(record) => from_record(types, record, map.line),
+        CType::CRecord(record) => from_record(types, record, map.line),
         _ => Err(error(map.line, format!("the map `{}` must be a struct", map.name))),
     }
 }
 
-fn from_record(types: &Arc<Types>, record: &Record, line: u32) -> Result<Spec, Fail> {
+fn from_record(types: &Arc<Types>, record: &CRecord, line: u32) -> Result<Spec, Fail> {
     if let Some(member) = record.members.iter().flatten().next() {
         let name = member.name.as_deref().unwrap_or("");
         return Err(error(
@@ -145,7 +146,7 @@ fn wide(field: &MapField) -> Result<u64, Fail> {
 
 fn a_type(field: &MapField) -> Result<TypeId, Fail> {
     match field.value {
-        FieldValue::Type(ty) => Ok(ty),
+        FieldValue::CType(ty) => Ok(ty),
         _ => Err(error(field.line, format!("write __type({}, TYPE)", field.name))),
     }
 }
@@ -156,7 +157,7 @@ fn values(types: &Arc<Types>, field: &MapField) -> Result<Option<Inner>, Fail> {
         return Err(error(field.line, "write __array(values, struct { … })"));
     };
     match types.get(types.resolve(ty)) {
-        Type::Record(record) if !record.fields.is_empty() => {
+        CType::CRecord(record) if !record.fields.is_empty() => {
             // The kernel has maps in maps, but no deeper.
             let nested = record.fields.iter().any(|field| field.name == "values");
             if nested {
@@ -165,7 +166,7 @@ fn values(types: &Arc<Types>, field: &MapField) -> Result<Option<Inner>, Fail> {
             let inner = from_record(types, record, field.line)?;
             Ok(Some(Inner::Definition(Box::new(inner))))
         }
-        Type::Function { .. } | Type::Pointer(_) => Ok(None),
+        CType::Function { .. } | CType::Pointer(_) => Ok(None),
         _ => Err(error(
             field.line,
             "`values` must be the definition of a map, or a function for a prog_array",
@@ -205,7 +206,7 @@ pub(super) fn is_c(text: &str) -> bool {
     STARTS.contains(&first)
         // The start of a text that comes in pieces.
         || (first.len() == text.len()
-            && kinds::by_name(first).is_none()
+            && kind::by_name(first).is_none()
             && STARTS.iter().any(|start| start.starts_with(first)))
 }
 

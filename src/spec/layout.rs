@@ -9,7 +9,7 @@ use super::types::MAX_SIZE;
 
 /// What a member's place depends on.
 #[derive(Debug, Clone, Copy)]
-pub struct Field {
+pub struct FieldLayout {
     /// Bytes of its type.
     pub size: u32,
     /// Its type's alignment in bytes.
@@ -38,7 +38,7 @@ pub struct Laid {
 /// Lays out `fields`; `packed` and `asked` (0 without) are the record's own attributes.
 ///
 /// `None` if the record is larger than [`MAX_SIZE`].
-pub fn lay_out(fields: &[Field], union: bool, packed: bool, asked: u32) -> Option<Laid> {
+pub fn lay_out(fields: &[FieldLayout], union: bool, packed: bool, asked: u32) -> Option<Laid> {
     let mut row = Row::new(union, packed);
     let offsets = fields.iter().map(|field| row.add(field)).collect::<Option<_>>()?;
     let (size, align) = row.end(asked)?;
@@ -69,7 +69,7 @@ impl Row {
         if self.union { 0 } else { self.next }
     }
 
-    fn place(&self, field: &Field) -> Place {
+    fn place(&self, field: &FieldLayout) -> Place {
         match field.bits {
             Some(bits) => bit_field(field, u64::from(bits), self.packed, self.next()),
             None => ordinary(field, self.packed, self.next()),
@@ -77,12 +77,12 @@ impl Row {
     }
 
     /// The bit where a member would go.
-    pub fn offset(&self, field: &Field) -> u64 {
+    pub fn offset(&self, field: &FieldLayout) -> u64 {
         self.place(field).offset
     }
 
     /// Adds a member and gives its bit offset; `None` if the record gets larger than [`MAX_SIZE`].
-    pub fn add(&mut self, field: &Field) -> Option<u32> {
+    pub fn add(&mut self, field: &FieldLayout) -> Option<u32> {
         let place = self.place(field);
         self.next = place.offset + place.bits;
         // An unnamed bit-field, of width 0 too, takes room but does not align the record.
@@ -106,13 +106,13 @@ struct Place {
     align: u64,
 }
 
-fn ordinary(field: &Field, packed: bool, at: u64) -> Place {
+fn ordinary(field: &FieldLayout, packed: bool, at: u64) -> Place {
     let own = if packed || field.packed { 1 } else { field.align };
     let align = u64::from(own.max(field.asked)) * 8;
     Place { offset: at.next_multiple_of(align), bits: u64::from(field.size) * 8, align }
 }
 
-fn bit_field(field: &Field, bits: u64, packed: bool, at: u64) -> Place {
+fn bit_field(field: &FieldLayout, bits: u64, packed: bool, at: u64) -> Place {
     let asked = u64::from(field.asked) * 8;
     // Packing never keeps width 0 from moving on to its type's next unit.
     let own = if (packed || field.packed) && bits != 0 { 1 } else { u64::from(field.align) * 8 };
@@ -132,8 +132,8 @@ fn bit_field(field: &Field, bits: u64, packed: bool, at: u64) -> Place {
 mod tests {
     use super::*;
 
-    fn field(size: u32, bits: Option<u8>) -> Field {
-        Field { size, align: size, asked: 0, packed: false, bits, named: true }
+    fn field(size: u32, bits: Option<u8>) -> FieldLayout {
+        FieldLayout { size, align: size, asked: 0, packed: false, bits, named: true }
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! From what a text says of a map to what the kernel is asked for, without asking it.
 
-use super::kinds::{self, Entries, Size};
 use super::types::Types;
 use super::{Part, Spec, flags};
+use crate::sys::map::kind::{Entries, MapKind, Size};
 
 /// What to ask the kernel for, but for what depends on the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Plan {
+pub(super) struct MapPlan {
     /// Bytes.
     pub(super) key_size: u32,
     /// Bytes; `None` if it is the size of a kernel type.
@@ -22,23 +22,23 @@ pub(super) struct Plan {
 }
 
 /// Works out what to ask for; the error says what is missing or does not fit the kind.
-pub(super) fn plan(spec: &Spec) -> Result<Plan, String> {
-    let rules = kinds::rules(spec.kind);
-    let kind = kinds::with_article(spec.kind);
-    let key_size = size(&spec.types, &spec.key, rules.key, &kind, "key")?;
-    let value_size = match rules.value {
+pub(super) fn plan(spec: &Spec) -> Result<MapPlan, String> {
+    let rules = MapKind::of(spec.kind);
+    let kind = rules.with_article();
+    let key_size = size(&spec.types, &spec.key, rules.key_size, &kind, "key")?;
+    let value_size = match rules.value_size {
         Size::Kernel => kernel_type(spec).map(|_| None)?,
         rule => Some(size(&spec.types, &spec.value, rule, &kind, "value")?),
     };
     let max_entries = entries(spec, rules.entries, &kind)?;
     inner(spec, &kind)?;
     let numa = if spec.numa_node.is_some() { flags::NUMA_NODE } else { 0 };
-    Ok(Plan {
+    Ok(MapPlan {
         key_size,
         value_size,
         max_entries,
         bytes: rules.entries == Entries::Bytes,
-        flags: spec.flags | rules.flags | numa,
+        flags: spec.flags | rules.needed_flags | numa,
         typed: [&spec.key, &spec.value].iter().any(|part| matches!(part, Part::Type(_))),
     })
 }
@@ -73,15 +73,8 @@ fn size(types: &Types, part: &Part, rule: Size, kind: &str, what: &str) -> Resul
             }
             size => size,
         },
-        Size::OneOf(sizes) => {
-            let size = given.or(sizes.first().copied()).unwrap_or(0);
-            if !sizes.contains(&size) {
-                let sizes: Vec<String> = sizes.iter().map(u32::to_string).collect();
-                let sizes = sizes.join(" or ");
-                return Err(format!("the {what} of {kind} is {size} bytes, but must be {sizes}"));
-            }
-            Some(size)
-        }
+        Size::OneOf(sizes) => Some(one_of(sizes, given, kind, what)?),
+        Size::Cgroup => Some(one_of(&[16, 8], given, kind, what)?),
         Size::Addresses => match given {
             Some(size) if size % 8 != 0 => {
                 return Err(format!(
@@ -98,6 +91,16 @@ fn size(types: &Types, part: &Part, rule: Size, kind: &str, what: &str) -> Resul
             "{kind} needs a {what}: `{what} SIZE` or `{what} TYPE`, or in C `__type({what}, TYPE)`"
         )),
     }
+}
+
+/// One of these sizes; the first if none is given.
+fn one_of(sizes: &[u32], given: Option<u32>, kind: &str, what: &str) -> Result<u32, String> {
+    let size = given.or(sizes.first().copied()).unwrap_or(0);
+    if sizes.contains(&size) {
+        return Ok(size);
+    }
+    let sizes: Vec<String> = sizes.iter().map(u32::to_string).collect();
+    Err(format!("the {what} of {kind} is {size} bytes, but must be {}", sizes.join(" or ")))
 }
 
 fn entries(spec: &Spec, rule: Entries, kind: &str) -> Result<Option<u32>, String> {
@@ -126,14 +129,14 @@ fn entries(spec: &Spec, rule: Entries, kind: &str) -> Result<Option<u32>, String
 }
 
 fn inner(spec: &Spec, kind: &str) -> Result<(), String> {
-    match (kinds::holds_maps(spec.kind), &spec.inner) {
+    match (MapKind::of(spec.kind).holds_maps(), &spec.inner) {
         (true, None) => Err(format!(
             "{kind} needs a map that its maps are like: `inner_map PATH` or `inner_map id N`, \
              or in C `__array(values, struct {{ … }})`"
         )),
         (false, Some(_)) => Err(format!("{kind} holds no maps: leave the inner map out")),
         (true, Some(super::Inner::Definition(inner))) => {
-            if kinds::holds_maps(inner.kind) {
+            if MapKind::of(inner.kind).holds_maps() {
                 return Err("the maps in a map cannot hold maps themselves".to_owned());
             }
             plan(inner).map(drop).map_err(|why| format!("in the inner map: {why}"))

@@ -1,10 +1,12 @@
 //! Why the kernel refused a map, in words: its errno names none of what was asked for.
 
-use super::create::{CreateError, page_size};
-use super::plan::Plan;
-use super::{Spec, flags, kinds};
-use crate::sys::map::{kind, map_info};
-use crate::sys::{self, os};
+use super::create::CreateError;
+use super::plan::MapPlan;
+use super::{Spec, flags};
+use crate::sys::map::kind::{self, Extra, MapKind};
+use crate::sys::map::map_info;
+use crate::sys::os::{self, page_size};
+use crate::sys::{self, Call};
 use std::fs;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
@@ -14,20 +16,20 @@ impl Spec {
     pub(super) fn explain(
         &self,
         error: sys::Error,
-        plan: &Plan,
+        plan: &MapPlan,
         inner: Option<BorrowedFd<'_>>,
     ) -> CreateError {
-        let kind = kinds::with_article(self.kind);
-        if error.call == "BPF_MAP_CREATE"
+        let kind = kind::with_article(self.kind);
+        if error.call == Call::MapCreate
             && error.errno != libc::EPERM
             && kind::is_supported(self.kind) == Some(false)
         {
-            let kind = kinds::name(self.kind).unwrap_or("such");
+            let kind = kind::name(self.kind).unwrap_or("such");
             let reason = format!("this kernel has no {kind} maps ({error})");
             return CreateError { errno: libc::EOPNOTSUPP, reason };
         }
         let hint = match error.errno {
-            _ if error.call == "BPF_BTF_LOAD" => "the kernel does not load these types".to_owned(),
+            _ if error.call == Call::BtfLoad => "the kernel does not load these types".to_owned(),
             libc::E2BIG => format!("{kind} of this size is more than the kernel allows"),
             libc::ENOMEM => format!("there is no memory for {kind} of this size"),
             libc::EPERM if self.ifindex != 0 => {
@@ -48,7 +50,7 @@ impl Spec {
     }
 
     /// All that the kernel was asked for.
-    fn asked(&self, plan: &Plan) -> String {
+    fn asked(&self, plan: &MapPlan) -> String {
         let names = flags::names(plan.flags).join(", ");
         let mut asked = format!(
             "key {}, value {}, entries {}, flags {}",
@@ -85,30 +87,30 @@ impl Spec {
 
     fn wrong_extra(&self, kind: &str) -> Option<String> {
         let extra = self.map_extra;
-        match self.kind {
+        match MapKind::of(self.kind).extra {
             _ if extra == 0 => None,
-            kind::BLOOM_FILTER if extra < 16 => None,
-            kind::BLOOM_FILTER => Some(format!(
+            Extra::Hashes if extra < 16 => None,
+            Extra::Hashes => Some(format!(
                 "map_extra is {kind}'s number of hash functions, 1 to 15, or 0 for the kernel's \
                  choice"
             )),
-            kind::ARENA => Some(format!(
+            Extra::Address => Some(format!(
                 "map_extra is the address where programs have {kind}: a multiple of {}, and the \
                  whole of it between two multiples of 4 GiB",
                 page_size()
             )),
             // A newer kind may have a use for it.
-            number if kinds::name(number).is_none() => None,
-            _ => Some(format!("{kind} has no map_extra: leave it out")),
+            Extra::Unknown => None,
+            Extra::Unused => Some(format!("{kind} has no map_extra: leave it out")),
         }
     }
 
-    fn wrong_node(&self, plan: &Plan, kind: &str) -> Option<String> {
+    fn wrong_node(&self, plan: &MapPlan, kind: &str) -> Option<String> {
         const NODES: &str = "/sys/devices/system/node";
         if plan.flags & flags::NUMA_NODE == 0 {
             return None;
         }
-        if kinds::refuses_numa_node(self.kind) {
+        if !MapKind::of(self.kind).numa_node {
             return Some(format!("{kind} takes no NUMA node: leave numa_node out"));
         }
         let node = self.numa_node.unwrap_or(0);
@@ -129,8 +131,8 @@ impl Spec {
 /// Why a map cannot be the model of those in a map.
 fn wrong_inner(inner: BorrowedFd<'_>, errno: i32) -> Option<String> {
     let number = map_info(inner).ok()?.map_type;
-    let kind = kinds::with_article(number);
-    if kinds::holds_maps(number) {
+    let kind = kind::with_article(number);
+    if MapKind::of(number).holds_maps() {
         return Some(format!(
             "inner_map is {kind}, but the maps in a map cannot hold maps themselves: take another"
         ));

@@ -1,7 +1,8 @@
 //! The BTF of a map's key and value; for one that is only a size, with a type made for it.
 
 use super::types::{Declared, TypeId, Types};
-use super::{Part, Spec, btf_writer, kinds, plan};
+use super::{Part, Spec, btf_writer, plan};
+use crate::sys::map::kind::{BtfUse, MapKind, Size};
 
 /// Raw BTF for a map.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,14 +39,13 @@ impl Spec {
         if let Part::Type(id) = part {
             return id;
         }
-        let lpm = self.kind == kinds::LPM_TRIE && is_key;
-        let cgroup = matches!(self.kind, kinds::CGROUP_STORAGE | kinds::PERCPU_CGROUP_STORAGE);
+        let kind = MapKind::of(self.kind);
         match size {
             0 => TypeId::VOID,
             // The kernel wants structs for these two.
-            5.. if lpm => prefix_key(types, size),
-            16 if cgroup && is_key => cgroup_key(types),
-            4 if kinds::needs_btf(self.kind) && is_key => types.int("int", 4, true, false),
+            5.. if is_key && kind.key_size == Size::Prefix => prefix_key(types, size),
+            16 if is_key && kind.key_size == Size::Cgroup => cgroup_key(types),
+            4 if is_key && kind.btf == BtfUse::Needed => types.int("int", 4, true, false),
             1 => types.int("unsigned char", 1, false, false),
             2 => types.int("unsigned short", 2, false, false),
             4 => types.int("unsigned int", 4, false, false),

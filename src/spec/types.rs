@@ -3,7 +3,7 @@
 //! A type is a number in a [`Types`] list and refers only to types of the same list. Cycles run
 //! through pointers alone, so size and alignment never need a walk.
 
-use super::layout::{self, Field};
+use super::layout::{self, FieldLayout};
 use crate::btf::KERNEL_STRUCTS;
 use std::collections::HashSet;
 
@@ -46,20 +46,20 @@ pub enum Qualifier {
 
 /// A struct or union.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Record {
+pub struct CRecord {
     /// Whether it is a union.
     pub union: bool,
     /// The tag, if it has one.
     pub name: Option<String>,
     /// The members that have a name or are themselves records; `None` if it is only declared.
-    pub members: Option<Vec<Member>>,
+    pub members: Option<Vec<CMember>>,
     /// What `__uint`, `__type`, `__array` and `__ulong` say: then this is a map's definition.
     pub fields: Vec<MapField>,
 }
 
 /// A member of a struct or union.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Member {
+pub struct CMember {
     /// `None` for an anonymous struct or union.
     pub name: Option<String>,
     /// Its type.
@@ -89,7 +89,7 @@ pub enum FieldValue {
     /// `__uint` or `__ulong`.
     Number(u64),
     /// `__type`.
-    Type(TypeId),
+    CType(TypeId),
     /// `__array`: the type of the elements.
     Elements(TypeId),
 }
@@ -109,7 +109,7 @@ pub struct Enumeration {
 
 /// A type.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Type {
+pub enum CType {
     /// `void`
     Void,
     /// An integer, `_Bool` included.
@@ -140,7 +140,7 @@ pub enum Type {
         count: u32,
     },
     /// A struct or union.
-    Record(Record),
+    CRecord(CRecord),
     /// An enumeration.
     Enum(Enumeration),
     /// Another name for a type.
@@ -167,7 +167,7 @@ pub enum Type {
 
 #[derive(Debug, Clone)]
 struct Entry {
-    ty: Type,
+    ty: CType,
     /// Bytes; `None` while not known. Of an alias, its base tells.
     size: Option<u32>,
     /// Bytes, a power of two; 0 for an alias that leaves it to its base.
@@ -184,7 +184,7 @@ pub struct Types {
 
 impl Default for Types {
     fn default() -> Self {
-        Self { list: vec![Entry { ty: Type::Void, size: None, align: 1, base: TypeId::VOID }] }
+        Self { list: vec![Entry { ty: CType::Void, size: None, align: 1, base: TypeId::VOID }] }
     }
 }
 
@@ -206,7 +206,7 @@ pub struct Declared {
 }
 
 impl Types {
-    fn push(&mut self, ty: Type, size: Option<u32>, align: u32) -> TypeId {
+    fn push(&mut self, ty: CType, size: Option<u32>, align: u32) -> TypeId {
         // The text is bounded, and with it the list: 2^32 types would need as many tokens.
         let id = TypeId(u32::try_from(self.list.len()).unwrap_or(u32::MAX));
         self.list.push(Entry { ty, size, align, base: id });
@@ -214,7 +214,7 @@ impl Types {
     }
 
     /// Adds another view of `target`, which may yet become complete.
-    fn alias(&mut self, ty: Type, target: TypeId, align: u32) -> TypeId {
+    fn alias(&mut self, ty: CType, target: TypeId, align: u32) -> TypeId {
         let (base, own) =
             self.entry(target).map_or((target, 0), |entry| match entry.base == target {
                 true => (target, 0),
@@ -232,8 +232,8 @@ impl Types {
     }
 
     /// The type `id`.
-    pub fn get(&self, id: TypeId) -> &Type {
-        self.entry(id).map_or(&Type::Void, |entry| &entry.ty)
+    pub fn get(&self, id: TypeId) -> &CType {
+        self.entry(id).map_or(&CType::Void, |entry| &entry.ty)
     }
 
     /// Bytes, if known.
@@ -256,9 +256,9 @@ impl Types {
     }
 
     /// The record behind typedefs and qualifiers, if `id` is one.
-    pub fn record(&self, id: TypeId) -> Option<&Record> {
+    pub fn record(&self, id: TypeId) -> Option<&CRecord> {
         match self.get(self.resolve(id)) {
-            Type::Record(record) => Some(record),
+            CType::CRecord(record) => Some(record),
             _ => None,
         }
     }
@@ -266,7 +266,7 @@ impl Types {
     /// The struct of this tag that is defined, not only declared.
     pub fn defined_struct(&self, name: &str) -> Option<TypeId> {
         let found = self.list.iter().rposition(|entry| {
-            matches!(&entry.ty, Type::Record(Record { union: false, name: Some(own), members: Some(_), .. })
+            matches!(&entry.ty, CType::CRecord(CRecord { union: false, name: Some(own), members: Some(_), .. })
                 if own == name)
         });
         found.and_then(|at| u32::try_from(at).ok()).map(TypeId)
@@ -283,16 +283,16 @@ impl Types {
                 continue;
             }
             match self.get(id) {
-                Type::Record(Record { name: Some(name), .. })
+                CType::CRecord(CRecord { name: Some(name), .. })
                     if KERNEL_STRUCTS.contains(&name.as_str()) =>
                 {
                     return true;
                 }
-                Type::Record(record) => {
+                CType::CRecord(record) => {
                     todo.extend(record.members.iter().flatten().map(|member| member.ty));
                 }
-                Type::Array { element, .. } => todo.push(*element),
-                Type::Pointer(target) if matches!(self.get(*target), Type::Tagged(..)) => {
+                CType::Array { element, .. } => todo.push(*element),
+                CType::Pointer(target) if matches!(self.get(*target), CType::Tagged(..)) => {
                     return true;
                 }
                 _ => {}
@@ -303,18 +303,18 @@ impl Types {
 
     /// Adds an integer; `__int128` is aligned to 16.
     pub fn int(&mut self, name: &str, size: u8, signed: bool, boolean: bool) -> TypeId {
-        let ty = Type::Int { name: name.into(), size, signed, boolean };
+        let ty = CType::Int { name: name.into(), size, signed, boolean };
         self.push(ty, Some(size.into()), size.into())
     }
 
     /// Adds a floating-point type.
     pub fn float(&mut self, name: &str, size: u8) -> TypeId {
-        self.push(Type::Float { name: name.into(), size }, Some(size.into()), size.into())
+        self.push(CType::Float { name: name.into(), size }, Some(size.into()), size.into())
     }
 
     /// Adds a pointer: 8 bytes on BPF.
     pub fn pointer(&mut self, target: TypeId) -> TypeId {
-        self.push(Type::Pointer(target), Some(8), 8)
+        self.push(CType::Pointer(target), Some(8), 8)
     }
 
     /// Adds an array.
@@ -328,22 +328,22 @@ impl Types {
             return Err(Unsized::TooLarge);
         }
         let align = self.align(element);
-        Ok(self.push(Type::Array { element, count }, Some(size as u32), align))
+        Ok(self.push(CType::Array { element, count }, Some(size as u32), align))
     }
 
     /// Adds a typedef; an `align` other than 0 replaces the target's alignment, also by less.
     pub fn typedef(&mut self, name: &str, target: TypeId, align: u32) -> TypeId {
-        self.alias(Type::Typedef { name: name.into(), target }, target, align)
+        self.alias(CType::Typedef { name: name.into(), target }, target, align)
     }
 
     /// Adds a qualified type.
     pub fn qualified(&mut self, qualifier: Qualifier, target: TypeId) -> TypeId {
-        self.alias(Type::Qualified(qualifier, target), target, 0)
+        self.alias(CType::Qualified(qualifier, target), target, 0)
     }
 
     /// Adds a tagged type.
     pub fn tagged(&mut self, tag: &str, target: TypeId) -> TypeId {
-        self.alias(Type::Tagged(tag.into(), target), target, 0)
+        self.alias(CType::Tagged(tag.into(), target), target, 0)
     }
 
     /// Adds a function.
@@ -353,14 +353,14 @@ impl Types {
         params: Vec<(Option<String>, TypeId)>,
         variadic: bool,
     ) -> TypeId {
-        self.push(Type::Function { ret, params, variadic }, None, 1)
+        self.push(CType::Function { ret, params, variadic }, None, 1)
     }
 
     /// Adds an enumeration; an `align` other than 0 replaces its own alignment, also by less.
     pub fn enumeration(&mut self, e: Enumeration, align: u32) -> TypeId {
         let size = e.size.map(u32::from);
         let align = if align == 0 { size.unwrap_or(1) } else { align };
-        self.push(Type::Enum(e), size, align)
+        self.push(CType::Enum(e), size, align)
     }
 
     /// Gives an enumeration that was only declared its constants.
@@ -368,14 +368,14 @@ impl Types {
         if let Some(entry) = self.list.get_mut(id.index()) {
             entry.size = e.size.map(u32::from);
             entry.align = if align == 0 { entry.size.unwrap_or(1) } else { align };
-            entry.ty = Type::Enum(e);
+            entry.ty = CType::Enum(e);
         }
     }
 
     /// Adds a record that is only declared.
     pub fn declare(&mut self, union: bool, name: Option<&str>) -> TypeId {
         let name = name.map(str::to_owned);
-        self.push(Type::Record(Record { union, name, ..Record::default() }), None, 1)
+        self.push(CType::CRecord(CRecord { union, name, ..CRecord::default() }), None, 1)
     }
 
     /// Gives a declared record its members, each at its place.
@@ -390,12 +390,12 @@ impl Types {
         packed: bool,
         align: u32,
     ) -> Result<(), Unsized> {
-        let Type::Record(Record { union, .. }) = *self.get(id) else {
+        let CType::CRecord(CRecord { union, .. }) = *self.get(id) else {
             return Err(Unsized::Incomplete);
         };
         let mut places = Vec::with_capacity(declared.len());
         for member in &declared {
-            places.push(Field {
+            places.push(FieldLayout {
                 size: self.size(member.ty).ok_or(Unsized::Incomplete)?,
                 align: self.align(member.ty),
                 asked: member.align,
@@ -415,7 +415,7 @@ impl Types {
             .zip(laid.offsets)
             // A bit-field without a name only pads: BTF has no member for it.
             .filter(|(member, _)| member.name.is_some() || member.bits.is_none())
-            .map(|(Declared { name, ty, bits, tags, .. }, bit_offset)| Member {
+            .map(|(Declared { name, ty, bits, tags, .. }, bit_offset)| CMember {
                 name,
                 ty,
                 bit_offset,
@@ -427,7 +427,7 @@ impl Types {
             // A map's definition is no type that a value could have.
             entry.size = fields.is_empty().then_some(laid.size);
             entry.align = laid.align;
-            if let Type::Record(record) = &mut entry.ty {
+            if let CType::CRecord(record) = &mut entry.ty {
                 record.members = Some(members);
                 record.fields = fields;
             }

@@ -1,7 +1,8 @@
 //! bpftool's words: `type hash key u32 value u64 entries 1024 flags no_prealloc`.
 
 use super::c::{self, Parser};
-use super::{Inner, Part, Spec, SpecError, extent, flags, kinds, suggest};
+use super::{Inner, Part, Spec, SpecError, extent, flags, suggest};
+use crate::sys::map::kind;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -18,6 +19,26 @@ const WORDS: [&str; 10] = [
     "numa_node",
     "ifindex",
 ];
+
+/// What others call them: bpftool's listing, libbpf, the kernel.
+const OTHER_WORDS: [(&str, &str); 12] = [
+    ("max_entries", "entries"),
+    ("maxentries", "entries"),
+    ("max", "entries"),
+    ("size", "entries"),
+    ("key_size", "key"),
+    ("keysize", "key"),
+    ("value_size", "value"),
+    ("valuesize", "value"),
+    ("map_flags", "flags"),
+    ("map_type", "type"),
+    ("kind", "type"),
+    ("map_name", "name"),
+];
+
+/// What is said of a text that is nothing of what a new name can become.
+const WHAT_IS_MADE: &str = "there is no map of this name to write a value to, and to make one, write for example \
+                            `hash key u32 value u64 entries 1024`, or `id N` to pin a map that is loaded";
 
 /// Bytes in the kernel's name of a map at most.
 const MAX_NAME: usize = 15;
@@ -157,7 +178,7 @@ pub(super) fn parse(text: &str, line: u32, inside: bool) -> Result<Spec, SpecErr
         }
         seen.push(key);
         match known {
-            None => spec.kind = kind(word)?,
+            None => spec.kind = bare_kind(word)?,
             Some("type") => {
                 let word = reader.argument("type", "a kind of map")?;
                 spec.kind = kind(word)?;
@@ -185,28 +206,53 @@ pub(super) fn parse(text: &str, line: u32, inside: bool) -> Result<Spec, SpecErr
 
 fn unknown(word: Word<'_>) -> SpecError {
     let shown = clip(word.text);
-    let hint = match suggest::closest(word.text, WORDS) {
+    let hint = match nearest_word(word.text) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("the words are {}", WORDS.join(", ")),
     };
     error(word.line, format!("unknown word `{shown}`: {hint}"))
 }
 
+/// The word that is meant by one that is none.
+fn nearest_word(word: &str) -> Option<&'static str> {
+    let other = OTHER_WORDS.iter().find(|(other, _)| other.eq_ignore_ascii_case(word));
+    other.map(|(_, own)| *own).or_else(|| suggest::closest(word, WORDS))
+}
+
 fn kind(word: Word<'_>) -> Result<u32, SpecError> {
-    if let Some(kind) = kinds::by_name(word.text) {
+    if let Some(kind) = kind::by_name(word.text) {
         return Ok(kind);
     }
     if let Some(kind) = integer(word.text).and_then(|n| u32::try_from(n).ok()) {
         return Ok(kind);
     }
-    let hint = match suggest::closest(word.text, kinds::names().chain(WORDS)) {
+    Err(no_kind(word, "the kinds are "))
+}
+
+fn no_kind(word: Word<'_>, before: &str) -> SpecError {
+    let shown = clip(word.text);
+    let hint = match suggest::closest(word.text, kind::names()).or_else(|| nearest_word(word.text))
+    {
         Some(near) => format!("did you mean `{near}`?"),
-        None => {
-            let kinds: Vec<&str> = kinds::names().collect();
-            format!("the kinds are {}", kinds.join(", "))
-        }
+        None => format!("{before}{}", kind::names().collect::<Vec<_>>().join(", ")),
     };
-    Err(error(word.line, format!("unknown kind of map `{}`: {hint}", clip(word.text))))
+    error(word.line, format!("unknown kind of map `{shown}`: {hint}"))
+}
+
+/// A kind without `type` before it: by name alone, since a number is more likely a value.
+fn bare_kind(word: Word<'_>) -> Result<u32, SpecError> {
+    if let Some(kind) = kind::by_name(word.text) {
+        return Ok(kind);
+    }
+    let before = format!("{WHAT_IS_MADE}; the kinds are ");
+    let is_number = integer(word.text.trim_start_matches(['-', '+'])).is_some();
+    if is_number || word.quoted || word.text.starts_with(['{', '[']) {
+        return Err(error(
+            word.line,
+            format!("`{}` makes nothing: {WHAT_IS_MADE}", clip(word.text)),
+        ));
+    }
+    Err(no_kind(word, &before))
 }
 
 /// A size or a type.

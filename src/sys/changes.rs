@@ -1,19 +1,19 @@
 //! Whether anything has changed: inotify(7) on chosen paths, and the mount table.
 
-use super::{Error, Result, c_path, check_libc, own_libc};
+use super::{Call, Error, Result, named};
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use std::fs::File;
-use std::io::{ErrorKind, Read};
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::Path;
+use std::os::fd::AsRawFd;
 
 /// What may make a path mean something else, or change its attributes.
-const MASK: u32 = libc::IN_ATTRIB
-    | libc::IN_CREATE
-    | libc::IN_DELETE
-    | libc::IN_DELETE_SELF
-    | libc::IN_MOVE
-    | libc::IN_MOVE_SELF
-    | libc::IN_DONT_FOLLOW;
+const MASK: AddWatchFlags = AddWatchFlags::IN_ATTRIB
+    .union(AddWatchFlags::IN_CREATE)
+    .union(AddWatchFlags::IN_DELETE)
+    .union(AddWatchFlags::IN_DELETE_SELF)
+    .union(AddWatchFlags::IN_MOVE)
+    .union(AddWatchFlags::IN_MOVE_SELF);
 
 /// Reads of events in one go: with more waiting, the next question gets the rest.
 const DRAIN: usize = 16;
@@ -22,11 +22,11 @@ const DRAIN: usize = 16;
 #[derive(Debug)]
 pub struct Changes {
     /// The two below. The kernel puts what is ready on its list, so asking costs a third of poll(2).
-    ready: OwnedFd,
+    ready: Epoll,
     /// Open, so that the mount table is watched.
     _mounts: File,
     /// Closed last, since that may take the kernel a while.
-    events: File,
+    events: Inotify,
 }
 
 /// What epoll tells of the events; the mount table's has another number.
@@ -39,62 +39,46 @@ impl Changes {
     /// # Errors
     /// EMFILE if the user has too many inotify instances (`fs.inotify.max_user_instances`).
     pub fn new() -> Result<Self> {
-        const CALL: &str = "inotify_init1";
-        // SAFETY: no pointer is passed.
-        let events = unsafe { libc::inotify_init1(libc::IN_CLOEXEC | libc::IN_NONBLOCK) };
-        let events: OwnedFd = own_libc(CALL, events)?;
+        let flags = InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK;
+        let events = named(Call::InotifyInit, Inotify::init(flags))?;
         let mounts = File::open("/proc/self/mountinfo")
-            .map_err(|error| Error::new("open", error.raw_os_error().unwrap_or(libc::EIO)))?;
-        // SAFETY: no pointer is passed.
-        let ready = own_libc("epoll_create1", unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
-        for (file, number, wanted) in [
-            (events.as_raw_fd(), EVENTS, libc::EPOLLIN),
-            (mounts.as_raw_fd(), MOUNTS, libc::EPOLLPRI),
-        ] {
-            let mut event = libc::epoll_event { events: wanted as u32, u64: number };
-            // SAFETY: `event` is only read, and all descriptors are open.
-            let rc = unsafe {
-                libc::epoll_ctl(ready.as_raw_fd(), libc::EPOLL_CTL_ADD, file, &raw mut event)
-            };
-            check_libc("epoll_ctl", rc)?;
-        }
-        Ok(Self { ready, _mounts: mounts, events: events.into() })
+            .map_err(|error| Error::new(Call::Open, error.raw_os_error().unwrap_or(libc::EIO)))?;
+        let ready = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC);
+        let ready = named(Call::EpollCreate, ready)?;
+        let event = EpollEvent::new(EpollFlags::EPOLLIN, EVENTS);
+        named(Call::EpollCtl, ready.add(&events, event))?;
+        let event = EpollEvent::new(EpollFlags::EPOLLPRI, MOUNTS);
+        named(Call::EpollCtl, ready.add(&mounts, event))?;
+        Ok(Self { ready, _mounts: mounts, events })
     }
 
-    /// Watches a path: its attributes, what comes and goes in it if it is a directory, and its end.
+    /// Watches an open inode: its attributes, what comes and goes in it if it is a directory, and its
+    /// end.
     ///
     /// # Errors
     /// ENOENT; ENOSPC if the user has too many watches (`fs.inotify.max_user_watches`).
-    pub fn watch(&self, path: &Path) -> Result<()> {
-        const CALL: &str = "inotify_add_watch";
-        let c = c_path(CALL, path)?;
-        // SAFETY: the path is NUL-terminated.
-        let rc = unsafe { libc::inotify_add_watch(self.events.as_raw_fd(), c.as_ptr(), MASK) };
-        check_libc(CALL, rc).map(drop)
+    pub fn watch(&self, inode: &File) -> Result<()> {
+        // inotify_add_watch(2) takes a path alone, and this one leads to the inode itself.
+        let path = format!("/proc/self/fd/{}", inode.as_raw_fd());
+        named(Call::InotifyAddWatch, self.events.add_watch(&*path, MASK)).map(drop)
     }
 
     /// Whether anything watched, or the mount table, has changed since this was asked last. A change
     /// is seen as soon as the call that made it has returned: the kernel queues its event inside.
     pub fn any(&self) -> bool {
-        let mut ready = [libc::epoll_event { events: 0, u64: 0 }; 2];
-        // SAFETY: `ready` is an array of that many entries; no time is waited.
-        let count = unsafe {
-            let room = ready.len() as libc::c_int;
-            libc::epoll_wait(self.ready.as_raw_fd(), ready.as_mut_ptr(), room, 0)
-        };
-        if ready.iter().take(count.max(0) as usize).any(|event| event.u64 == EVENTS) {
+        let mut ready = [EpollEvent::empty(); 2];
+        // A question that fails is no answer: then, too, everything is looked at anew.
+        let Ok(count) = self.ready.wait(&mut ready, EpollTimeout::ZERO) else { return true };
+        if ready.iter().take(count).any(|event| event.data() == EVENTS) {
             self.drain();
         }
-        // A question that fails is no answer: then, too, everything is looked at anew.
         count != 0
     }
 
     fn drain(&self) {
-        let mut events = [0; 4096];
         for _ in 0..DRAIN {
-            match (&self.events).read(&mut events) {
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            match self.events.read_events() {
+                Ok(_) | Err(Errno::EINTR) => {}
                 Err(_) => return,
             }
         }

@@ -1,6 +1,6 @@
 //! What the kernel says of programs and links.
 
-use super::{Error, Result, check};
+use super::{Call, Error, Result, check, text_of};
 use libbpf_rs::ProgramAttachType;
 use libbpf_rs::libbpf_sys as bpf;
 use libbpf_rs::query::{IterType, LinkInfo as Query, LinkTypeInfo, PerfEventType};
@@ -44,13 +44,24 @@ pub struct ProgInfo {
     pub ifindex: u32,
 }
 
+/// What /proc says of an open object that its info lacks, by name, such as `memlock`.
+pub fn fdinfo(fd: BorrowedFd<'_>, name: &str) -> Option<String> {
+    let path = format!("/proc/self/fdinfo/{}", fd.as_raw_fd());
+    let text = std::fs::read_to_string(path).ok()?;
+    text.lines().find_map(|line| {
+        let (key, value) = line.split_once(':')?;
+        (key == name).then(|| value.trim().to_owned())
+    })
+}
+
 /// BPF_OBJ_GET_INFO_BY_FD of a program.
 pub fn prog_info(fd: BorrowedFd<'_>) -> Result<ProgInfo> {
-    let mut map_ids: Vec<u32> = Vec::new();
+    // Most programs use fewer; of others the kernel says how many, and is asked again.
+    let mut map_ids: Vec<u32> = vec![0; 16];
     loop {
         let mut info = bpf::bpf_prog_info {
             nr_map_ids: map_ids.len() as u32,
-            map_ids: if map_ids.is_empty() { 0 } else { map_ids.as_mut_ptr() as u64 },
+            map_ids: map_ids.as_mut_ptr() as u64,
             ..Default::default()
         };
         let mut len = size_of::<bpf::bpf_prog_info>() as u32;
@@ -59,19 +70,17 @@ pub fn prog_info(fd: BorrowedFd<'_>) -> Result<ProgInfo> {
         let rc = unsafe {
             bpf::bpf_obj_get_info_by_fd(fd.as_raw_fd(), (&raw mut info).cast(), &raw mut len)
         };
-        check("BPF_OBJ_GET_INFO_BY_FD", rc)?;
+        check(Call::ObjGetInfoByFd, rc)?;
         let used = info.nr_map_ids as usize;
         if used > map_ids.len() {
             map_ids.resize(used, 0);
             continue;
         }
         map_ids.truncate(used);
-        let name: Vec<u8> =
-            info.name.iter().take_while(|&&c| c != 0).map(|&c| c.cast_unsigned()).collect();
         return Ok(ProgInfo {
             id: info.id,
             type_name: prog_type_name(info.type_),
-            name: String::from_utf8_lossy(&name).into_owned(),
+            name: text_of(&info.name),
             tag: info.tag,
             map_ids,
             load_time: info.load_time,
@@ -133,7 +142,7 @@ pub struct LinkInfo {
 
 /// BPF_OBJ_GET_INFO_BY_FD of a link.
 pub fn link_info(fd: BorrowedFd<'_>) -> Result<LinkInfo> {
-    let query = Query::from_fd(fd).map_err(|_| Error::new("BPF_OBJ_GET_INFO_BY_FD", libc::EIO))?;
+    let query = Query::from_fd(fd).map_err(|_| Error::new(Call::ObjGetInfoByFd, libc::EIO))?;
     let (type_name, details) = describe(query.info);
     Ok(LinkInfo { id: query.id, type_name, prog_id: query.prog_id, details })
 }
@@ -260,7 +269,7 @@ fn with_attach_type<const N: usize>(
 pub fn next_prog_id(id: u32) -> Result<Option<u32>> {
     let mut next = 0;
     // SAFETY: `next` outlives the call.
-    match check("BPF_PROG_GET_NEXT_ID", unsafe { bpf::bpf_prog_get_next_id(id, &raw mut next) }) {
+    match check(Call::ProgGetNextId, unsafe { bpf::bpf_prog_get_next_id(id, &raw mut next) }) {
         Ok(_) => Ok(Some(next)),
         Err(Error { errno: libc::ENOENT, .. }) => Ok(None),
         Err(error) => Err(error),

@@ -1,12 +1,17 @@
 //! The element commands of bpf(2) on an open map.
 
+mod cpus;
+mod element;
 pub mod kind;
+mod new;
 
-use super::{Error, Result, check, own};
+use super::{Call, Error, Result, check, text_of};
+pub use cpus::possible_cpus;
+pub(crate) use element::Element;
+use kind::MapKind;
 use libbpf_rs::libbpf_sys as bpf;
-use std::ffi::CString;
+pub use new::{NewMap, create};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::ptr;
 
 /// BPF_ANY: create the element or replace it.
 pub const ANY: u64 = bpf::BPF_ANY as u64;
@@ -83,16 +88,22 @@ impl MapFd {
     /// that it is a map (see [`super::object::object_kind`]): programs and links answer this call too.
     pub fn new(fd: OwnedFd) -> Result<(Self, MapInfo)> {
         let info = map_info(fd.as_fd())?;
-        let value_len = value_len(info.map_type, info.value_size as usize)?;
-        let map = Self {
+        Ok((Self::of(fd, &info)?, info))
+    }
+
+    /// An open map that is what `info` says.
+    fn of(fd: OwnedFd, info: &MapInfo) -> Result<Self> {
+        let kind = MapKind::of(info.map_type);
+        let cpus = if kind.per_cpu { possible_cpus()? } else { 1 };
+        let value_len = kind.value_len(info.value_size as usize, cpus);
+        Ok(Self {
             key_size: info.key_size as usize,
             value_len,
             // The hash family keeps a u32 bucket in the token, tries and arrays a key.
             token_len: (info.key_size as usize).max(4),
             keyless: info.key_size == 0,
             fd,
-        };
-        Ok((map, info))
+        })
     }
 
     /// Bytes that a look-up gives: the value, or all CPUs' values each rounded up to 8.
@@ -110,16 +121,12 @@ impl MapFd {
         self.token_len
     }
 
-    fn raw(&self) -> i32 {
-        self.fd.as_raw_fd()
-    }
-
-    /// The key's pointer: null for kinds without keys, as the kernel demands.
-    fn key(&self, call: &'static str, key: &[u8]) -> Result<*const libc::c_void> {
+    /// The key as the kernel wants it: none for kinds without keys.
+    fn key<'a>(&self, call: Call, key: &'a [u8]) -> Result<Option<&'a [u8]>> {
         if key.len() != self.key_size {
             return Err(Error::new(call, libc::EINVAL));
         }
-        Ok(if self.keyless { ptr::null() } else { key.as_ptr().cast() })
+        Ok((!self.keyless).then_some(key))
     }
 
     /// BPF_MAP_LOOKUP_ELEM into `value`, which must be [`Self::value_len`] bytes.
@@ -127,15 +134,10 @@ impl MapFd {
     /// # Errors
     /// ENOENT if there is no such element; EOPNOTSUPP if this kind cannot be read.
     pub fn lookup(&self, key: &[u8], value: &mut [u8], flags: u64) -> Result<()> {
-        const CALL: &str = "BPF_MAP_LOOKUP_ELEM";
+        const CALL: Call = Call::MapLookupElem;
         let key = self.key(CALL, key)?;
         self.check_value(CALL, value.len())?;
-        // SAFETY: the key has key_size readable bytes or is null for a kind without keys, and the
-        // value has as many writable bytes as the kernel copies for this kind of map.
-        let rc = unsafe {
-            bpf::bpf_map_lookup_elem_flags(self.raw(), key, value.as_mut_ptr().cast(), flags)
-        };
-        check(CALL, rc).map(drop)
+        check(CALL, self.call(Element::Lookup { key, value, flags })).map(drop)
     }
 
     /// BPF_MAP_UPDATE_ELEM with [`ANY`], [`NOEXIST`] or [`EXIST`], and [`LOCK`].
@@ -143,12 +145,10 @@ impl MapFd {
     /// # Errors
     /// EEXIST, ENOENT by the flag; E2BIG if the map is full; EPERM if it is frozen.
     pub fn update(&self, key: &[u8], value: &[u8], flags: u64) -> Result<()> {
-        const CALL: &str = "BPF_MAP_UPDATE_ELEM";
+        const CALL: Call = Call::MapUpdateElem;
         let key = self.key(CALL, key)?;
         self.check_value(CALL, value.len())?;
-        // SAFETY: key and value have the number of readable bytes that the kernel copies.
-        let rc = unsafe { bpf::bpf_map_update_elem(self.raw(), key, value.as_ptr().cast(), flags) };
-        check(CALL, rc).map(drop)
+        check(CALL, self.call(Element::Update { key, value, flags })).map(drop)
     }
 
     /// BPF_MAP_DELETE_ELEM.
@@ -156,11 +156,9 @@ impl MapFd {
     /// # Errors
     /// ENOENT if there is no such element; EPERM if the map is frozen.
     pub fn delete(&self, key: &[u8]) -> Result<()> {
-        const CALL: &str = "BPF_MAP_DELETE_ELEM";
+        const CALL: Call = Call::MapDeleteElem;
         let key = self.key(CALL, key)?;
-        // SAFETY: the key has key_size readable bytes, or is null for a kind without keys.
-        let rc = unsafe { bpf::bpf_map_delete_elem(self.raw(), key) };
-        check(CALL, rc).map(drop)
+        check(CALL, self.call(Element::Delete { key })).map(drop)
     }
 
     /// BPF_MAP_LOOKUP_AND_DELETE_ELEM: the value, taken out of the map.
@@ -168,18 +166,10 @@ impl MapFd {
     /// # Errors
     /// ENOENT if there is no such element; EOPNOTSUPP if this kind has no such call.
     pub fn take(&self, key: &[u8], value: &mut [u8], flags: u64) -> Result<()> {
-        const CALL: &str = "BPF_MAP_LOOKUP_AND_DELETE_ELEM";
+        const CALL: Call = Call::MapLookupAndDeleteElem;
         let key = self.key(CALL, key)?;
         self.check_value(CALL, value.len())?;
-        // SAFETY: as for `lookup`.
-        let rc = unsafe {
-            bpf::bpf_map_lookup_and_delete_elem_flags(
-                self.raw(),
-                key,
-                value.as_mut_ptr().cast(),
-                flags,
-            )
-        };
+        let rc = self.call(Element::Take { key, value, flags });
         check(CALL, rc).map(drop).map_err(|error| match error.errno {
             // Kernels before 5.14 know no flags here; later ones refuse none that fits the map.
             libc::EINVAL if flags != 0 => Error::new(CALL, libc::EOPNOTSUPP),
@@ -192,17 +182,15 @@ impl MapFd {
     /// # Errors
     /// EOPNOTSUPP if this kind cannot be listed.
     pub fn next_key(&self, key: Option<&[u8]>, next: &mut [u8]) -> Result<bool> {
-        const CALL: &str = "BPF_MAP_GET_NEXT_KEY";
+        const CALL: Call = Call::MapGetNextKey;
         if next.len() != self.key_size {
             return Err(Error::new(CALL, libc::EINVAL));
         }
-        let key = match key {
+        let after = match key {
             Some(key) => self.key(CALL, key)?,
-            None => ptr::null(),
+            None => None,
         };
-        // SAFETY: the key is null or has key_size bytes, and so many are writable in `next`.
-        let rc = unsafe { bpf::bpf_map_get_next_key(self.raw(), key, next.as_mut_ptr().cast()) };
-        match check(CALL, rc) {
+        match check(CALL, self.call(Element::NextKey { after, next })) {
             Ok(_) => Ok(true),
             Err(Error { errno: libc::ENOENT, .. }) => Ok(false),
             Err(error) => Err(error),
@@ -224,29 +212,15 @@ impl MapFd {
         keys: &mut [u8],
         values: &mut [u8],
         count: usize,
-        elem_flags: u64,
+        flags: u64,
     ) -> Result<Batched> {
-        const CALL: &str = "BPF_MAP_LOOKUP_BATCH";
-        self.check_batch(CALL, keys.len(), values.len(), count)?;
+        const CALL: Call = Call::MapLookupBatch;
+        let mut n = self.check_batch(CALL, keys.len(), values.len(), count)?;
         if token.len() < self.token_len {
             return Err(Error::new(CALL, libc::EINVAL));
         }
-        let mut n = u32::try_from(count).map_err(|_| Error::new(CALL, libc::EINVAL))?;
-        let token = token.as_mut_ptr().cast();
-        let opts = batch_opts(elem_flags);
-        // SAFETY: the token has token_len bytes, which is what this kind reads and writes; keys and
-        // values have room for `count` elements; all outlive the call.
-        let rc = unsafe {
-            bpf::bpf_map_lookup_batch(
-                self.raw(),
-                if first { ptr::null_mut() } else { token },
-                token,
-                keys.as_mut_ptr().cast(),
-                values.as_mut_ptr().cast(),
-                &raw mut n,
-                &raw const opts,
-            )
-        };
+        let count = &mut n;
+        let rc = self.call(Element::LookupBatch { token, first, keys, values, count, flags });
         match check(CALL, rc) {
             Ok(_) => Ok(Batched { count: n as usize, end: false }),
             Err(Error { errno: libc::ENOENT, .. }) => Ok(Batched { count: n as usize, end: true }),
@@ -256,70 +230,41 @@ impl MapFd {
 
     /// BPF_MAP_UPDATE_BATCH of `count` elements. Gives the number stored beside the outcome.
     ///
-    /// `elem_flags` may only be 0 or [`LOCK`].
+    /// `flags` may only be 0 or [`LOCK`].
     pub fn update_batch(
         &self,
         keys: &[u8],
         values: &[u8],
         count: usize,
-        elem_flags: u64,
+        flags: u64,
     ) -> (usize, Result<()>) {
-        const CALL: &str = "BPF_MAP_UPDATE_BATCH";
-        if let Err(error) = self.check_batch(CALL, keys.len(), values.len(), count) {
-            return (0, Err(error));
-        }
-        let Ok(mut n) = u32::try_from(count) else {
-            return (0, Err(Error::new(CALL, libc::EINVAL)));
-        };
-        let opts = batch_opts(elem_flags);
-        // SAFETY: keys and values hold `count` elements of this map's sizes.
-        let rc = unsafe {
-            bpf::bpf_map_update_batch(
-                self.raw(),
-                keys.as_ptr().cast(),
-                values.as_ptr().cast(),
-                &raw mut n,
-                &raw const opts,
-            )
-        };
-        match check(CALL, rc) {
-            Ok(_) => (n as usize, Ok(())),
-            // The kernel refused before it began and left the count as it was.
-            Err(error) if matches!(error.errno, libc::EINVAL | libc::EOPNOTSUPP | libc::EPERM) => {
-                (0, Err(error))
+        const CALL: Call = Call::MapUpdateBatch;
+        match self.check_batch(CALL, keys.len(), values.len(), count) {
+            Ok(mut n) => {
+                let rc = self.call(Element::UpdateBatch { keys, values, count: &mut n, flags });
+                changed(CALL, rc, n as usize, count)
             }
-            Err(error) => ((n as usize).min(count), Err(error)),
+            Err(error) => (0, Err(error)),
         }
     }
 
     /// BPF_MAP_DELETE_BATCH of `count` keys. Gives the number deleted beside the outcome;
     /// ENOENT stops at the first key that is absent.
     pub fn delete_batch(&self, keys: &[u8], count: usize) -> (usize, Result<()>) {
-        const CALL: &str = "BPF_MAP_DELETE_BATCH";
-        if let Err(error) = self.check_batch(CALL, keys.len(), usize::MAX, count) {
-            return (0, Err(error));
-        }
-        let Ok(mut n) = u32::try_from(count) else {
-            return (0, Err(Error::new(CALL, libc::EINVAL)));
-        };
-        let opts = batch_opts(0);
-        // SAFETY: `keys` holds `count` keys of this map's size.
-        let rc = unsafe {
-            bpf::bpf_map_delete_batch(self.raw(), keys.as_ptr().cast(), &raw mut n, &raw const opts)
-        };
-        match check(CALL, rc) {
-            Ok(_) => (n as usize, Ok(())),
-            Err(error) if matches!(error.errno, libc::EINVAL | libc::EOPNOTSUPP | libc::EPERM) => {
-                (0, Err(error))
+        const CALL: Call = Call::MapDeleteBatch;
+        match self.check_batch(CALL, keys.len(), usize::MAX, count) {
+            Ok(mut n) => {
+                let rc = self.call(Element::DeleteBatch { keys, count: &mut n });
+                changed(CALL, rc, n as usize, count)
             }
-            Err(error) => ((n as usize).min(count), Err(error)),
+            Err(error) => (0, Err(error)),
         }
     }
 
     /// BPF_MAP_FREEZE: user space can no longer write.
     pub fn freeze(&self) -> Result<()> {
         // SAFETY: no pointer is passed.
-        check("BPF_MAP_FREEZE", unsafe { bpf::bpf_map_freeze(self.raw()) }).map(drop)
+        check(Call::MapFreeze, unsafe { bpf::bpf_map_freeze(self.fd.as_raw_fd()) }).map(drop)
     }
 
     /// Whether user space may no longer write: the map is frozen.
@@ -328,65 +273,37 @@ impl MapFd {
     /// the kernel checks for write access first, which is EPERM (`bpf_map_do_batch` in
     /// `kernel/bpf/syscall.c`); kinds without batches are checked as well.
     pub fn is_frozen(&self) -> bool {
-        let mut none = 0;
-        // SAFETY: of no keys nothing is read, and `none` outlives the call.
-        let rc = unsafe {
-            bpf::bpf_map_delete_batch(self.raw(), ptr::null(), &raw mut none, ptr::null())
-        };
-        rc == -libc::EPERM
+        self.call(Element::DeleteBatch { keys: &[], count: &mut 0 }) == -libc::EPERM
     }
 
-    fn check_value(&self, call: &'static str, len: usize) -> Result<()> {
+    /// Asks the kernel: every element and batch command goes through here.
+    fn call(&self, element: Element<'_>) -> i32 {
+        // SAFETY: the lengths of keys, values and tokens are this map's, as the callers check.
+        unsafe { element.call(self.fd.as_raw_fd()) }
+    }
+
+    fn check_value(&self, call: Call, len: usize) -> Result<()> {
         if len == self.value_len { Ok(()) } else { Err(Error::new(call, libc::EINVAL)) }
     }
 
-    fn check_batch(
-        &self,
-        call: &'static str,
-        keys: usize,
-        values: usize,
-        count: usize,
-    ) -> Result<()> {
+    /// `count` for the kernel, if the buffers have room for so many.
+    fn check_batch(&self, call: Call, keys: usize, values: usize, count: usize) -> Result<u32> {
         let fits = |size: usize, len: usize| size.checked_mul(count).is_some_and(|n| n <= len);
-        if !self.keyless && fits(self.key_size, keys) && fits(self.value_len, values) {
-            Ok(())
-        } else {
-            Err(Error::new(call, libc::EINVAL))
+        let fits = !self.keyless && fits(self.key_size, keys) && fits(self.value_len, values);
+        u32::try_from(count).ok().filter(|_| fits).ok_or(Error::new(call, libc::EINVAL))
+    }
+}
+
+/// How many of `count` elements a batch call changed, beside its outcome.
+fn changed(call: Call, rc: i32, done: usize, count: usize) -> (usize, Result<()>) {
+    match check(call, rc) {
+        Ok(_) => (done, Ok(())),
+        // The kernel refused before it began and left the count as it was.
+        Err(error) if matches!(error.errno, libc::EINVAL | libc::EOPNOTSUPP | libc::EPERM) => {
+            (0, Err(error))
         }
+        Err(error) => (done.min(count), Err(error)),
     }
-}
-
-fn batch_opts(elem_flags: u64) -> bpf::bpf_map_batch_opts {
-    bpf::bpf_map_batch_opts {
-        sz: size_of::<bpf::bpf_map_batch_opts>() as bpf::size_t,
-        elem_flags,
-        ..Default::default()
-    }
-}
-
-/// Bytes that the kernel copies for a value (`bpf_map_value_size` in `kernel/bpf/syscall.c`).
-fn value_len(map_type: u32, value_size: usize) -> Result<usize> {
-    match map_type {
-        kind::PERCPU_HASH
-        | kind::LRU_PERCPU_HASH
-        | kind::PERCPU_ARRAY
-        | kind::PERCPU_CGROUP_STORAGE => {
-            let cpus = possible_cpus()?;
-            Ok(value_size.next_multiple_of(8) * cpus)
-        }
-        kind::PROG_ARRAY
-        | kind::PERF_EVENT_ARRAY
-        | kind::CGROUP_ARRAY
-        | kind::ARRAY_OF_MAPS
-        | kind::HASH_OF_MAPS => Ok(4),
-        _ => Ok(value_size),
-    }
-}
-
-/// How many CPUs this machine may ever have: the values in a per-CPU element.
-pub fn possible_cpus() -> Result<usize> {
-    libbpf_rs::num_possible_cpus()
-        .map_err(|_| Error::new("read /sys/devices/system/cpu/possible", libc::EIO))
 }
 
 /// BPF_OBJ_GET_INFO_BY_FD of a map.
@@ -397,9 +314,7 @@ pub fn map_info(fd: BorrowedFd<'_>) -> Result<MapInfo> {
     let rc = unsafe {
         bpf::bpf_obj_get_info_by_fd(fd.as_raw_fd(), (&raw mut info).cast(), &raw mut len)
     };
-    check("BPF_OBJ_GET_INFO_BY_FD", rc)?;
-    let name: Vec<u8> =
-        info.name.iter().take_while(|&&c| c != 0).map(|&c| c.cast_unsigned()).collect();
+    check(Call::ObjGetInfoByFd, rc)?;
     Ok(MapInfo {
         map_type: info.type_,
         id: info.id,
@@ -407,7 +322,7 @@ pub fn map_info(fd: BorrowedFd<'_>) -> Result<MapInfo> {
         value_size: info.value_size,
         max_entries: info.max_entries,
         flags: info.map_flags,
-        name: String::from_utf8_lossy(&name).into_owned(),
+        name: text_of(&info.name),
         btf_id: info.btf_id,
         btf_key_type_id: info.btf_key_type_id,
         btf_value_type_id: info.btf_value_type_id,
@@ -418,69 +333,14 @@ pub fn map_info(fd: BorrowedFd<'_>) -> Result<MapInfo> {
     })
 }
 
-/// What BPF_MAP_CREATE takes.
-#[derive(Debug, Default)]
-pub struct NewMap<'a> {
-    /// `enum bpf_map_type`.
-    pub map_type: u32,
-    /// At most 15 bytes of `[A-Za-z0-9_.]`.
-    pub name: String,
-    /// Bytes in a key.
-    pub key_size: u32,
-    /// Bytes in a value.
-    pub value_size: u32,
-    /// Entries at most.
-    pub max_entries: u32,
-    /// BPF_F_* flags.
-    pub flags: u32,
-    /// Kind-specific.
-    pub map_extra: u64,
-    /// With BPF_F_NUMA_NODE.
-    pub numa_node: u32,
-    /// The device to offload to, or 0.
-    pub ifindex: u32,
-    /// The template of a map of maps.
-    pub inner_map: Option<BorrowedFd<'a>>,
-    /// A loaded BTF object, and the types of key and value in it.
-    pub btf: Option<(BorrowedFd<'a>, u32, u32)>,
-    /// For struct_ops: the value's type in the kernel's BTF.
-    pub btf_vmlinux_value_type_id: u32,
-}
+#[cfg(test)]
+pub(crate) mod fake;
 
-/// BPF_MAP_CREATE.
-///
-/// # Errors
-/// EINVAL for sizes or flags that the kind does not take; EPERM without CAP_BPF.
-pub fn create(new: &NewMap<'_>) -> Result<OwnedFd> {
-    const CALL: &str = "BPF_MAP_CREATE";
-    let name = CString::new(new.name.as_str()).map_err(|_| Error::new(CALL, libc::EINVAL))?;
-    let (btf_fd, key_type, value_type) = match new.btf {
-        Some((fd, key, value)) => (fd.as_raw_fd().cast_unsigned(), key, value),
-        None => (0, 0, 0),
-    };
-    let opts = bpf::bpf_map_create_opts {
-        sz: size_of::<bpf::bpf_map_create_opts>() as bpf::size_t,
-        btf_fd,
-        btf_key_type_id: key_type,
-        btf_value_type_id: value_type,
-        btf_vmlinux_value_type_id: new.btf_vmlinux_value_type_id,
-        inner_map_fd: new.inner_map.map_or(0, |fd| fd.as_raw_fd().cast_unsigned()),
-        map_flags: new.flags,
-        map_extra: new.map_extra,
-        numa_node: new.numa_node,
-        map_ifindex: new.ifindex,
-        ..Default::default()
-    };
-    // SAFETY: the name is NUL-terminated, `opts` says its own size, and both outlive the call.
-    let rc = unsafe {
-        bpf::bpf_map_create(
-            new.map_type,
-            name.as_ptr(),
-            new.key_size,
-            new.value_size,
-            new.max_entries,
-            &raw const opts,
-        )
-    };
-    own(CALL, rc)
+#[cfg(test)]
+impl MapFd {
+    /// A map that is not the kernel's: each call on it asks what [`fake::answer_by`] says.
+    pub(crate) fn fake(info: &MapInfo) -> Self {
+        let nothing = std::fs::File::open("/dev/null").expect("a descriptor");
+        Self::of(nothing.into(), info).expect("the number of CPUs")
+    }
 }

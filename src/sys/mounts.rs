@@ -25,6 +25,12 @@ pub fn all() -> Vec<Mount> {
     table.split(|&c| c == b'\n').filter_map(parse).collect()
 }
 
+/// All mounts that a process sees; none if that cannot be known.
+pub fn of_process(pid: u32) -> Vec<Mount> {
+    let table = fs::read(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
+    table.split(|&c| c == b'\n').filter_map(parse).collect()
+}
+
 /// What is mounted at `path` itself, absolute and without symlinks, if anything is.
 pub fn at(path: &Path) -> Option<Mount> {
     all().into_iter().rfind(|mount| mount.point == path)

@@ -1,6 +1,6 @@
 //! BPF objects as such: opening by pin or id, telling maps from programs, pinning, BTF blobs.
 
-use super::{Error, Result, c_path, check, own};
+use super::{Call, Error, Result, c_path, check, own};
 use libbpf_rs::libbpf_sys as bpf;
 use std::ffi::OsStr;
 use std::fs;
@@ -33,7 +33,7 @@ pub fn silence_libbpf() {
 /// # Errors
 /// EACCES if `path` is not a BPF pin; ENOENT if there is none.
 pub fn obj_get(path: &Path) -> Result<OwnedFd> {
-    const CALL: &str = "BPF_OBJ_GET";
+    const CALL: Call = Call::ObjGet;
     let path = c_path(CALL, path)?;
     // SAFETY: the path is NUL-terminated and outlives the call.
     own(CALL, unsafe { bpf::bpf_obj_get(path.as_ptr()) })
@@ -44,7 +44,7 @@ pub fn obj_get(path: &Path) -> Result<OwnedFd> {
 /// # Errors
 /// EEXIST if the name is taken; EPERM outside bpffs, or if the name has a dot.
 pub fn obj_pin(fd: BorrowedFd<'_>, path: &Path) -> Result<()> {
-    const CALL: &str = "BPF_OBJ_PIN";
+    const CALL: Call = Call::ObjPin;
     let path = c_path(CALL, path)?;
     // SAFETY: the path is NUL-terminated and outlives the call.
     check(CALL, unsafe { bpf::bpf_obj_pin(fd.as_raw_fd(), path.as_ptr()) }).map(drop)
@@ -69,13 +69,25 @@ pub fn object_kind(fd: BorrowedFd<'_>) -> ObjectKind {
     }
 }
 
+/// What an open object is, with its id.
+pub fn object_id(fd: BorrowedFd<'_>) -> Option<(ObjectKind, u32)> {
+    let kind = object_kind(fd);
+    let field = match kind {
+        ObjectKind::Map => "map_id",
+        ObjectKind::Prog => "prog_id",
+        ObjectKind::Link => "link_id",
+        ObjectKind::Other => return None,
+    };
+    Some((kind, super::info::fdinfo(fd, field)?.parse().ok()?))
+}
+
 /// BPF_MAP_GET_FD_BY_ID.
 ///
 /// # Errors
 /// ENOENT if the map is gone; EPERM without CAP_SYS_ADMIN.
 pub fn map_by_id(id: u32) -> Result<OwnedFd> {
     // SAFETY: no pointer is passed.
-    own("BPF_MAP_GET_FD_BY_ID", unsafe { bpf::bpf_map_get_fd_by_id(id) })
+    own(Call::MapGetFdById, unsafe { bpf::bpf_map_get_fd_by_id(id) })
 }
 
 /// BPF_PROG_GET_FD_BY_ID.
@@ -84,12 +96,21 @@ pub fn map_by_id(id: u32) -> Result<OwnedFd> {
 /// ENOENT if the program is gone; EPERM without CAP_SYS_ADMIN.
 pub fn prog_by_id(id: u32) -> Result<OwnedFd> {
     // SAFETY: no pointer is passed.
-    own("BPF_PROG_GET_FD_BY_ID", unsafe { bpf::bpf_prog_get_fd_by_id(id) })
+    own(Call::ProgGetFdById, unsafe { bpf::bpf_prog_get_fd_by_id(id) })
+}
+
+/// BPF_LINK_GET_FD_BY_ID.
+///
+/// # Errors
+/// ENOENT if the link is gone; EPERM without CAP_SYS_ADMIN.
+pub fn link_by_id(id: u32) -> Result<OwnedFd> {
+    // SAFETY: no pointer is passed.
+    own(Call::LinkGetFdById, unsafe { bpf::bpf_link_get_fd_by_id(id) })
 }
 
 /// BPF_MAP_GET_NEXT_ID: the smallest map id above `id`; `None` at the end.
 pub fn next_map_id(id: u32) -> Result<Option<u32>> {
-    const CALL: &str = "BPF_MAP_GET_NEXT_ID";
+    const CALL: Call = Call::MapGetNextId;
     let mut next = 0;
     // SAFETY: `next` outlives the call.
     match check(CALL, unsafe { bpf::bpf_map_get_next_id(id, &raw mut next) }) {
@@ -105,9 +126,9 @@ pub fn next_map_id(id: u32) -> Result<Option<u32>> {
 /// # Errors
 /// ENOENT if the object is gone; EPERM without CAP_SYS_ADMIN.
 pub fn btf_blob(id: u32) -> Result<(Vec<u8>, bool)> {
-    const CALL: &str = "BPF_OBJ_GET_INFO_BY_FD";
+    const CALL: Call = Call::ObjGetInfoByFd;
     // SAFETY: no pointer is passed.
-    let fd = own("BPF_BTF_GET_FD_BY_ID", unsafe { bpf::bpf_btf_get_fd_by_id(id) })?;
+    let fd = own(Call::BtfGetFdById, unsafe { bpf::bpf_btf_get_fd_by_id(id) })?;
     let mut blob = Vec::new();
     loop {
         let room = blob.len();
@@ -138,7 +159,7 @@ pub fn btf_blob(id: u32) -> Result<(Vec<u8>, bool)> {
 /// EINVAL if the kernel's checks find it malformed.
 pub fn btf_load(blob: &[u8]) -> Result<OwnedFd> {
     // SAFETY: the blob has `len` readable bytes; null options are allowed.
-    own("BPF_BTF_LOAD", unsafe {
+    own(Call::BtfLoad, unsafe {
         bpf::bpf_btf_load(blob.as_ptr().cast(), blob.len() as bpf::size_t, std::ptr::null_mut())
     })
 }

@@ -1,15 +1,17 @@
 //! Mounts, paths that no symlink can divert, and going to the background.
 
-use super::{Error, Result, c_path, check_libc, mounts, own_libc};
-use std::ffi::CString;
+use super::{Call, Error, Result, c_path, check_libc, mounts, named, own_libc};
+use nix::fcntl::{self, AT_FDCWD, OFlag, OpenHow, ResolveFlag};
+use nix::mount::{self, MntFlags, MsFlags};
+use nix::net::if_;
+use nix::sys::stat::{self, Mode, UtimensatFlags};
+use nix::sys::statfs;
+use nix::sys::time::TimeSpec;
+use nix::unistd::{self, ForkResult, SysconfVar};
 use std::fs::File;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::SystemTime;
-
-fn check(call: &'static str, rc: libc::c_int) -> Result<()> {
-    check_libc(call, rc).map(drop)
-}
 
 /// Opens `path` with O_PATH, following no symlink anywhere in it: a directory that somebody
 /// swaps for a symlink between two calls cannot lead elsewhere (openat2(2), Linux 5.6).
@@ -17,7 +19,7 @@ fn check(call: &'static str, rc: libc::c_int) -> Result<()> {
 /// # Errors
 /// ELOOP if a component is a symlink (the last one is opened itself); ENOENT, EACCES.
 pub fn open_path(path: &Path) -> Result<File> {
-    openat2(libc::AT_FDCWD, path, 0)
+    openat2(AT_FDCWD, path, ResolveFlag::empty())
 }
 
 /// As [`open_path`], for a path below a directory that leaves neither it nor its file system: EXDEV
@@ -26,27 +28,15 @@ pub fn open_path(path: &Path) -> Result<File> {
 /// # Errors
 /// EXDEV; those of [`open_path`].
 pub fn open_below(dir: &File, path: &Path) -> Result<File> {
-    openat2(dir.as_raw_fd(), path, libc::RESOLVE_BENEATH | libc::RESOLVE_NO_XDEV)
+    openat2(dir.as_fd(), path, ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_XDEV)
 }
 
-fn openat2(dir: RawFd, path: &Path, resolve: u64) -> Result<File> {
-    const CALL: &str = "openat2";
-    let c = c_path(CALL, path)?;
-    // SAFETY: an all-zero open_how is valid.
-    let mut how: libc::open_how = unsafe { std::mem::zeroed() };
-    how.flags = (libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC) as u64;
-    how.resolve = libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS | resolve;
-    // SAFETY: the path is NUL-terminated, `how` has the size given; both outlive the call.
-    let fd = unsafe {
-        libc::syscall(
-            libc::SYS_openat2,
-            dir,
-            c.as_ptr(),
-            &raw const how,
-            size_of::<libc::open_how>(),
-        )
-    };
-    own_libc(CALL, fd).map(File::from)
+fn openat2(dir: BorrowedFd<'_>, path: &Path, resolve: ResolveFlag) -> Result<File> {
+    let unlinked = ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_MAGICLINKS;
+    let how = OpenHow::new()
+        .flags(OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC)
+        .resolve(unlinked | resolve);
+    named(Call::OpenAt2, fcntl::openat2(dir, path, how)).map(File::from)
 }
 
 /// Gives the calling thread a table of open files of its own, with none in it (close_range(2), Linux
@@ -65,7 +55,7 @@ pub fn leave_files() -> Result<()> {
             libc::CLOSE_RANGE_UNSHARE,
         )
     };
-    check("close_range", rc as libc::c_int)
+    check_libc(Call::CloseRange, rc).map(drop)
 }
 
 /// The device, `MAJOR:MINOR`, of the file system that an open file is in: without asking the file
@@ -74,24 +64,21 @@ pub fn leave_files() -> Result<()> {
 /// # Errors
 /// None that is known.
 pub fn device(file: &File) -> Result<(u32, u32)> {
-    const CALL: &str = "statx";
+    const CALL: Call = Call::Statx;
     // SAFETY: statx is plain data, for which all zeros are valid.
     let mut buf: libc::statx = unsafe { std::mem::zeroed() };
     let flags = libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC;
     // SAFETY: the path is NUL-terminated and empty, and `buf` is writable.
-    check(CALL, unsafe { libc::statx(file.as_raw_fd(), c"".as_ptr(), flags, 0, &raw mut buf) })?;
+    check_libc(CALL, unsafe {
+        libc::statx(file.as_raw_fd(), c"".as_ptr(), flags, 0, &raw mut buf)
+    })?;
     Ok((buf.stx_dev_major, buf.stx_dev_minor))
 }
 
 /// The file system's magic number at `path` (statfs(2)).
 pub fn fs_magic(path: &Path) -> Result<u64> {
-    const CALL: &str = "statfs";
-    let c = c_path(CALL, path)?;
-    // SAFETY: statfs is plain data, for which all zeros are valid.
-    let mut buf: libc::statfs = unsafe { std::mem::zeroed() };
-    // SAFETY: the path is NUL-terminated, and `buf` is writable.
-    check(CALL, unsafe { libc::statfs(c.as_ptr(), &raw mut buf) })?;
-    Ok(buf.f_type as u64)
+    let found = named(Call::Statfs, statfs::statfs(path))?;
+    Ok(found.filesystem_type().0 as u64)
 }
 
 /// bpffs's magic number (`BPF_FS_MAGIC` in `include/uapi/linux/magic.h`).
@@ -102,18 +89,8 @@ pub const BPF_FS_MAGIC: u64 = libc::BPF_FS_MAGIC as u64;
 /// # Errors
 /// EPERM without CAP_SYS_ADMIN; ENODEV if the kernel has no bpffs.
 pub fn mount_bpffs(path: &Path) -> Result<()> {
-    const CALL: &str = "mount";
-    let c = c_path(CALL, path)?;
-    // SAFETY: all strings are NUL-terminated; no data is passed.
-    check(CALL, unsafe {
-        libc::mount(
-            c"bpf".as_ptr(),
-            c.as_ptr(),
-            c"bpf".as_ptr(),
-            libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC,
-            std::ptr::null(),
-        )
-    })
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    named(Call::Mount, mount::mount(Some("bpf"), path, Some("bpf"), flags, None::<&str>))
 }
 
 /// Opens the kernel's side of a new FUSE file system, and mounts that at `target`, as `source` in the
@@ -127,77 +104,77 @@ pub fn mount_fuse(
     flags: libc::c_ulong,
     options: &str,
 ) -> Result<OwnedFd> {
-    const CALL: &str = "mount";
-    let device = open_flags(Path::new("/dev/fuse"), libc::O_RDWR)?;
-    let (source, target) = (c_path(CALL, source)?, c_path(CALL, target)?);
-    let fd = device.as_raw_fd();
-    // SAFETY: neither takes anything, nor can fail.
-    let (uid, gid) = unsafe { (libc::geteuid(), libc::getegid()) };
+    let device = open_flags(Path::new("/dev/fuse"), OFlag::O_RDWR)?;
+    let (fd, uid, gid) = (device.as_raw_fd(), unistd::geteuid(), unistd::getegid());
     let data = format!("fd={fd},rootmode=40000,user_id={uid},group_id={gid},{options}");
-    let data = c_path(CALL, Path::new(&data))?;
-    // SAFETY: all strings are NUL-terminated and outlive the call.
-    check(CALL, unsafe {
-        let kind = c"fuse".as_ptr();
-        libc::mount(source.as_ptr(), target.as_ptr(), kind, flags, data.as_ptr().cast())
-    })?;
+    let flags = MsFlags::from_bits_retain(flags);
+    let data = Some(data.as_str());
+    named(Call::Mount, mount::mount(Some(source), target, Some("fuse"), flags, data))?;
     Ok(device)
 }
 
 /// umount2(2); `lazy` detaches a busy or dead mount.
 pub fn unmount(path: &Path, lazy: bool) -> Result<()> {
-    const CALL: &str = "umount2";
-    let c = c_path(CALL, path)?;
-    let flags = libc::UMOUNT_NOFOLLOW | if lazy { libc::MNT_DETACH } else { 0 };
-    // SAFETY: the path is NUL-terminated.
-    check(CALL, unsafe { libc::umount2(c.as_ptr(), flags) })
+    let lazily = if lazy { MntFlags::MNT_DETACH } else { MntFlags::empty() };
+    named(Call::Unmount, mount::umount2(path, MntFlags::UMOUNT_NOFOLLOW | lazily))
 }
 
 /// renameat2(2) with RENAME_* flags.
 pub fn rename(from: &Path, to: &Path, flags: u32) -> Result<()> {
-    const CALL: &str = "renameat2";
+    const CALL: Call = Call::RenameAt2;
     let (from, to) = (c_path(CALL, from)?, c_path(CALL, to)?);
     // SAFETY: both paths are NUL-terminated.
-    check(CALL, unsafe {
+    check_libc(CALL, unsafe {
         libc::renameat2(libc::AT_FDCWD, from.as_ptr(), libc::AT_FDCWD, to.as_ptr(), flags)
     })
+    .map(drop)
+}
+
+/// A time to set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NewTime {
+    /// The kernel's present one, which whoever may write may set.
+    Now,
+    /// Any other, which the owner alone may set.
+    At(SystemTime),
 }
 
 /// Sets access and modification time; `None` leaves one as it is (utimensat(2)). Follows symlinks:
 /// meant for `/proc/self/fd/N`.
-pub fn set_times(path: &Path, atime: Option<SystemTime>, mtime: Option<SystemTime>) -> Result<()> {
-    const CALL: &str = "utimensat";
-    let c = c_path(CALL, path)?;
-    let times = [timespec(atime), timespec(mtime)];
-    // SAFETY: the path is NUL-terminated, and two times are given.
-    check(CALL, unsafe { libc::utimensat(libc::AT_FDCWD, c.as_ptr(), times.as_ptr(), 0) })
+pub fn set_times(path: &Path, atime: Option<NewTime>, mtime: Option<NewTime>) -> Result<()> {
+    let (atime, mtime) = (timespec(atime), timespec(mtime));
+    let followed = UtimensatFlags::FollowSymlink;
+    named(Call::Utimensat, stat::utimensat(AT_FDCWD, path, &atime, &mtime, followed))
 }
 
-fn timespec(time: Option<SystemTime>) -> libc::timespec {
-    let Some(time) = time else {
-        return libc::timespec { tv_sec: 0, tv_nsec: libc::UTIME_OMIT };
+fn timespec(time: Option<NewTime>) -> TimeSpec {
+    let time = match time {
+        None => return TimeSpec::UTIME_OMIT,
+        Some(NewTime::Now) => return TimeSpec::UTIME_NOW,
+        Some(NewTime::At(time)) => time,
     };
     match time.duration_since(SystemTime::UNIX_EPOCH) {
-        Ok(after) => libc::timespec {
-            tv_sec: after.as_secs().cast_signed(),
-            tv_nsec: after.subsec_nanos().into(),
-        },
+        Ok(after) => TimeSpec::from_duration(after),
         Err(before) => {
             // Whole seconds down, so that the nanoseconds count upwards.
             let before = before.duration();
             let up = u64::from(before.subsec_nanos() > 0);
             let nanos = (1_000_000_000 - before.subsec_nanos()) % 1_000_000_000;
-            libc::timespec {
-                tv_sec: (before.as_secs() + up).cast_signed().saturating_neg(),
-                tv_nsec: nanos.into(),
-            }
+            let seconds = (before.as_secs() + up).cast_signed().saturating_neg();
+            TimeSpec::new(seconds, nanos.into())
         }
     }
 }
 
+/// Bytes in a page of memory.
+pub fn page_size() -> usize {
+    let size = unistd::sysconf(SysconfVar::PAGE_SIZE).ok().flatten();
+    size.and_then(|size| usize::try_from(size).ok()).unwrap_or(4096)
+}
+
 /// The user that this process acts as.
 pub fn effective_uid() -> u32 {
-    // SAFETY: cannot fail and takes nothing.
-    unsafe { libc::geteuid() }
+    unistd::geteuid().as_raw()
 }
 
 /// Which side of [`fork_daemon`] this process is.
@@ -214,31 +191,33 @@ pub enum Fork {
 /// # Errors
 /// EAGAIN, ENOMEM, EMFILE of pipe2(2) and fork(2).
 pub fn fork_daemon() -> Result<Fork> {
-    let mut ends = [0; 2];
-    // SAFETY: `ends` has room for two descriptors.
-    check("pipe2", unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) })?;
-    // SAFETY: the kernel just gave us both descriptors.
-    let (reader, writer) =
-        unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) };
+    let (reader, writer) = named(Call::Pipe, unistd::pipe2(OFlag::O_CLOEXEC))?;
     // SAFETY: the process has one thread (the caller's duty), so the child may do anything.
-    match unsafe { libc::fork() } {
-        -1 => Err(Error::last("fork")),
-        0 => {
-            // SAFETY: takes nothing; fails only for a group leader, which a fresh child is not.
-            unsafe { libc::setsid() };
+    match named(Call::Fork, unsafe { unistd::fork() })? {
+        ForkResult::Child => {
+            // Fails only for a group leader, which a fresh child is not.
+            let _ = unistd::setsid();
             Ok(Fork::Child(File::from(writer)))
         }
-        _ => Ok(Fork::Parent(File::from(reader))),
+        ForkResult::Parent { .. } => Ok(Fork::Parent(File::from(reader))),
     }
 }
 
 /// Points standard input, output and error at `file`.
 pub fn redirect_stdio(file: &File) -> Result<()> {
-    for target in 0..3 {
-        // SAFETY: both are valid descriptors; the standard ones are owned by nobody in Rust.
-        check("dup2", unsafe { libc::dup2(file.as_raw_fd(), target) })?;
-    }
-    Ok(())
+    named(Call::Dup, unistd::dup2_stdin(file))?;
+    named(Call::Dup, unistd::dup2_stdout(file))?;
+    named(Call::Dup, unistd::dup2_stderr(file))
+}
+
+/// Opens a directory for reading, by a path in which no part is a symlink.
+///
+/// # Errors
+/// ELOOP; ENOENT, ENOTDIR, EACCES.
+pub fn open_dir_plain(path: &Path) -> Result<OwnedFd> {
+    let reached = open_path(path)?;
+    // Through the descriptor this is what was reached.
+    open_dir(Path::new(&format!("/proc/self/fd/{}", reached.as_raw_fd())))
 }
 
 /// Opens a directory for reading.
@@ -246,15 +225,11 @@ pub fn redirect_stdio(file: &File) -> Result<()> {
 /// # Errors
 /// ENOENT, ENOTDIR, EACCES.
 pub fn open_dir(path: &Path) -> Result<OwnedFd> {
-    open_flags(path, libc::O_RDONLY | libc::O_DIRECTORY)
+    open_flags(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY)
 }
 
-fn open_flags(path: &Path, flags: i32) -> Result<OwnedFd> {
-    const CALL: &str = "open";
-    let c = c_path(CALL, path)?;
-    // SAFETY: the path is NUL-terminated.
-    let fd = unsafe { libc::open(c.as_ptr(), flags | libc::O_CLOEXEC) };
-    own_libc(CALL, fd)
+fn open_flags(path: &Path, flags: OFlag) -> Result<OwnedFd> {
+    named(Call::Open, fcntl::open(path, flags | OFlag::O_CLOEXEC, Mode::empty()))
 }
 
 /// A descriptor of a process, or of any of its threads if `thread` (PIDFD_THREAD, Linux 6.9; an
@@ -263,7 +238,7 @@ fn open_flags(path: &Path, flags: i32) -> Result<OwnedFd> {
 /// # Errors
 /// ESRCH if there is none.
 pub fn pidfd(pid: u32, thread: bool) -> Result<OwnedFd> {
-    const CALL: &str = "pidfd_open";
+    const CALL: Call = Call::PidfdOpen;
     let pid = pid as libc::pid_t;
     let open = |flags: libc::c_uint| {
         // SAFETY: no pointer is passed.
@@ -284,7 +259,7 @@ pub fn take_fd(pid: u32, fd: u32) -> Result<OwnedFd> {
     let process = pidfd(pid, false)?;
     // SAFETY: no pointer is passed; the process's descriptor is open.
     let rc = unsafe { libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), fd, 0) };
-    own_libc("pidfd_getfd", rc)
+    own_libc(Call::PidfdGetfd, rc)
 }
 
 /// Opens the cgroup with this id (its directory's inode number) in a mounted cgroup2 hierarchy.
@@ -293,7 +268,7 @@ pub fn take_fd(pid: u32, fd: u32) -> Result<OwnedFd> {
 /// ENODEV if none is mounted; ESTALE if there is no such cgroup; ENOTDIR if the id is that of a
 /// cgroup's file.
 pub fn cgroup_by_id(id: u64) -> Result<OwnedFd> {
-    const CALL: &str = "open_by_handle_at";
+    const CALL: Call = Call::OpenByHandleAt;
     /// `FILEID_KERNFS` in `include/linux/exportfs.h`: the handle is the node's id.
     const KERNFS: libc::c_int = 0xfe;
     #[repr(C)]
@@ -321,24 +296,14 @@ pub fn cgroup_by_id(id: u64) -> Result<OwnedFd> {
 
 /// The index of the network interface of that name, in our network namespace.
 pub fn interface_index(name: &str) -> Option<u32> {
-    let name = CString::new(name).ok()?;
-    // SAFETY: the name is NUL-terminated.
-    match unsafe { libc::if_nametoindex(name.as_ptr()) } {
-        0 => None,
-        index => Some(index),
-    }
+    if_::if_nametoindex(name).ok()
 }
 
 /// The name of the network interface with that index, in our network namespace.
 pub fn interface_name(index: u32) -> Option<String> {
-    let mut name = [0_u8; libc::IF_NAMESIZE];
-    // SAFETY: the buffer has the IF_NAMESIZE bytes that the call writes at most.
-    let found = unsafe { libc::if_indextoname(index, name.as_mut_ptr().cast()) };
-    if found.is_null() {
-        return None;
-    }
-    let end = name.iter().position(|&c| c == 0).unwrap_or(name.len());
-    Some(String::from_utf8_lossy(&name[..end]).into_owned())
+    // nix 0.31 takes the null that says "none" for success.
+    let name = if_::if_indextoname(index).ok().filter(|name| !name.is_empty())?;
+    Some(name.to_string_lossy().into_owned())
 }
 
 /// Lets other threads run before the calling one, where both could (setpriority(2), which on Linux is
@@ -348,5 +313,19 @@ pub fn interface_name(index: u32) -> Option<String> {
 /// None that is known: anybody may be nicer.
 pub fn be_nice(nice: i32) -> Result<()> {
     // SAFETY: no pointer is passed; 0 is the calling thread.
-    check("setpriority", unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) })
+    let rc = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) };
+    check_libc(Call::Setpriority, rc).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interfaces_have_a_name_or_none() {
+        assert_eq!(interface_index("lo").and_then(interface_name).as_deref(), Some("lo"));
+        assert_eq!(interface_name(i32::MAX as u32), None);
+        assert_eq!(interface_index("no-such-one"), None);
+        assert_eq!(interface_index("a\0b"), None);
+    }
 }

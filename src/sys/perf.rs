@@ -1,8 +1,9 @@
 //! Perf events as a perf event array's readers hold them: one ring of records for each CPU
 //! (perf_event_open(2)).
 
-use super::shared::{Shared, page_size};
-use super::{Error, Result, check_libc, own_libc};
+use super::os::page_size;
+use super::shared::Shared;
+use super::{Call, Error, Result, check_libc, own_libc};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering;
 
@@ -39,7 +40,7 @@ struct Attr {
 
 /// What a CPU's ring holds next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Record {
+pub enum PerfRecord {
     /// A program's output was copied.
     Sample,
     /// So many outputs found no room.
@@ -62,7 +63,7 @@ impl PerfRing {
     /// # Errors
     /// ENODEV if the CPU is offline; EPERM, EMFILE, ENOMEM.
     pub fn open(cpu: u32, size: usize) -> Result<Self> {
-        const CALL: &str = "perf_event_open";
+        const CALL: Call = Call::PerfEventOpen;
         let page = page_size();
         if !size.is_power_of_two() || size < page {
             return Err(Error::new(CALL, libc::EINVAL));
@@ -85,7 +86,7 @@ impl PerfRing {
         let pages = Shared::map(fd.as_fd(), 0, page + size, true)?;
         // SAFETY: this ioctl takes a number.
         let rc = unsafe { libc::ioctl(fd.as_raw_fd(), IOC_ENABLE, 0) };
-        check_libc("ioctl PERF_EVENT_IOC_ENABLE", rc)?;
+        check_libc(Call::PerfEventEnable, rc)?;
         Ok(Self { fd, pages, size, enabled: None })
     }
 
@@ -110,7 +111,7 @@ impl PerfRing {
     }
 
     /// Appends the next output to `record`, or tells of lost ones; `None` if there is nothing.
-    pub fn next(&mut self, record: &mut Vec<u8>) -> Option<Record> {
+    pub fn next(&mut self, record: &mut Vec<u8>) -> Option<PerfRecord> {
         loop {
             let tail_at = self.pages.u64_at(TAIL);
             let tail = tail_at.load(Ordering::Relaxed);
@@ -131,11 +132,11 @@ impl PerfRing {
                     let (size, data) = body.split_first_chunk::<4>()?;
                     let size = (u32::from_ne_bytes(*size) as usize).min(data.len());
                     record.extend_from_slice(&data[..size]);
-                    return Some(Record::Sample);
+                    return Some(PerfRecord::Sample);
                 }
                 RECORD_LOST => {
                     let count = body.get(8..).and_then(|count| count.first_chunk())?;
-                    return Some(Record::Lost(u64::from_ne_bytes(*count)));
+                    return Some(PerfRecord::Lost(u64::from_ne_bytes(*count)));
                 }
                 _ => {}
             }

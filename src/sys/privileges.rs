@@ -1,6 +1,6 @@
 //! What this process may do: its capabilities (capabilities(7)).
 
-use super::{Result, check_libc};
+use super::{Call, Result, check_libc};
 
 /// A capability that the daemon may want to keep; the numbers are those of `linux/capability.h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +12,7 @@ pub enum Capability {
     DacReadSearch = 2,
     Fowner = 3,
     Fsetid = 4,
+    Setgid = 6,
     Setuid = 7,
     NetAdmin = 12,
     SysPtrace = 19,
@@ -83,16 +84,16 @@ pub(super) fn change(change: impl FnOnce(&mut [Sets; 2])) -> Result<()> {
     // SAFETY: version 3 takes a header and two sets, all of which outlive the call.
     let rc =
         unsafe { libc::syscall(libc::SYS_capget, &raw mut header, (&raw mut sets).cast::<Sets>()) };
-    check_libc("capget", rc)?;
+    check_libc(Call::Capget, rc)?;
     change(&mut sets);
     // SAFETY: as above; the sets are only read.
     let rc = unsafe {
         libc::syscall(libc::SYS_capset, &raw mut header, (&raw const sets).cast::<Sets>())
     };
-    check_libc("capset", rc).map(drop)
+    check_libc(Call::Capset, rc).map(drop)
 }
 
 fn prctl(option: libc::c_int, first: libc::c_ulong, second: libc::c_ulong) -> Result<i64> {
     // SAFETY: the options used here take numbers, no pointers; those not used must be zero.
-    check_libc("prctl", unsafe { libc::prctl(option, first, second, 0_u64, 0_u64) })
+    check_libc(Call::Prctl, unsafe { libc::prctl(option, first, second, 0_u64, 0_u64) })
 }

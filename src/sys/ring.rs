@@ -3,8 +3,9 @@
 //! A page with the consumer's position, a page with the producer's, and the data mapped twice in a
 //! row, so that a record never wraps (`kernel/bpf/ringbuf.c`). Positions only grow.
 
-use super::shared::{Shared, page_size};
-use super::{Error, Result};
+use super::os::page_size;
+use super::shared::Shared;
+use super::{Call, Error, Result};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering;
 
@@ -129,7 +130,7 @@ impl RingWriter {
     /// # Errors
     /// ENOSPC if there is no room until a program drains the ring; E2BIG if there never is.
     pub fn push(&mut self, record: &[u8]) -> Result<()> {
-        const CALL: &str = "write to the ring";
+        const CALL: Call = Call::WriteRing;
         let total = (record.len() + HEADER).next_multiple_of(8);
         let len = u32::try_from(record.len()).unwrap_or(u32::MAX);
         if total > self.size || len >= DISCARD {
@@ -162,6 +163,6 @@ fn check_size(size: u32) -> Result<usize> {
     if size.is_power_of_two() && size >= page_size() {
         Ok(size)
     } else {
-        Err(Error::new("map the ring", libc::EINVAL))
+        Err(Error::new(Call::MapRing, libc::EINVAL))
     }
 }

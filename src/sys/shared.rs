@@ -1,16 +1,9 @@
 //! Memory shared with the kernel: the pages of ring buffers.
 
-use super::{Error, Result};
+use super::{Call, Error, Result};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64};
-
-/// Bytes in a page.
-pub(super) fn page_size() -> usize {
-    // SAFETY: takes a constant and cannot fail.
-    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    usize::try_from(size).unwrap_or(4096)
-}
 
 /// A mapping of a descriptor's memory, which the kernel changes meanwhile.
 ///
@@ -35,7 +28,7 @@ impl Shared {
         len: usize,
         writable: bool,
     ) -> Result<Self> {
-        const CALL: &str = "mmap";
+        const CALL: Call = Call::Mmap;
         let invalid = |_| Error::new(CALL, libc::EINVAL);
         let offset = libc::off_t::try_from(offset).map_err(invalid)?;
         let access = libc::PROT_READ | if writable { libc::PROT_WRITE } else { 0 };

@@ -1,8 +1,8 @@
 //! Maps made by writing a SPEC (`docs/reference.md` has both forms), and `.schema`, which is one.
 
-use crate::common::Bed;
 use crate::common::kernel::lacks_map;
 use crate::common::require::require;
+use crate::common::{Bed, key32};
 use bpffuse::sys::map::kind::by_name;
 use serde_json::{Map, Value};
 
@@ -212,4 +212,72 @@ fn an_inner_map_by_its_path_in_the_mount() {
         ));
         assert!(reason(&bed).contains("inner_map: "), "{}", reason(&bed));
     }
+}
+
+/// `id N`, `prog id N`, `link id N` pin what is loaded already; `directory` makes a plain one.
+#[test]
+fn pins_by_id() {
+    require!("root", "bpf", "fuse", "clang", "bpftool", "jq", "setpriv");
+    let bed = Bed::with(&["-o", "allow_other"]);
+    let map = bed.hash("h");
+    map.set(&key32(1), &7_u64.to_ne_bytes());
+    bed.ok("echo directory > mnt/dir; echo id $(jq .id mnt/h/.info) > mnt/dir/again; cat mnt/dir/again/1");
+    assert_eq!(
+        bed.ok("jq -c .pins mnt/h/.info | tr , '\n' | wc -l; stat -c %F bpf/dir"),
+        "2\ndirectory\n"
+    );
+    let object = crate::common::object::compile("links");
+    bed.ok(&format!("bpftool prog loadall {} bpf/progs", object.display()));
+    bed.ok("p=$(ls mnt/progs | head -n 1); echo prog id $(jq .id mnt/progs/$p) > mnt/dir/prog; jq .id mnt/dir/prog");
+    for (text, errno) in [
+        ("id 4294967295", "No such file"),
+        ("prog id 4294967295", "No such file"),
+        ("link id 4294967295", "No such file"),
+        ("id x", "Invalid argument"),
+        ("directory x", "Invalid argument"),
+    ] {
+        bed.fails_with(&format!("echo {text} > mnt/dir/not"), errno);
+    }
+    bed.ok("chmod 1777 bpf");
+    bed.fails_with(
+        "setpriv --reuid=1111 --regid=1111 --clear-groups -- sh -c 'echo directory > mnt/mine'",
+        "ermi",
+    );
+    assert_eq!(bed.ok("ls mnt/dir"), "again\nprog\n");
+}
+
+/// A value, or a word of another tool's, is answered with what a new name can become.
+#[test]
+fn what_a_new_name_can_become() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    for (text, reasons) in [
+        ("5", &["no map of this name", "hash key u32 value u64"][..]),
+        ("-7", &["no map of this name"]),
+        ("{\"a\":1}", &["no map of this name"]),
+        ("nonsense", &["no map of this name", "the kinds are"]),
+        ("hash key 4 value 8 max_entries 5", &["did you mean `entries`?"]),
+        ("hash key_size 4 value 8 entries 5", &["did you mean `key`?"]),
+        ("hahs key 4 value 8 entries 5", &["did you mean `hash`?"]),
+    ] {
+        bed.fails_with(&format!("echo '{text}' > mnt/new"), "Invalid argument");
+        let line = bed.errors().pop().unwrap_or_default();
+        assert!(reasons.iter().all(|reason| line.contains(reason)), "{text}: {line}");
+    }
+    assert_eq!(bed.ok("ls -I '*.debug' bpf"), "");
+}
+
+/// Words that come in pieces are not taken before their end: `entries 10` may go on.
+#[test]
+fn words_in_pieces() {
+    require!("root", "bpf", "fuse", "python3", "jq");
+    let bed = Bed::new();
+    bed.python(
+        "
+        fd = os.open('mnt/new', os.O_CREAT | os.O_WRONLY, 0o600)
+        for piece in b'hash key 4 value 8 entries 10', b'24':
+            os.write(fd, piece)
+        os.close(fd)",
+    );
+    assert_eq!(bed.ok("jq .max_entries mnt/new/.info"), "1024\n");
 }

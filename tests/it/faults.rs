@@ -59,7 +59,7 @@ fn names(bed: &Bed) -> String {
 }
 
 /// Kills all processes of a command that [`Bed::spawn`] started, at once.
-fn kill_all(bed: &Bed, client: &mut Child) {
+pub(crate) fn kill_all(bed: &Bed, client: &mut Child) {
     // timeout(1), which it runs under, has made a process group.
     bed.run(&format!("kill -KILL -- -{}", client.id()));
     let _ = client.wait();

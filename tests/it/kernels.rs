@@ -144,7 +144,8 @@ fn taking_from_hash_tables() {
         map.set_all_cpus_or_one(&key32(7), kind);
         let mut value = vec![0; map.fd.value_len()];
         let taken = map.fd.take(&key32(7), &mut value, 0);
-        let can = taken != Err(sys::Error::new("BPF_MAP_LOOKUP_AND_DELETE_ELEM", libc::EOPNOTSUPP));
+        let can =
+            taken != Err(sys::Error::new(sys::Call::MapLookupAndDeleteElem, libc::EOPNOTSUPP));
         map.set_all_cpus_or_one(&key32(7), kind);
         let popped = fs::read_to_string(bed.at(&format!("{name}/.pop/7")));
         if lacks(&format!("look-up and delete of {name}"), can) {

@@ -504,3 +504,22 @@ fn programs_in_arrays() {
     refused(write_with(bed.at("pa/4"), ANY, id.to_string().as_bytes()), "EINVAL");
     refused(fs::write(bed.at("pa/.raw/01000000"), [0; 4]), "EOPNOTSUPP");
 }
+
+/// `/sys/devices/system/cpu/possible` may be another's word, such as lxcfs's: the kernel's own number
+/// of values counts, and nothing is written past a buffer.
+#[test]
+fn every_cpu_has_its_value_whatever_sysfs_says() {
+    require!("root", "bpf", "fuse", "unshare", "bpftool");
+    let cpus = bpffuse::sys::map::possible_cpus().expect("the number of CPUs");
+    for lie in ["0", "0-4000"] {
+        let bed = Bed::private(&format!(
+            "mount -t bpf bpf /sys/fs/bpf; mkdir /mnt/maps
+             echo {lie} > /run/possible; mount --bind /run/possible /sys/devices/system/cpu/possible"
+        ));
+        bed.ok("bpffuse /mnt/maps");
+        let shown = bed.ok("cd /mnt/maps
+             bpftool map create /sys/fs/bpf/p type percpu_array key 4 value 3 entries 4 name p
+             ls p/.cpu | wc -l; wc -l < p/0; echo 7 > p/0; sort -u p/0; cd /; umount /mnt/maps");
+        assert!(shown.starts_with(&format!("{cpus}\n{cpus}\n")), "{lie}: {shown}");
+    }
+}

@@ -130,3 +130,46 @@ fn one_thread_does_not_wait_for_itself() {
         bed.ok("umount bpf; cat mnt/h/1");
     }
 }
+
+/// "A mount point that is a bpffs or lies in one is refused, and if the two arguments look swapped the
+/// message says so."
+#[test]
+fn not_over_a_bpffs() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::idle();
+    bed.ok("mkdir bpf/in other; mount -t bpf bpf other; mkdir other/in");
+    for (arguments, reason) in [
+        ("mnt bpf", "swap the two: bpffuse"),
+        ("bpf other", "would hide"),
+        ("bpf bpf", "would hide"),
+        ("bpf bpf/in", "inside a bpffs"),
+        ("bpf other/in", "inside a bpffs"),
+    ] {
+        let stderr = bed.fails(&format!("bpffuse {arguments}"));
+        assert!(stderr.contains(reason), "{arguments}: {stderr}");
+    }
+    assert_eq!(bed.ok("grep -c \" $PWD\" /proc/self/mounts"), "2\n");
+}
+
+/// What is taken by reading is not taken through a read-only bind mount, which is how one hands the mount
+/// to a container; where only writable ones are seen, it is.
+#[test]
+fn read_only_bind_mounts_take_nothing() {
+    require!("root", "bpf", "fuse", "unshare");
+    let bed = Bed::new();
+    bed.ok("echo hash key u32 value u64 entries 4 > mnt/h; echo 7 > mnt/h/1; echo queue value u32 entries 4 > mnt/q
+            echo 5 > mnt/q/.push; echo ringbuf entries 4096 > mnt/r; mkdir bound");
+    let inside = |script: &str| {
+        format!(
+            "unshare -m sh -ec 'mount --bind mnt bound; mount -o remount,bind,ro bound; umount mnt; {script}'"
+        )
+    };
+    for file in ["h/.pop/1", "q/.pop", "r/.stream"] {
+        bed.fails_with(&inside(&format!("cat bound/{file}")), "Read-only file system");
+    }
+    // One of two is: which it was, nobody tells.
+    bed.ok("mount --bind mnt bound; mount -o remount,bind,ro bound");
+    bed.fails_with("cat mnt/q/.pop", "Read-only file system");
+    bed.ok("umount bound");
+    assert_eq!(bed.ok("cat mnt/h/.pop/1 mnt/q/.pop"), "7\n5\n");
+}

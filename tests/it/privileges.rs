@@ -11,6 +11,7 @@ pub(super) const KEPT: &[(&str, u32)] = &[
     ("CAP_DAC_READ_SEARCH", 2),
     ("CAP_FOWNER", 3),
     ("CAP_FSETID", 4),
+    ("CAP_SETGID", 6),
     ("CAP_SETUID", 7),
     ("CAP_NET_ADMIN", 12),
     ("CAP_SYS_PTRACE", 19),
@@ -124,6 +125,13 @@ fn each_remaining_right_is_needed() {
             setpriv --reuid=65534 --clear-groups rmdir theirs || { rmdir ../bpf/theirs; exit 1; }",
             "Operation not permitted",
         ),
+        (
+            "CAP_SETGID",
+            "mkdir bpf/group; chown 65534 bpf/group
+            setpriv --reuid=65534 --regid=65534 --groups 77 chgrp 77 mnt/group; code=$?
+            rmdir bpf/group; exit $code",
+            "Operation not permitted",
+        ),
         ("CAP_DAC_READ_SEARCH", "stat -c %i cg > mnt/cgroups/1", "Operation not permitted"),
         (
             "CAP_SYS_PTRACE",
@@ -146,7 +154,9 @@ fn each_remaining_right_is_needed() {
         assert_has(pid, kept_but(&[lacking]));
         for (needed, script, message) in &cases {
             let ran = bed.run(script);
-            if needed == lacking {
+            // To act in a user's group is to act as the user.
+            let needs_both = (*needed, *lacking) == ("CAP_SETGID", "CAP_SETUID");
+            if needed == lacking || needs_both {
                 assert!(!ran.status.success(), "{lacking} is not needed:\n{ran}");
                 assert!(ran.stderr.contains(message), "{ran}");
             } else {

@@ -3,9 +3,10 @@
 use super::error::{Error, Result};
 use crate::bpffs::Stat;
 use crate::node::Ino;
+use crate::sys::acting::acting_only_as;
 use std::cell::{OnceCell, RefCell};
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -29,6 +30,8 @@ pub struct Caller {
     pub uid: u32,
     /// Its file system gid.
     pub gid: u32,
+    /// Whether it is the mount's owner, or root.
+    pub is_owner: bool,
     /// Whether nobody else waits for the thread that does this.
     pub beside: bool,
 }
@@ -77,7 +80,7 @@ impl Caller {
     /// # Errors
     /// [`Error::later`] if its groups have to be read.
     pub fn may(&self, stat: &Stat, bits: u32, groups: &Groups) -> Result<bool> {
-        let class = if self.uid == 0 {
+        let class = if self.is_owner {
             0o7
         } else if self.uid == stat.uid {
             stat.mode >> 6
@@ -89,6 +92,44 @@ impl Caller {
             if groups.contains(&stat.gid) { stat.mode >> 3 } else { stat.mode }
         };
         Ok(class & bits == bits)
+    }
+
+    /// Calls `act` with this user's rights to files, unless it is root: what is opened because they name
+    /// it, they could open themselves.
+    ///
+    /// # Errors
+    /// EPERM if this process cannot act so; those of `act`.
+    pub fn opens<T>(&self, act: impl FnOnce() -> Result<T>) -> Result<T> {
+        if self.uid == 0 { act() } else { acting_only_as(self.uid, self.gid, act)? }
+    }
+
+    /// Refuses to look into a process that is not this user's: the owner of its directory in /proc is
+    /// root for one that has gained rights (proc(5)).
+    ///
+    /// # Errors
+    /// EPERM; ENOENT if there is no such process.
+    pub fn check_process(&self, pid: u32) -> Result<()> {
+        if self.uid == 0 {
+            return Ok(());
+        }
+        let process = fs::metadata(format!("/proc/{pid}"));
+        match process.map(|process| process.uid()) {
+            Ok(uid) if uid == self.uid => Ok(()),
+            Ok(_) => Err(Error::new(libc::EPERM, format!("process {pid} is another user's"))),
+            Err(_) => Err(Error::new(libc::ENOENT, format!("there is no process {pid}"))),
+        }
+    }
+
+    /// Whether a group is one of the caller's.
+    ///
+    /// # Errors
+    /// As for [`Self::may`].
+    pub fn is_in(&self, gid: u32) -> Result<bool> {
+        if self.gid == gid {
+            return Ok(true);
+        }
+        self.long_work()?;
+        Ok(self.groups().contains(&gid))
     }
 
     /// The supplementary groups; none if they cannot be known.
@@ -279,7 +320,7 @@ mod tests {
         };
         assert!(!stat_says_gone(&of("S", 0)) && !stat_says_gone(&of("S", 1 << 14)));
         assert!(stat_says_gone(&of("D", 1 << 8)) && stat_says_gone(&of("Z", 0)));
-        let own = Caller { pid: std::process::id(), uid: 0, gid: 0, beside: true };
+        let own = Caller { pid: std::process::id(), uid: 0, gid: 0, is_owner: true, beside: true };
         assert!(!own.is_gone());
         assert!(Caller { pid: u32::MAX, ..own }.is_gone());
     }

@@ -1,7 +1,7 @@
 //! Why an operation was refused: the errno that the caller gets, and the reason in words.
 
 use crate::codec::{TextError, TextErrorKind};
-use crate::sys;
+use crate::sys::{self, Call};
 use nix::errno::Errno;
 use std::borrow::Cow;
 use std::io;
@@ -49,15 +49,13 @@ impl Error {
 impl From<sys::Error> for Error {
     fn from(error: sys::Error) -> Self {
         let reason: Cow<'static, str> = match (error.call, error.errno) {
-            ("BPF_MAP_UPDATE_ELEM", libc::ENOSPC) => "the map is full".into(),
-            ("BPF_MAP_UPDATE_ELEM", libc::EEXIST) => "the key exists already".into(),
-            ("BPF_MAP_UPDATE_ELEM" | "BPF_MAP_DELETE_ELEM", libc::ENOENT) => {
-                "the key is gone".into()
-            }
-            ("BPF_MAP_UPDATE_ELEM" | "BPF_MAP_DELETE_ELEM", libc::EPERM) => {
+            (Call::MapUpdateElem, libc::ENOSPC) => "the map is full".into(),
+            (Call::MapUpdateElem, libc::EEXIST) => "the key exists already".into(),
+            (Call::MapUpdateElem | Call::MapDeleteElem, libc::ENOENT) => "the key is gone".into(),
+            (Call::MapUpdateElem | Call::MapDeleteElem, libc::EPERM) => {
                 "the map is frozen, or its elements cannot be deleted".into()
             }
-            ("BPF_MAP_LOOKUP_AND_DELETE_ELEM", libc::EPERM) => "the map is frozen".into(),
+            (Call::MapLookupAndDeleteElem, libc::EPERM) => "the map is frozen".into(),
             _ => match shortage(error.errno) {
                 Some(reason) => reason.into(),
                 None => error.to_string().into(),

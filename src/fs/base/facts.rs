@@ -1,13 +1,13 @@
 //! What of a map decides which controls and views it has, and what its help says.
 
-use crate::map::{Content, Keys, Kind, Listing, Map};
+use crate::map::{Keys, Listing, Map, MapKind};
 use crate::node::MapRef;
 
 /// What decides what a map has.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts {
     /// What its type allows.
-    pub kind: Kind,
+    pub kind: MapKind,
     /// Whether the kernel tells what the elements are.
     pub is_readable: bool,
     /// Whether it is reached by a pin.
@@ -37,22 +37,6 @@ impl Facts {
     /// Whether it is a queue or stack.
     pub fn is_queue(&self) -> bool {
         self.kind.keys == Keys::Head
-    }
-
-    /// Whether user space can set elements one by one.
-    pub fn is_settable(&self) -> bool {
-        matches!(self.kind.keys, Keys::Bytes | Keys::Handle(_))
-            && !matches!(self.kind.content, Content::Stack | Content::StructOps)
-    }
-
-    /// Whether lines like those that are read can be written: values are data, or what is read of a
-    /// map, program, device or CPU also names it.
-    pub fn is_loadable(&self) -> bool {
-        let named = matches!(
-            self.kind.content,
-            Content::Data | Content::Map | Content::Prog | Content::Device | Content::Cpu
-        );
-        self.kind.keys == Keys::Bytes && named
     }
 }
 

@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 
 /// A name in a listing.
 #[derive(Debug, Clone, Copy)]
-pub struct DirEntry<'a> {
+pub struct ListEntry<'a> {
     /// The number that a look-up of the name will give.
     pub ino: Ino,
     /// Where the next read goes on after this entry.
@@ -18,7 +18,7 @@ pub struct DirEntry<'a> {
 }
 
 /// Takes entries; true if one did not fit any more.
-pub type Sink<'a> = dyn FnMut(DirEntry<'_>) -> bool + 'a;
+pub type Sink<'a> = dyn FnMut(ListEntry<'_>) -> bool + 'a;
 
 /// Entries before the first listed one: `.` and `..`.
 pub const DOTS: u64 = 2;

@@ -5,9 +5,11 @@
 
 use super::caller::Caller;
 use super::error::{Error, Result};
+use super::owner::Owner;
 use crate::bpffs::{Bpffs, Stat};
 use crate::map::Map;
 use crate::node::MapRef;
+use crate::sys::acting::acting_as;
 use crate::sys::object::{self, ObjectKind};
 use crate::sys::{limits, mounts};
 use parking_lot::Mutex;
@@ -42,8 +44,8 @@ pub struct Maps {
     pub mountpoint: PathBuf,
     /// Whether it was to be read-only from the start.
     read_only: bool,
-    /// The user who mounted.
-    pub owner: u32,
+    /// Whose the mount is.
+    pub owner: Owner,
 }
 
 impl Maps {
@@ -55,7 +57,7 @@ impl Maps {
         bpffs: Bpffs,
         mountpoint: PathBuf,
         read_only: bool,
-        owner: u32,
+        owner: Owner,
     ) -> std::io::Result<Arc<Self>> {
         let maps = Arc::new(Self {
             bpffs,
@@ -120,7 +122,7 @@ impl Maps {
         Ok(Map::open(fd)?)
     }
 
-    /// Owner, mode and times of a map: its pin's, or for one reached by id the mount owner's.
+    /// Owner, mode and times of a map: its pin's, or for one reached by id root's.
     ///
     /// # Errors
     /// ENOENT if the pin was removed or replaced.
@@ -134,7 +136,7 @@ impl Maps {
             }),
             MapRef::Id(_) => Ok(Stat {
                 mode: 0o600,
-                uid: self.owner,
+                uid: 0,
                 gid: 0,
                 nlink: 1,
                 atime: self.started,
@@ -145,31 +147,34 @@ impl Maps {
     }
 
     /// Refuses, in a mount that is read-only now, to open what is changed by being read: the kernel
-    /// takes such an open for a harmless one.
+    /// takes such an open for a harmless one. A bind mount may be read-only while others are not; the
+    /// kernel does not tell which of those that the caller sees it came through.
     ///
     /// # Errors
     /// EROFS.
-    pub fn check_writable(&self) -> Result<()> {
-        let mount = mounts::at(&self.mountpoint);
-        if mount.map_or(self.read_only, |mount| mount.read_only) {
-            return Err(Error::new(
-                libc::EROFS,
-                "to read this takes away, and the mount is read-only",
-            ));
+    pub fn check_writable(&self, caller: Caller) -> Result<()> {
+        let own = mounts::at(&self.mountpoint);
+        let is_ours =
+            |mount: &mounts::Mount| own.as_ref().is_some_and(|own| own.device == mount.device);
+        let mut seen = mounts::of_process(caller.pid).into_iter().filter(is_ours).peekable();
+        let is_read_only = match seen.peek() {
+            Some(_) => seen.any(|mount| mount.read_only),
+            None => own.as_ref().map_or(self.read_only, |mount| mount.read_only),
+        };
+        if is_read_only {
+            let reason = "to read this takes away, and the mount (or one of the same that you see) is read-only";
+            return Err(Error::new(libc::EROFS, reason));
         }
         Ok(())
     }
 
-    /// Refuses what the kernel would ask a capability for, unless the mount's owner asks.
+    /// Removes or renames for the caller. The kernel has checked what was there when it looked; in a
+    /// sticky directory, such as bpffs's root, another user's pin may be there by now.
     ///
     /// # Errors
-    /// EPERM.
-    pub fn owner_only(&self, caller: Caller, what: &'static str) -> Result<()> {
-        if caller.uid == self.owner {
-            Ok(())
-        } else {
-            Err(Error::new(libc::EPERM, format!("{what} is for the mount's owner alone")))
-        }
+    /// EPERM if it is not theirs; those of `act`.
+    pub fn as_caller(&self, caller: Caller, act: impl FnOnce() -> Result<()>) -> Result<()> {
+        if caller.is_owner { act() } else { acting_as(caller.uid, act)? }
     }
 
     /// Lets go of a map at once, since it was unpinned here.

@@ -32,8 +32,6 @@ type Job = Box<dyn FnOnce(Result<()>) + Send>;
 /// The threads, and what waits for them.
 #[derive(Debug)]
 pub struct Pool {
-    /// Who mounted.
-    owner: u32,
     queues: Mutex<Queues>,
     called: Condvar,
 }
@@ -41,9 +39,9 @@ pub struct Pool {
 #[derive(Default)]
 struct Queues {
     /// Of each user who has something running or waiting.
-    users: BTreeMap<u32, User>,
+    users: BTreeMap<Who, User>,
     /// Whose work was begun last; the next one's is begun next.
-    turn: u32,
+    turn: Who,
     /// Pieces of work that wait.
     waiting: usize,
     /// Threads, and how many of them have no work.
@@ -52,6 +50,9 @@ struct Queues {
     /// How many work for others than the owner.
     others: usize,
 }
+
+/// A user: whether it is the mount's owner, and the uid.
+type Who = (bool, u32);
 
 #[derive(Default)]
 struct User {
@@ -67,38 +68,38 @@ impl std::fmt::Debug for Queues {
 
 impl Queues {
     /// The next piece of work whose user has a thread left, fairly between users.
-    fn next(&mut self, owner: u32) -> Option<(Caller, Job)> {
+    fn next(&mut self) -> Option<(Caller, Job)> {
         let others = self.others;
-        let may = |uid: u32, user: &User| {
-            !user.waiting.is_empty() && user.running < EACH && (uid == owner || others < OTHERS)
+        let may = |(is_owner, _): Who, user: &User| {
+            !user.waiting.is_empty() && user.running < EACH && (is_owner || others < OTHERS)
         };
         let behind = (Bound::Excluded(self.turn), Bound::Unbounded);
         let round = self.users.range(behind).chain(self.users.range(..=self.turn));
-        let uid = round.into_iter().find(|(uid, user)| may(**uid, user)).map(|(uid, _)| *uid)?;
-        let user = self.users.get_mut(&uid)?;
+        let who = round.into_iter().find(|(who, user)| may(**who, user)).map(|(who, _)| *who)?;
+        let user = self.users.get_mut(&who)?;
         let next = user.waiting.pop_front()?;
         user.running += 1;
         self.waiting -= 1;
-        self.others += usize::from(uid != owner);
-        self.turn = uid;
+        self.others += usize::from(!who.0);
+        self.turn = who;
         Some(next)
     }
 
-    fn done(&mut self, uid: u32, owner: u32) {
-        self.others -= usize::from(uid != owner);
-        if let Some(user) = self.users.get_mut(&uid) {
+    fn done(&mut self, who: Who) {
+        self.others -= usize::from(!who.0);
+        if let Some(user) = self.users.get_mut(&who) {
             user.running -= 1;
             if user.running == 0 && user.waiting.is_empty() {
-                self.users.remove(&uid);
+                self.users.remove(&who);
             }
         }
     }
 }
 
 impl Pool {
-    /// A pool without a thread yet, in which `owner` always finds one.
-    pub fn new(owner: u32) -> Arc<Self> {
-        Arc::new(Self { owner, queues: Mutex::default(), called: Condvar::new() })
+    /// A pool without a thread yet.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self { queues: Mutex::default(), called: Condvar::new() })
     }
 
     /// Does `job` for a caller when it is their turn. It is called in any case: with EAGAIN at once
@@ -111,7 +112,8 @@ impl Pool {
 
     fn add(self: &Arc<Self>, caller: Caller, job: Job) -> std::result::Result<(), (Job, Error)> {
         let mut queues = self.queues.lock();
-        let user = queues.users.entry(caller.uid).or_default();
+        let who = (caller.is_owner, caller.uid);
+        let user = queues.users.entry(who).or_default();
         if user.waiting.len() >= WAITING {
             let reason = format!("{WAITING} requests of uid {} wait already", caller.uid);
             return Err((job, Error::new(libc::EAGAIN, reason)));
@@ -130,7 +132,7 @@ impl Pool {
             Err(error) => {
                 // Without a thread nothing else waits.
                 queues.waiting = 0;
-                let user = queues.users.remove(&caller.uid);
+                let user = queues.users.remove(&who);
                 if let Some((_, job)) = user.and_then(|mut user| user.waiting.pop_back()) {
                     return Err((job, error.into()));
                 }
@@ -145,7 +147,7 @@ impl Pool {
         }
         let mut queues = self.queues.lock();
         loop {
-            let Some((caller, job)) = queues.next(self.owner) else {
+            let Some((caller, job)) = queues.next() else {
                 queues.idle += 1;
                 let late = self.called.wait_for(&mut queues, IDLE).timed_out();
                 queues.idle -= 1;
@@ -165,7 +167,7 @@ impl Pool {
                 log::error!("a piece of work failed: what it was to answer is EIO");
             }
             queues = self.queues.lock();
-            queues.done(caller.uid, self.owner);
+            queues.done((caller.is_owner, caller.uid));
             // A user whose last thread this was may go on.
             self.called.notify_one();
         }
@@ -178,7 +180,7 @@ mod tests {
     use std::sync::mpsc::{Receiver, Sender, channel};
 
     fn by(uid: u32) -> Caller {
-        Caller { pid: 0, uid, gid: 0, beside: false }
+        Caller { pid: 0, uid, gid: 0, is_owner: uid == 0, beside: false }
     }
 
     /// Work that says that it began, and ends when told to.
@@ -198,7 +200,7 @@ mod tests {
 
     #[test]
     fn nobody_gets_all_threads() {
-        let pool = Pool::new(0);
+        let pool = Pool::new();
         let (began, begun) = channel();
         // Three users fill what there is for others.
         let mut ends: Vec<_> = (0..60).map(|n| add(&pool, 1000 + n % 3, &began)).collect();
@@ -218,7 +220,7 @@ mod tests {
 
     #[test]
     fn one_user_gets_few_and_another_is_next() {
-        let pool = Pool::new(0);
+        let pool = Pool::new();
         let (began, begun) = channel();
         let mut ends: Vec<_> = (0..20).map(|_| add(&pool, 1000, &began)).collect();
         (0..EACH).for_each(|_| assert_eq!(begun.recv_timeout(SOON), Ok(1000)));
@@ -229,7 +231,7 @@ mod tests {
 
     #[test]
     fn too_much_is_refused() {
-        let pool = Pool::new(0);
+        let pool = Pool::new();
         let (began, begun) = channel();
         let _ends: Vec<_> = (0..EACH).map(|_| add(&pool, 1, &began)).collect();
         (0..EACH).for_each(|_| assert_eq!(begun.recv_timeout(SOON), Ok(1)));
@@ -243,7 +245,7 @@ mod tests {
 
     #[test]
     fn who_is_gone_gets_nothing() {
-        let pool = Pool::new(0);
+        let pool = Pool::new();
         let (told, tell) = channel();
         let caller = Caller { pid: u32::MAX, ..by(1) };
         pool.run(caller, move |outcome| told.send(outcome.unwrap_err().errno).unwrap());

@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     fn caller(pid: u32) -> Caller {
-        Caller { pid, uid: 0, gid: 0, beside: false }
+        Caller { pid, uid: 0, gid: 0, is_owner: true, beside: false }
     }
 
     #[test]

@@ -2,18 +2,20 @@
 
 use super::row::{Control, Rights};
 use super::switch::Switch;
+use crate::fs::base::caller::Caller;
 use crate::fs::base::error::{Error, Result};
 use crate::fs::base::facts::{Facts, line};
+use crate::fs::base::maps::Maps;
 use crate::map::cursor::{Batch, Cursor};
 use crate::map::{Keys, Listing, Map, room};
+use crate::node::MapRef;
 use crate::sys;
-use crate::sys::map::kind;
 
 /// Walks at most, until one meets no element: who inserts all the time cannot keep us here.
 const WALKS: usize = 8;
 
 /// `.clear`
-pub const CLEAR: Control = Control {
+pub static CLEAR: Control = Control {
     name: ".clear",
     rights: Rights::Write,
     lacks,
@@ -22,7 +24,7 @@ pub const CLEAR: Control = Control {
 };
 
 fn lacks(map: &Facts) -> Option<Error> {
-    if map.is_queue() || has_hidden_indices(map.kind.number) {
+    if map.is_queue() || map.kind.hides_indices() {
         return None;
     }
     if map.kind.is_array() {
@@ -33,21 +35,18 @@ fn lacks(map: &Facts) -> Option<Error> {
         .then(|| Error::new(libc::EOPNOTSUPP, reason()))
 }
 
-/// Whether indices cannot be asked, but deleted.
-fn has_hidden_indices(map_type: u32) -> bool {
-    matches!(map_type, kind::PERF_EVENT_ARRAY | kind::CGROUP_ARRAY | kind::XSKMAP)
-}
-
 /// Deletes every element that is there when the call begins, and those that come meanwhile as far
 /// as a few walks meet them.
-fn clear(map: &Map) -> Result<()> {
+fn clear(maps: &Maps, at: &MapRef, _: Caller) -> Result<()> {
+    let (map, _) = maps.open(at)?;
+    let map = &*map;
     if map.is_frozen() {
         return Err(Error::new(libc::EPERM, "the map is frozen"));
     }
     if map.kind.keys == Keys::Head {
         return take_all(map);
     }
-    if has_hidden_indices(map.kind.number) {
+    if map.kind.hides_indices() {
         return delete_indices(map);
     }
     let mut batch = Batch::default();

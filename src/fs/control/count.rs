@@ -5,18 +5,23 @@ use crate::fs::base::caller::Caller;
 use crate::fs::base::error::Result;
 use crate::fs::base::facts::{Facts, line};
 use crate::fs::base::open_file::TextFile;
+use crate::fs::tree::table;
 use crate::map::cursor::{Batch, Cursor};
 use crate::map::{Listing, Map};
 use std::sync::Arc;
 
 /// `.count`
-pub const COUNT: Control = Control {
+pub static COUNT: Control = Control {
     name: ".count",
     rights: Rights::Read,
     lacks: |map| if has_listed_keys(map) { None } else { unlisted(map) },
     help: &[line(".count", "how many elements there are", "cat .count")],
     open: |open| {
-        let count = count(open.map, open.caller)?;
+        open.caller.long_work()?;
+        let count = match table::count(&open.map.info, table::counts_for(open.map).as_ref()) {
+            Some(count) => count,
+            None => walk(open.map, open.caller)?,
+        };
         Ok(Arc::new(TextFile::new(format!("{count}\n").into_bytes())))
     },
 };
@@ -27,12 +32,8 @@ fn has_listed_keys(map: &Facts) -> bool {
     map.kind.listing == Listing::NextKey
 }
 
-/// The kernel keeps no count, so the keys are walked.
-fn count(map: &Map, caller: Caller) -> Result<u64> {
-    if map.kind.is_array() {
-        return Ok(map.info.max_entries.into());
-    }
-    caller.long_work()?;
+/// Where the kernel keeps no count, the keys are walked.
+fn walk(map: &Map, caller: Caller) -> Result<u64> {
     let mut count = 0;
     let mut cursor = Cursor::new(map, false);
     let mut batch = Batch::default();

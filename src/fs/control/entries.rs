@@ -12,7 +12,7 @@ use crate::fs::base::error::{Error, Result};
 use crate::fs::base::facts::{Facts, line_if};
 use crate::fs::base::maps::Maps;
 use crate::fs::base::open_file::OpenFile;
-use crate::fs::element::target::Element;
+use crate::fs::element::target::ElementRef;
 use crate::node::{MapRef, View};
 use load::Loader;
 use parking_lot::Mutex;
@@ -20,10 +20,10 @@ use read::Reader;
 use std::sync::Arc;
 
 /// `.entries`
-pub const ENTRIES: Control = Control {
+pub static ENTRIES: Control = Control {
     name: ".entries",
     rights: Rights::ReadWrite,
-    lacks: |map| if map.is_loadable() { None } else { unlisted(map) },
+    lacks: |map| if map.kind.is_loadable() { None } else { unlisted(map) },
     help: &[
         line_if(
             Facts::lists,
@@ -32,7 +32,7 @@ pub const ENTRIES: Control = Control {
             "cat .entries > FILE",
         ),
         line_if(
-            Facts::is_loadable,
+            |map| map.kind.is_loadable(),
             ".entries",
             "set elements from such lines",
             "cat FILE > .entries",
@@ -65,7 +65,7 @@ impl EntriesFile {
             return Err(error);
         }
         if access.write {
-            if !facts.is_loadable() {
+            if !map.kind.is_loadable() {
                 let kind = map.kind.with_article();
                 let reason = format!("the elements of {kind} cannot be written as lines");
                 return Err(Error::new(libc::EOPNOTSUPP, reason));
@@ -74,10 +74,10 @@ impl EntriesFile {
                 return Err(Error::new(libc::EPERM, "the map is frozen"));
             }
             if map.kind.is_reference() {
-                maps.owner_only(caller, "setting references")?;
+                maps.owner.only(caller, "setting references")?;
             }
         }
-        let element = map.kind.is_reference().then(|| Element {
+        let element = map.kind.is_reference().then(|| ElementRef {
             maps: Arc::clone(maps),
             map: at.clone(),
             view: View::Text,

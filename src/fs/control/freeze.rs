@@ -2,12 +2,15 @@
 
 use super::row::{Control, Rights, nothing_lacks};
 use super::switch::Switch;
+use crate::fs::base::caller::Caller;
 use crate::fs::base::error::{Error, Result};
 use crate::fs::base::facts::line;
+use crate::fs::base::maps::Maps;
 use crate::map::Map;
+use crate::node::MapRef;
 
 /// `.freeze`
-pub const FREEZE: Control = Control {
+pub static FREEZE: Control = Control {
     name: ".freeze",
     rights: Rights::ReadWrite,
     lacks: nothing_lacks,
@@ -25,7 +28,9 @@ fn render(map: &Map) -> Vec<u8> {
 /// # Errors
 /// EPERM if it is frozen; EBUSY while it is mapped writable; EOPNOTSUPP for values with special
 /// members.
-fn freeze(map: &Map) -> Result<()> {
+fn freeze(maps: &Maps, at: &MapRef, _: Caller) -> Result<()> {
+    let (map, _) = maps.open(at)?;
+    let map = &*map;
     if map.is_frozen() {
         return Err(Error::new(libc::EPERM, "the map is frozen already"));
     }

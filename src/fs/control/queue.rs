@@ -7,7 +7,7 @@ use crate::fs::base::facts::line;
 use crate::fs::base::maps::Maps;
 use crate::fs::base::open_file::{OpenFile, has_large_values, unfinished};
 use crate::fs::element::take;
-use crate::map::{Keys, Map, room};
+use crate::map::{Map, room};
 use crate::node::MapRef;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 const TEXT_MAX: usize = 1 << 20;
 
 /// `.pop` of a queue or stack; hash tables have a directory of that name.
-pub const POP: Control = Control {
+pub static POP: Control = Control {
     name: ".pop",
     rights: Rights::Take,
     lacks: |map| (!map.is_queue()).then(|| unknown_to(map, ".pop")),
@@ -30,13 +30,10 @@ pub const POP: Control = Control {
 };
 
 /// `.push`
-pub const PUSH: Control = Control {
+pub static PUSH: Control = Control {
     name: ".push",
     rights: Rights::Write,
-    lacks: |map| {
-        let is_pushed = matches!(map.kind.keys, Keys::Head | Keys::Member);
-        (!is_pushed).then(|| unknown_to(map, ".push"))
-    },
+    lacks: |map| (!map.kind.is_pushed()).then(|| unknown_to(map, ".push")),
     help: &[line(".push", "add an element", "echo VALUE > .push")],
     open: |open| Ok(Arc::new(Push::new(open.at, open.maps))),
 };

@@ -7,13 +7,12 @@ use crate::map::Map;
 use crate::map::cursor::{Batch, Cursor};
 use crate::schema;
 use crate::sys;
-use crate::sys::map::kind;
 use crate::sys::object;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 /// `.schema`
-pub const SCHEMA: Control = Control {
+pub static SCHEMA: Control = Control {
     name: ".schema",
     rights: Rights::Read,
     lacks: nothing_lacks,
@@ -38,7 +37,7 @@ fn render(map: &Map) -> sys::Result<Vec<u8>> {
 
 /// A map that a map of maps holds, whose types the others have as well. `None` if it is empty.
 fn inner(map: &Map) -> sys::Result<Option<OwnedFd>> {
-    if !matches!(map.info.map_type, kind::ARRAY_OF_MAPS | kind::HASH_OF_MAPS) {
+    if !map.kind.holds_maps() {
         return Ok(None);
     }
     let mut cursor = Cursor::new(map, true);

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use writer::EventWriter;
 
 /// `.stream`
-pub const STREAM: Control = Control {
+pub static STREAM: Control = Control {
     name: ".stream",
     rights: Rights::Stream,
     lacks,
@@ -49,8 +49,7 @@ pub const STREAM: Control = Control {
 
 /// Why a map has no events; `None` if it has.
 pub fn lacks(map: &Facts) -> Option<Error> {
-    let has = matches!(map.kind.number, k::RINGBUF | k::PERF_EVENT_ARRAY | k::USER_RINGBUF);
-    (!has).then(|| unknown_to(map, ".stream"))
+    (!map.kind.is_stream()).then(|| unknown_to(map, ".stream"))
 }
 
 fn is_read(map: &Facts) -> bool {
@@ -90,7 +89,7 @@ fn open(opening: &Opening<'_>, codec: EventCodec) -> Result<Arc<dyn OpenFile>> {
         (_, Access { write: true, .. }) => refuse("programs write this ring; it is read here"),
         (number, Access { write: false, .. }) => {
             if number == k::PERF_EVENT_ARRAY {
-                maps.owner_only(*caller, "opening perf events")?;
+                maps.owner.only(*caller, "opening perf events")?;
             }
             Ok(Arc::new(EventReader::open(&state.streams, map, codec)?))
         }

@@ -1,10 +1,10 @@
 //! Controls that do something when `1` is written to them.
 
 use super::row::Opening;
+use crate::fs::base::caller::Caller;
 use crate::fs::base::error::{Error, Result};
 use crate::fs::base::maps::Maps;
 use crate::fs::base::open_file::{OpenFile, part};
-use crate::map::Map;
 use crate::node::MapRef;
 use std::sync::Arc;
 
@@ -13,18 +13,21 @@ use std::sync::Arc;
 pub struct Switch {
     maps: Arc<Maps>,
     at: MapRef,
+    opener: Caller,
     text: Vec<u8>,
-    act: fn(&Map) -> Result<()>,
+    act: Act,
 }
+
+/// What writing `1` does, to which map, for whom.
+pub type Act = fn(&Maps, &MapRef, Caller) -> Result<()>;
 
 impl Switch {
     /// Opens a control that gives `text`, and does `act` when `1` is written.
-    pub fn open(
-        open: &Opening<'_>,
-        text: Vec<u8>,
-        act: fn(&Map) -> Result<()>,
-    ) -> Arc<dyn OpenFile> {
-        Arc::new(Self { maps: Arc::clone(open.maps), at: open.at.clone(), text, act })
+    pub fn open(open: &Opening<'_>, text: Vec<u8>, act: Act) -> Arc<dyn OpenFile> {
+        let (maps, at) = (Arc::clone(open.maps), open.at.clone());
+        // It is written beside the threads that answer, too.
+        let opener = Caller { beside: true, ..open.caller };
+        Arc::new(Self { maps, at, opener, text, act })
     }
 }
 
@@ -42,8 +45,7 @@ impl OpenFile for Switch {
     fn write(&self, _offset: u64, data: &[u8]) -> Result<usize> {
         match data.trim_ascii() {
             b"1" => {
-                let (map, _) = self.maps.open(&self.at)?;
-                (self.act)(&map)?;
+                (self.act)(&self.maps, &self.at, self.opener)?;
                 Ok(data.len())
             }
             // The newline after a `1` that came alone.

@@ -13,7 +13,7 @@ use super::row::{Control, Rights, unlisted};
 use crate::fs::base::facts::line;
 
 /// `.watch`
-pub const WATCH: Control = Control {
+pub static WATCH: Control = Control {
     name: ".watch",
     rights: Rights::Read,
     lacks: unlisted,

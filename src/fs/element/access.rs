@@ -7,10 +7,9 @@ use crate::fs::base::attr::{
 };
 use crate::fs::base::caller::Caller;
 use crate::fs::base::error::{Error, Result};
-use crate::fs::base::facts::Facts;
 use crate::fs::base::maps::Maps;
 use crate::fs::base::open_file::Access;
-use crate::map::{Keys, Map};
+use crate::map::{KeyHandle, Keys, Map, handle};
 use crate::node::{Ino, MapRef, View};
 
 /// Refuses to read or write an element where its kind or the caller's rights do not allow it.
@@ -18,14 +17,7 @@ use crate::node::{Ino, MapRef, View};
 /// # Errors
 /// EOPNOTSUPP, with the reason; EACCES to write what can only be read; EPERM for others than the
 /// mount's owner.
-pub fn check(
-    maps: &Maps,
-    at: &MapRef,
-    map: &Map,
-    view: &View,
-    access: Access,
-    caller: Caller,
-) -> Result<()> {
+pub fn check(maps: &Maps, map: &Map, view: &View, access: Access, caller: Caller) -> Result<()> {
     let kind = map.kind.name;
     if access.read && !map.is_readable() {
         let reason = format!("the kernel does not tell what the elements of this {kind} are");
@@ -41,7 +33,7 @@ pub fn check(
     if !view::allows(view).write {
         return Err(Error::new(libc::EACCES, "this view of an element can only be read"));
     }
-    if !Facts::of(at, map).is_settable() {
+    if !map.kind.is_settable() {
         let kind = map.kind.with_article();
         let reason = match map.kind.keys {
             Keys::Head | Keys::Member => format!("write to .push to add to {kind}"),
@@ -56,9 +48,27 @@ pub fn check(
             let reason = "what it stands for is set in the map's own directory";
             return Err(Error::new(libc::EOPNOTSUPP, reason));
         }
-        maps.owner_only(caller, "setting references")?;
+        maps.owner.only(caller, "setting references")?;
     }
     Ok(())
+}
+
+/// Refuses a name of a descriptor as a key that its user could not open: another user's process, or a
+/// path that is closed to them.
+///
+/// # Errors
+/// EPERM, EACCES; ENOENT if there is no such thing.
+pub fn check_named(handle: KeyHandle, name: &[u8], caller: Caller) -> Result<()> {
+    match handle {
+        KeyHandle::Socket => match handle::pid_and_fd(name) {
+            Some((pid, _)) => caller.check_process(pid),
+            None => Ok(()),
+        },
+        KeyHandle::Inode | KeyHandle::Cgroup if name.starts_with(b"/") => {
+            caller.opens(|| Ok(handle::open(handle, name).map(drop)?))
+        }
+        KeyHandle::Inode | KeyHandle::Cgroup | KeyHandle::Task => Ok(()),
+    }
 }
 
 /// The bytes of an element's text at this moment; `None` if there is no element.
@@ -93,7 +103,7 @@ fn may_exist(map: &Map, key: &[u8]) -> Result<bool> {
 
 /// An element's attributes in a view: a part that has parts is a directory. The inode number is the
 /// caller's to set.
-pub fn attr(at: &MapRef, map: &Map, view: &View, stat: Stat, size: u64) -> Attr {
+pub fn attr(map: &Map, view: &View, stat: Stat, size: u64) -> Attr {
     let file = |mode, size| Attr {
         ino: Ino::ROOT,
         kind: FileKind::File,
@@ -102,7 +112,7 @@ pub fn attr(at: &MapRef, map: &Map, view: &View, stat: Stat, size: u64) -> Attr 
     };
     let frozen = if map.is_frozen() { 0o222 } else { 0 };
     let can_be_set = view::allows(view).write
-        && Facts::of(at, map).is_settable()
+        && map.kind.is_settable()
         && (view::is_own(view) || !map.kind.is_reference());
     let mode = file_mode(stat.mode) & !frozen;
     let mode = if can_be_set { mode } else { read_mode(mode) };

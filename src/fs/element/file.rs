@@ -1,6 +1,6 @@
 //! An element as an open file: rendered once when it is opened, changed by each complete write.
 
-use super::target::Element;
+use super::target::ElementRef;
 use super::{refs, text};
 use crate::fs::base::caller::Caller;
 use crate::fs::base::error::{Error, Result};
@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 /// An open element.
 #[derive(Debug)]
 pub struct ElementFile {
-    element: Element,
+    element: ElementRef,
     /// Whether its text is not made or read in a moment.
     is_large: bool,
     state: Mutex<Progress>,
@@ -42,7 +42,7 @@ impl ElementFile {
     ///
     /// # Errors
     /// ENOENT if it is gone; EPERM to write a frozen map.
-    pub fn open(element: Element, map: &Map, access: Access, creat: bool) -> Result<Self> {
+    pub fn open(element: ElementRef, map: &Map, access: Access, creat: bool) -> Result<Self> {
         let mut text = None;
         if access.read {
             held::check(map.value_len())?;
@@ -61,7 +61,7 @@ impl ElementFile {
     }
 
     /// Opens an element that does not exist yet, with the flags of open(2), O_CREAT among them.
-    pub fn create(element: Element, map: &Map, flags: i32) -> Self {
+    pub fn create(element: ElementRef, map: &Map, flags: i32) -> Self {
         let flag = if flags & libc::O_EXCL != 0 { NOEXIST } else { ANY };
         let state = Mutex::new(Progress::new(Some(Held::default()), flag, true));
         Self { element, is_large: has_large_values(map), state }

@@ -122,7 +122,7 @@ impl Links {
         if map.kind.content != Content::Map {
             return Err(Error::new(libc::EPERM, "symlinks are for maps of maps alone"));
         }
-        maps.owner_only(caller, "setting references")?;
+        maps.owner.only(caller, "setting references")?;
         let key = name::parse_new(&map, &View::Text, name);
         let inner = match target.to_str() {
             Some(text) => place::find(maps, text, at, Sought::Map, caller)?,
@@ -172,7 +172,7 @@ impl Links {
     ) -> Option<Result<()>> {
         let id = self.get(at, from)?;
         let set = || {
-            maps.owner_only(caller, "setting references")?;
+            maps.owner.only(caller, "setting references")?;
             let (map, _) = maps.open(at)?;
             let key = name::parse_new(&map, &View::Text, to)?;
             let flag = match flags {

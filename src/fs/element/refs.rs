@@ -1,7 +1,8 @@
 //! Elements that stand for objects of the kernel: what a write to a map of maps, program array, device
 //! map, socket map and the like names.
 
-use super::target::Element;
+use super::target::ElementRef;
+use crate::fs::base::caller::Caller;
 use crate::fs::base::error::{Error, Result};
 use crate::fs::tree::place::{self, Sought};
 use crate::map::{Content, Map, handle};
@@ -25,7 +26,7 @@ pub fn set_inner(map: &Map, key: &[u8], inner: &OwnedFd, flag: u64) -> Result<()
 ///
 /// # Errors
 /// EINVAL, ENOENT for what names nothing; the kernel's for an object that does not fit.
-pub fn set(element: &Element, map: &Map, written: &[u8], flag: u64) -> Result<bool> {
+pub fn set(element: &ElementRef, map: &Map, written: &[u8], flag: u64) -> Result<bool> {
     let text = std::str::from_utf8(written).map_err(|_| invalid("this is no text"))?.trim();
     if text.is_empty() {
         return Ok(false);
@@ -43,7 +44,7 @@ pub fn set(element: &Element, map: &Map, written: &[u8], flag: u64) -> Result<bo
             descriptor(&object).to_vec()
         }
         Content::Cgroup => {
-            object = cgroup(&text)?;
+            object = element.opener.opens(|| cgroup(&text))?;
             descriptor(&object).to_vec()
         }
         Content::PerfEvent if map.info.flags & PRESERVE_ELEMS == 0 => {
@@ -54,7 +55,7 @@ pub fn set(element: &Element, map: &Map, written: &[u8], flag: u64) -> Result<bo
             ));
         }
         Content::Socket | Content::Xsk | Content::PerfEvent => {
-            object = of_process(&text)?;
+            object = of_process(&text, element.opener)?;
             let mut value = descriptor(&object).to_vec();
             value.resize(map.value_len(), 0);
             value
@@ -127,6 +128,9 @@ fn invalid(reason: impl Into<String>) -> Error {
 }
 
 fn cgroup(text: &str) -> Result<OwnedFd> {
+    if text.split('/').any(|part| matches!(part, "." | "..")) {
+        return Err(invalid("a cgroup's path has no . or .. in it"));
+    }
     if let Ok(id) = text.parse() {
         return Ok(os::cgroup_by_id(id).map_err(|error| match error.errno {
             libc::ESTALE | libc::ENOTDIR => sys::Error { errno: libc::ENOENT, ..error },
@@ -140,15 +144,16 @@ fn cgroup(text: &str) -> Result<OwnedFd> {
     if mounts::holding(Path::new(text)).is_none_or(|kind| kind != "cgroup2") {
         return Err(invalid(format!("{text} is not in a cgroup2 hierarchy")));
     }
-    Ok(os::open_dir(Path::new(text))?)
+    Ok(os::open_dir_plain(Path::new(text))?)
 }
 
-fn of_process(text: &str) -> Result<OwnedFd> {
+fn of_process(text: &str, opener: Caller) -> Result<OwnedFd> {
     let Some((pid, fd)) = handle::pid_and_fd(text.as_bytes()) else {
         return Err(invalid(
             "the kernel takes a descriptor here: name one as PID:FD, a process's and its number",
         ));
     };
+    opener.check_process(pid)?;
     handle::foreign(pid, fd).map_err(|error| match error.errno {
         libc::ESRCH => Error::new(libc::ENOENT, format!("there is no process {pid}")),
         libc::EBADF => Error::new(libc::ENOENT, format!("process {pid} has no descriptor {fd}")),
@@ -157,7 +162,7 @@ fn of_process(text: &str) -> Result<OwnedFd> {
 }
 
 /// A device's or CPU's number, and the program to run there: `None` if the text is not complete.
-fn pair(element: &Element, map: &Map, text: &str) -> Result<Option<(Vec<u8>, Option<OwnedFd>)>> {
+fn pair(element: &ElementRef, map: &Map, text: &str) -> Result<Option<(Vec<u8>, Option<OwnedFd>)>> {
     let device = map.kind.content == Content::Device;
     let (first, second) = if device { ("ifindex", "name") } else { ("qsize", "") };
     let mut prog = None;

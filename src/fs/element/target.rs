@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 /// Which element, by whom.
 #[derive(Debug)]
-pub struct Element {
+pub struct ElementRef {
     /// Where the map is opened.
     pub maps: Arc<Maps>,
     /// The map.
@@ -24,7 +24,7 @@ pub struct Element {
     pub opener: Caller,
 }
 
-impl Element {
+impl ElementRef {
     /// Its text at this moment; `None` if there is no element.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use crate::fs::base::attr::FileKind;
 use crate::fs::base::caller::Caller;
 use crate::fs::base::error::{Error, Result};
 use crate::fs::base::held::{self, Share};
-use crate::fs::base::listing::{DOTS, DirEntry, Sink};
+use crate::fs::base::listing::{DOTS, ListEntry, Sink};
 use crate::fs::base::maps::Maps;
 use crate::map::Listing;
 use crate::map::cursor::{Batch, Cursor};
@@ -143,7 +143,7 @@ impl KeyListing {
                         self.at.clone(),
                         Place::Element(self.view.clone(), Arc::from(key)),
                     );
-                    let entry = DirEntry {
+                    let entry = ListEntry {
                         ino: NodeTable::number(&node),
                         next: position + DOTS + 1,
                         kind,

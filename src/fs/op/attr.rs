@@ -2,7 +2,7 @@
 
 use crate::bpffs::{Pin, Stat};
 use crate::fs::Fs;
-use crate::fs::base::attr::{Attr, FileKind, dir_mode, read_mode};
+use crate::fs::base::attr::{Attr, FileKind, both_mode, dir_mode, read_mode};
 use crate::fs::base::caller::Caller;
 use crate::fs::base::error::{Error, Result};
 use crate::fs::base::open_file::has_large_values;
@@ -10,7 +10,8 @@ use crate::fs::control;
 use crate::fs::control::row::Rights;
 use crate::fs::element::{access, view};
 use crate::fs::help;
-use crate::node::{Ino, MapRef, Node, Place, View};
+use crate::node::{Ino, Machine, MapRef, Node, Place, View};
+use crate::sys::object::ObjectKind;
 use std::ffi::OsStr;
 
 /// Longest file name, except hex names of long keys; for statfs(2), in bytes.
@@ -22,20 +23,25 @@ impl Fs {
     /// # Errors
     /// ENOENT if what it stood for is gone.
     pub fn getattr(&self, ino: Ino, caller: Caller) -> Result<Attr> {
+        self.admit(caller)?;
+        Ok(self.found(ino, self.attr_now(ino, caller)?).attr)
+    }
+
+    fn attr_now(&self, ino: Ino, caller: Caller) -> Result<Attr> {
         let node = self.node(ino)?;
         match self.attr(&node, caller) {
-            Ok(attr) => Ok(Attr { ino, ..attr }),
+            Ok(attr) => Ok(attr),
             // Gone since it was looked up: as a file that was unlinked, empty, for those who hold it
             // open. Nor must `echo v > k` fail because somebody deleted k while it was opened. Or
             // created by open(2) and not yet written.
             Err(error) if error.errno == libc::ENOENT => {
                 let Node::In(at, Place::Element(view, _)) = &*node else { return Err(error) };
                 let (map, stat) = self.maps.open(at)?;
-                let mut attr = access::attr(at, &map, view, stat, 0);
+                let mut attr = access::attr(&map, view, stat, 0);
                 if self.promises.open(ino, caller).is_none() {
                     attr.stat.nlink = 0;
                 }
-                Ok(Attr { ino, ..attr })
+                Ok(attr)
             }
             Err(error) => Err(error),
         }
@@ -48,14 +54,22 @@ impl Fs {
                 let size = self.maps.bpffs.readlink(pin)?.as_os_str().len() as u64;
                 Ok(Attr { ino: Ino::ROOT, kind: FileKind::Symlink, size, stat })
             }
-            Node::Object(..) => {
-                let stat = Stat { mode: read_mode(stat.mode), ..stat };
+            Node::Object(_, kind) => {
+                // BPF_OBJ_GET opens a link for reading and writing alone.
+                let mode = match kind {
+                    ObjectKind::Link => both_mode(stat.mode),
+                    ObjectKind::Map | ObjectKind::Prog | ObjectKind::Other => read_mode(stat.mode),
+                };
+                let stat = Stat { mode, ..stat };
                 Ok(Attr { ino: Ino::ROOT, kind: FileKind::File, size: 0, stat })
             }
             Node::In(_, place) => Ok(dir(map_dir_mode(place, stat.mode), stat)),
-            Node::Dir(_) | Node::New(..) | Node::Ids | Node::Errors | Node::Help(_) => {
-                Ok(dir(stat.mode, stat))
-            }
+            Node::Dir(_)
+            | Node::New(..)
+            | Node::Ids
+            | Node::Machine(_)
+            | Node::Errors
+            | Node::Help(_) => Ok(dir(stat.mode, stat)),
         }
     }
 
@@ -70,9 +84,15 @@ impl Fs {
             Node::In(at, place) => self.place_attr(at, place, caller),
             Node::Ids => {
                 let stat = self.maps.stat(&MapRef::Id(0))?;
-                Ok(dir(0o700, Stat { uid: self.maps.owner, nlink: 2, ..stat }))
+                Ok(dir(0o700, Stat { uid: 0, nlink: 2, ..stat }))
             }
-            Node::Errors => Ok(file(0o400, 0, Stat { uid: self.maps.owner, ..root()? })),
+            Node::Machine(machine) => {
+                if let Machine::Link(..) = machine {
+                    caller.long_work()?;
+                }
+                self.machine_attr(machine)
+            }
+            Node::Errors => Ok(file(0o400, 0, Stat { uid: 0, ..root()? })),
             Node::Help(dir) => {
                 let stat = self.attr(dir, caller)?.stat;
                 Ok(file(read_mode(stat.mode), self.help(dir)?.len() as u64, stat))
@@ -102,9 +122,9 @@ impl Fs {
                     caller.long_work()?;
                 }
                 match access::size(&self.maps, at, &map, view, key)? {
-                    Some(size) => Ok(access::attr(at, &map, view, stat, size)),
+                    Some(size) => Ok(access::attr(&map, view, stat, size)),
                     // Who opened it has it: cat asks for the size only then.
-                    None if *view == View::Pop => Ok(access::attr(at, &map, view, stat, 0)),
+                    None if *view == View::Pop => Ok(access::attr(&map, view, stat, 0)),
                     None => Err(Error::missing("the key is gone")),
                 }
             }
@@ -119,7 +139,7 @@ impl Fs {
     /// The attributes of a name that is yet to become a map, in a directory of bpffs.
     pub(super) fn new_attr(&self, dir: &Pin) -> Result<Attr> {
         let stat = self.maps.bpffs.stat(dir)?;
-        Ok(file(0o600, 0, Stat { uid: self.maps.owner, ..stat }))
+        Ok(file(0o600, 0, Stat { uid: 0, ..stat }))
     }
 
     /// The text of a directory's `.help`.
@@ -132,6 +152,7 @@ impl Fs {
             | Node::Object(..)
             | Node::New(..)
             | Node::Ids
+            | Node::Machine(_)
             | Node::Errors
             | Node::Help(_) => None,
         };

@@ -9,15 +9,15 @@ use crate::fs::base::open_file::OpenFile;
 use crate::fs::element::{name as key_name, view};
 use crate::map::Keys;
 use crate::node::{Ino, MapRef, Node, Place, View};
-use crate::sys::acting::acting_as;
+use crate::sys::acting::acting_only_as;
 use crate::sys::object::ObjectKind;
+pub use crate::sys::os::NewTime;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::time::SystemTime;
 
 /// What setattr is asked to change; `None` stays as it is.
 #[derive(Debug, Default, Clone, Copy)]
-pub struct Changes {
+pub struct AttrChanges {
     /// Permission bits.
     pub mode: Option<u32>,
     /// Owner.
@@ -25,9 +25,9 @@ pub struct Changes {
     /// Owning group.
     pub gid: Option<u32>,
     /// Access time.
-    pub atime: Option<SystemTime>,
+    pub atime: Option<NewTime>,
     /// Modification time.
-    pub mtime: Option<SystemTime>,
+    pub mtime: Option<NewTime>,
 }
 
 impl Fs {
@@ -36,6 +36,7 @@ impl Fs {
     /// # Errors
     /// ENOENT; EPERM for an array's or a frozen map's element, and for controls.
     pub fn unlink(&self, parent: Ino, name: &OsStr, caller: Caller) -> Result<()> {
+        self.admit(caller)?;
         match &*self.node(parent)? {
             Node::In(at, Place::Root) if self.links.take(at, name).is_some() => Ok(()),
             // Neither a key's name nor a pin's starts with a dot.
@@ -56,7 +57,7 @@ impl Fs {
                         Err(Error::new(libc::EISDIR, "a directory: rmdir removes it"))
                     }
                     PinKind::Symlink | PinKind::Object(_) => {
-                        self.as_caller(caller, || Ok(self.maps.bpffs.unlink(&pin)?))
+                        self.maps.as_caller(caller, || Ok(self.maps.bpffs.unlink(&pin)?))
                     }
                 }
             }
@@ -64,6 +65,7 @@ impl Fs {
             | Node::Object(..)
             | Node::New(..)
             | Node::Ids
+            | Node::Machine(_)
             | Node::Errors
             | Node::Help(_) => Err(Error::new(libc::ENOTDIR, "not a directory")),
         }
@@ -93,20 +95,22 @@ impl Fs {
     /// # Errors
     /// ENOTEMPTY if there is something that could be deleted first.
     pub fn rmdir(&self, parent: Ino, name: &OsStr, caller: Caller) -> Result<()> {
+        self.admit(caller)?;
         let Node::Dir(dir) = &*self.node(parent)? else {
             return Err(Error::new(libc::EPERM, "a view cannot be removed"));
         };
         let (pin, kind) = self.pin_at(dir, name)?;
         match kind {
-            PinKind::Dir => self.as_caller(caller, || Ok(self.maps.bpffs.rmdir(&pin)?)),
+            PinKind::Dir => self.maps.as_caller(caller, || Ok(self.maps.bpffs.rmdir(&pin)?)),
             PinKind::Object(ObjectKind::Map) => {
                 let at = MapRef::Pin(pin.clone());
                 let (map, _) = self.maps.open(&at)?;
                 if map.has_deletable()? {
-                    let reason = "the map has entries: rm -r deletes them, then the pin";
+                    let reason = "the map has entries: echo 1 > MAP/.unpin removes the pin alone; rm -r would \
+                                  delete them first, also from a program that uses the map";
                     return Err(Error::new(libc::ENOTEMPTY, reason));
                 }
-                self.as_caller(caller, || Ok(self.maps.bpffs.unlink(&pin)?))?;
+                self.maps.as_caller(caller, || Ok(self.maps.bpffs.unlink(&pin)?))?;
                 self.maps.close(&at);
                 Ok(())
             }
@@ -116,41 +120,33 @@ impl Fs {
         }
     }
 
-    /// Removes or renames for the caller. The kernel has checked what was there when it looked; in a
-    /// sticky directory, such as bpffs's root, another user's pin may be there by now.
-    pub(super) fn as_caller(&self, caller: Caller, act: impl FnOnce() -> Result<()>) -> Result<()> {
-        if caller.uid == self.maps.owner { act() } else { acting_as(caller.uid, act)? }
-    }
-
     /// Changes mode, owner or times: of the pin, for a map or anything in bpffs.
     ///
     /// # Errors
     /// EPERM for a file that has none of its own.
-    pub fn setattr(&self, ino: Ino, changes: Changes, caller: Caller) -> Result<Attr> {
+    pub fn setattr(&self, ino: Ino, changes: AttrChanges, caller: Caller) -> Result<Attr> {
+        self.admit(caller)?;
         let node = self.node(ino)?;
         let made;
         let pin = match &*node {
             Node::Dir(pin) | Node::Symlink(pin) | Node::Object(pin, _) => Some(pin),
             Node::In(MapRef::Pin(pin), Place::Root) => Some(pin),
-            Node::New(dir, name) => {
-                // cp -p and install set the mode of the file that they wrote: of the map, by now.
-                made = match self.pin_at(dir, name) {
-                    Ok((pin, PinKind::Object(ObjectKind::Map))) => Some(pin),
-                    Err(error) if error.errno != libc::ENOENT => return Err(error),
-                    _ => None,
-                };
+            Node::New(..) => {
+                // cp -p and install set the mode of the file that they wrote: of what it became, not of
+                // what may have its name by now.
+                made = self.made_by(ino, caller);
                 made.as_ref()
             }
-            Node::In(..) | Node::Ids | Node::Errors | Node::Help(_) => None,
+            Node::In(..) | Node::Ids | Node::Machine(_) | Node::Errors | Node::Help(_) => None,
         };
-        let Changes { mode, uid, gid, atime, mtime } = changes;
+        let AttrChanges { mode, uid, gid, atime, mtime } = changes;
         match pin {
             Some(pin) => {
                 // The x bits of a map's directory are not the pin's: they come with r and w.
                 let is_map = matches!(&*node, Node::In(..) | Node::New(..));
                 let kept = if is_map { 0o7666 } else { 0o7777 };
                 let mode = mode.map(|mode| mode & kept);
-                self.change_pin(pin, Changes { mode, ..changes })?;
+                self.change_pin(pin, AttrChanges { mode, ..changes }, caller)?;
             }
             None if matches!(&*node, Node::New(..)) => {
                 let reason = "nothing was written: write a SPEC, or mkdir a map by the default one";
@@ -185,17 +181,35 @@ impl Fs {
         self.getattr(ino, caller)
     }
 
-    fn change_pin(&self, pin: &Pin, changes: Changes) -> Result<()> {
-        let bpffs = &self.maps.bpffs;
-        if changes.uid.or(changes.gid).is_some() {
-            bpffs.chown(pin, changes.uid, changes.gid)?;
+    /// The pin that an open name has become: the caller's own, if several have it open.
+    fn made_by(&self, ino: Ino, caller: Caller) -> Option<Pin> {
+        let files = self.made.open(ino);
+        let own = files.iter().find(|file| file.opener().pid == caller.pid);
+        own.or_else(|| files.iter().find(|file| file.made().is_some()))?.made()
+    }
+
+    /// Changes a pin with the caller's rights on the inode as it is: the kernel may have let the caller
+    /// in by what it saw when it looked.
+    fn change_pin(&self, pin: &Pin, changes: AttrChanges, caller: Caller) -> Result<()> {
+        let inode = self.maps.bpffs.inode(pin)?;
+        let act = || -> Result<()> {
+            if changes.uid.or(changes.gid).is_some() {
+                inode.chown(changes.uid, changes.gid)?;
+            }
+            if let Some(mode) = changes.mode {
+                inode.chmod(mode)?;
+            }
+            if changes.atime.or(changes.mtime).is_some() {
+                inode.set_times(changes.atime, changes.mtime)?;
+            }
+            Ok(())
+        };
+        if caller.is_owner {
+            return act();
         }
-        if let Some(mode) = changes.mode {
-            bpffs.chmod(pin, mode)?;
-        }
-        if changes.atime.or(changes.mtime).is_some() {
-            bpffs.set_times(pin, changes.atime, changes.mtime)?;
-        }
-        Ok(())
+        // Of the caller's groups, the one that decides: that which the pin is to get, or has.
+        let deciding = changes.gid.unwrap_or(inode.stat()?.gid);
+        let group = if caller.is_in(deciding)? { deciding } else { caller.gid };
+        acting_only_as(caller.uid, group, act)?
     }
 }

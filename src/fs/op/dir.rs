@@ -1,6 +1,7 @@
 //! Listings: a bpffs directory as it is when it is opened, a map's keys as they are walked.
 
 use super::lookup::pin_node;
+use super::machine;
 use super::open_dir::{DirListing, Listed, OpenDir};
 use crate::bpffs::Pin;
 use crate::fs::Fs;
@@ -8,11 +9,11 @@ use crate::fs::base::attr::FileKind;
 use crate::fs::base::caller::Caller;
 use crate::fs::base::error::{Error, Result};
 use crate::fs::base::handles::Handle;
-use crate::fs::base::listing::{DOTS, DirEntry, Sink};
+use crate::fs::base::listing::{DOTS, ListEntry, Sink};
 use crate::fs::element::walk::KeyListing;
 use crate::fs::element::{member, view};
 use crate::fs::tree::ids;
-use crate::node::{Ino, MapRef, MemberPath, Node, NodeTable, Place, View};
+use crate::node::{Ino, Machine, MapRef, MemberPath, Node, NodeTable, Place, View};
 use parking_lot::Mutex;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStringExt;
@@ -23,11 +24,13 @@ impl Fs {
     ///
     /// # Errors
     /// ENOENT if it is gone.
-    pub fn opendir(&self, ino: Ino) -> Result<Handle> {
+    pub fn opendir(&self, ino: Ino, caller: Caller) -> Result<Handle> {
+        self.admit(caller)?;
         let node = self.node(ino)?;
         let listing = match &*node {
             Node::Dir(_)
             | Node::Ids
+            | Node::Machine(Machine::List(_) | Machine::Programs | Machine::Processes)
             | Node::In(_, Place::Cpus | Place::EventTypes)
             | Node::In(_, Place::Element(View::Field(_), _)) => DirListing::Whole(None),
             Node::In(at, Place::Root) => DirListing::Keys(KeyListing::new(at.clone(), View::Text)),
@@ -35,7 +38,10 @@ impl Fs {
             Node::In(at, Place::View(view)) => {
                 DirListing::Keys(KeyListing::new(at.clone(), view.clone()))
             }
-            Node::Symlink(_)
+            Node::Machine(
+                Machine::Table | Machine::Json | Machine::Link(..) | Machine::ProgramInfo(_),
+            )
+            | Node::Symlink(_)
             | Node::Object(..)
             | Node::New(..)
             | Node::Errors
@@ -73,7 +79,9 @@ impl Fs {
         }
         match &*listing {
             // Users make as many pins as they like.
-            DirListing::Whole(None) if matches!(*dir.node, Node::Dir(_) | Node::Ids) => {
+            DirListing::Whole(None)
+                if matches!(*dir.node, Node::Dir(_) | Node::Ids | Node::Machine(_)) =>
+            {
                 caller.long_work()?;
             }
             DirListing::Whole(_) => {}
@@ -82,7 +90,7 @@ impl Fs {
         }
         for (n, ino, name) in [(0, dir.own, "."), (1, dir.parent, "..")] {
             let kind = FileKind::Dir;
-            let entry = DirEntry { ino, next: n + 1, kind, name: OsStr::new(name) };
+            let entry = ListEntry { ino, next: n + 1, kind, name: OsStr::new(name) };
             if offset <= n && sink(entry) {
                 return Ok(());
             }
@@ -96,7 +104,7 @@ impl Fs {
                 };
                 for (n, entry) in (0_u64..).zip(entries.iter()).skip(from as usize) {
                     let Listed { ino, kind, name } = entry;
-                    if sink(DirEntry { ino: *ino, next: n + DOTS + 1, kind: *kind, name }) {
+                    if sink(ListEntry { ino: *ino, next: n + DOTS + 1, kind: *kind, name }) {
                         break;
                     }
                 }
@@ -115,6 +123,7 @@ impl Fs {
     fn list_whole(&self, node: &Node) -> Result<Vec<Listed>> {
         match node {
             Node::Dir(pin) => self.list_pins(pin),
+            Node::Machine(dir) => machine::list(dir),
             Node::Ids => {
                 let entry = |id: u32| {
                     let node = Node::In(MapRef::Id(id), Place::Root);
@@ -175,6 +184,7 @@ impl Fs {
                 | Node::New(..)
                 | Node::In(..)
                 | Node::Ids
+                | Node::Machine(_)
                 | Node::Errors
                 | Node::Help(_) => FileKind::Dir,
             };
@@ -204,6 +214,7 @@ fn parent_number(node: &Node) -> Ino {
         | Node::Object(..)
         | Node::New(..)
         | Node::Ids
+        | Node::Machine(_)
         | Node::Errors
         | Node::Help(_) => Ino::ROOT,
     }

@@ -1,5 +1,6 @@
 //! From names to nodes.
 
+use super::machine;
 use crate::bpffs::{Pin, PinKind};
 use crate::fs::Fs;
 use crate::fs::base::attr::Attr;
@@ -13,7 +14,7 @@ use crate::fs::element::view::VIEWS;
 use crate::fs::element::{access, links, member, name as key_name, view};
 use crate::fs::tree::ids;
 use crate::map::Keys;
-use crate::node::{Ino, MapRef, MemberPath, Node, Place, View};
+use crate::node::{Ino, Machine, MapRef, MemberPath, Node, Place, View};
 use crate::sys::object::ObjectKind;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -35,10 +36,16 @@ impl Fs {
     /// # Errors
     /// ENOENT if there is nothing of that name, or the directory itself is gone.
     pub fn lookup(&self, parent: Ino, name: &OsStr, caller: Caller) -> Result<Found> {
+        self.admit(caller)?;
         let dir = self.node(parent)?;
         let (node, attr) = self.find(&dir, name, caller)?;
-        let ino = self.intern(node);
-        Ok(Found { ino, attr: Attr { ino, ..attr } })
+        Ok(self.found(self.intern(node), attr))
+    }
+
+    /// What the kernel is told of a node.
+    pub(super) fn found(&self, ino: Ino, attr: Attr) -> Found {
+        let stat = self.maps.owner.shown(attr.stat);
+        Found { ino, attr: Attr { ino, stat, ..attr } }
     }
 
     fn find(&self, dir: &Arc<Node>, name: &OsStr, caller: Caller) -> Result<(Node, Attr)> {
@@ -47,6 +54,7 @@ impl Fs {
             // No key's name starts with a dot.
             Node::Dir(_)
             | Node::Ids
+            | Node::Machine(_)
             | Node::In(
                 _,
                 Place::Root
@@ -58,6 +66,11 @@ impl Fs {
             Node::Dir(pin) if is_dotted => self.root_control(pin, name)?,
             Node::Dir(pin) => return self.find_pin(pin, name),
             Node::Ids => self.find_id(name)?,
+            Node::Machine(dir) => {
+                // All maps, programs or processes are looked at.
+                caller.long_work()?;
+                Node::Machine(machine::find(dir, name)?)
+            }
             Node::In(at, Place::Root) if self.links.get(at, name).is_some() => {
                 Node::In(at.clone(), Place::Link(name.into()))
             }
@@ -95,7 +108,10 @@ impl Fs {
         match name.as_bytes() {
             b".errors" if is_root => Ok(Node::Errors),
             b".id" if is_root => Ok(Node::Ids),
-            _ => Err(no_control()),
+            _ => match machine::named(name) {
+                Some(machine) if is_root => Ok(Node::Machine(machine)),
+                _ => Err(no_control()),
+            },
         }
     }
 
@@ -149,18 +165,21 @@ impl Fs {
         let (map, stat) = self.maps.open(at)?;
         if let Keys::Handle(_) = map.kind.keys {
             // To find the element, we open what the name says with our own rights.
-            self.maps.owner_only(caller, "naming tasks, sockets, files and cgroups")?;
+            self.maps.owner.only(caller, "naming tasks, sockets, files and cgroups")?;
         }
         let key: Arc<[u8]> = key_name::parse(&map, view, name)
             .map_err(|error| Error { errno: libc::ENOENT, ..error })?
             .into();
+        if let Keys::Handle(handle) = map.kind.keys {
+            access::check_named(handle, &key, caller)?;
+        }
         let view = &view::of_name(&map, view, name);
         if has_large_values(&map) {
             caller.long_work()?;
         }
         match access::size(&self.maps, at, &map, view, &key)? {
             Some(size) => {
-                let attr = access::attr(at, &map, view, stat, size);
+                let attr = access::attr(&map, view, stat, size);
                 Ok((Node::In(at.clone(), Place::Element(view.clone(), key)), attr))
             }
             None => Err(Error::missing("no such key")),
@@ -168,7 +187,7 @@ impl Fs {
     }
 
     /// A control or a view of a map; two may share a name where no map has both.
-    fn find_control(&self, at: &MapRef, name: &OsStr) -> Result<Node> {
+    pub(super) fn find_control(&self, at: &MapRef, name: &OsStr) -> Result<Node> {
         let (map, _) = self.maps.open(at)?;
         let facts = Facts::of(at, &map);
         let mut lacks = None;
@@ -217,10 +236,15 @@ impl Fs {
     /// # Errors
     /// EINVAL if it is no symlink; ENOENT if it is gone; EACCES for who may not read the map.
     pub fn readlink(&self, ino: Ino, caller: Caller) -> Result<PathBuf> {
+        self.admit(caller)?;
         let no_link = || Error::new(libc::EINVAL, "not a symbolic link");
         match &*self.node(ino)? {
             Node::Symlink(pin) => Ok(self.maps.bpffs.readlink(pin)?),
             Node::In(at, Place::Link(name)) => self.links.kept_target(&self.maps, at, name),
+            Node::Machine(Machine::Link(list, name)) => {
+                caller.long_work()?;
+                machine::target(*list, name)
+            }
             Node::In(at, Place::Element(view, key)) => {
                 let (map, stat) = self.maps.open(at)?;
                 if !links::is_link(&map, view) {
@@ -237,6 +261,7 @@ impl Fs {
             | Node::Object(..)
             | Node::New(..)
             | Node::Ids
+            | Node::Machine(_)
             | Node::Errors
             | Node::Help(_)
             | Node::In(

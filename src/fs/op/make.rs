@@ -4,12 +4,12 @@ use super::lookup::Found;
 use super::open::not_here;
 use crate::bpffs::Pin;
 use crate::fs::Fs;
-use crate::fs::base::attr::Attr;
 use crate::fs::base::caller::Caller;
 use crate::fs::base::error::{Error, Result};
 use crate::fs::base::opened::Opened;
 use crate::fs::tree::make::{self, SpecFile};
 use crate::node::{Ino, Node, Place, View};
+use std::convert::Infallible;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -21,6 +21,7 @@ impl Fs {
     /// # Errors
     /// EPERM for others than the mount's owner, and for a name with a dot; EEXIST.
     pub fn mkdir(&self, parent: Ino, name: &OsStr, caller: Caller) -> Result<Found> {
+        self.admit(caller)?;
         let dir = self.check_new_pin(parent, name, caller)?;
         make::make(&self.maps, &dir, name, &self.default_map, caller)?;
         self.lookup(parent, name, caller)
@@ -37,9 +38,10 @@ impl Fs {
         target: &Path,
         caller: Caller,
     ) -> Result<Found> {
+        self.admit(caller)?;
         match &*self.node(parent)? {
             Node::Dir(dir) => {
-                self.maps.owner_only(caller, "making links")?;
+                self.maps.owner.only(caller, "making links")?;
                 self.maps.bpffs.symlink(dir, name, target)?;
             }
             Node::In(at, Place::Root) => {
@@ -50,6 +52,7 @@ impl Fs {
             | Node::Object(..)
             | Node::New(..)
             | Node::Ids
+            | Node::Machine(_)
             | Node::Errors
             | Node::Help(_) => return Err(Error::new(libc::EPERM, "no links here")),
         }
@@ -67,8 +70,9 @@ impl Fs {
         let attr = self.new_attr(&dir)?;
         let ino = self.intern(Node::New(dir.clone(), name.into()));
         let file = Arc::new(SpecFile::new(&self.maps, dir, name, caller));
+        let Ok(()) = self.made.add(ino, &file, |_| Ok::<(), Infallible>(()));
         let opened = self.opened(file, ino, caller, true);
-        Ok((Found { ino, attr: Attr { ino, ..attr } }, opened))
+        Ok((self.found(ino, attr), opened))
     }
 
     /// Refuses, with a reason, what bpffs refuses with a bare EPERM, and a name that is taken.
@@ -82,12 +86,13 @@ impl Fs {
             | Node::Object(..)
             | Node::New(..)
             | Node::Ids
+            | Node::Machine(_)
             | Node::Errors
             | Node::Help(_) => {
                 return Err(Error::new(libc::EPERM, "maps are made in directories of bpffs"));
             }
         };
-        self.maps.owner_only(caller, "creating maps")?;
+        self.maps.owner.only(caller, "creating maps")?;
         if name.as_bytes().contains(&b'.') {
             return Err(Error::new(libc::EPERM, "bpffs takes no name with a dot"));
         }

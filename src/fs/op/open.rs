@@ -2,7 +2,6 @@
 
 use super::lookup::Found;
 use crate::fs::Fs;
-use crate::fs::base::attr::Attr;
 use crate::fs::base::caller::Caller;
 use crate::fs::base::error::{Error, Result};
 use crate::fs::base::handles::Handle;
@@ -11,7 +10,7 @@ use crate::fs::base::opened::{Opened, OpenedFile};
 use crate::fs::control::row::{Opening, Rights};
 use crate::fs::control::{self, stream};
 use crate::fs::element::file::ElementFile;
-use crate::fs::element::target::Element;
+use crate::fs::element::target::ElementRef;
 use crate::fs::element::{access, name as key_name, take, view};
 use crate::fs::tree::object;
 use crate::map::Map;
@@ -25,10 +24,11 @@ impl Fs {
     /// # Errors
     /// ENOENT if it is gone by now; EPERM to write a frozen map; EOPNOTSUPP.
     pub fn open(&self, ino: Ino, flags: i32, caller: Caller) -> Result<Opened> {
+        self.admit(caller)?;
         let access = Access::of(flags);
         let node = self.node(ino)?;
         if takes(&node) {
-            self.maps.check_writable()?;
+            self.maps.check_writable(caller)?;
         }
         let no_file = || Error::new(libc::EISDIR, "not a file");
         let file: Arc<dyn OpenFile> = match &*node {
@@ -49,12 +49,19 @@ impl Fs {
                 }
             },
             Node::New(..) => return Err(Error::new(libc::ENOENT, "not a map yet")),
-            Node::Errors | Node::Help(_) | Node::Object(..) if access.write => {
+            Node::Errors | Node::Help(_) | Node::Object(..) | Node::Machine(_) if access.write => {
                 return Err(Error::new(libc::EACCES, "this file cannot be written"));
             }
             Node::Errors => Arc::new(TextFile::new(self.refusals.render())),
             Node::Help(dir) => Arc::new(TextFile::new(self.help(dir)?)),
-            Node::Object(pin, kind) => object::open(&self.maps.bpffs, pin, *kind)?,
+            Node::Machine(machine) => {
+                caller.long_work()?;
+                Arc::new(self.machine_text(machine, caller)?)
+            }
+            Node::Object(pin, kind) => {
+                let is_owner = caller.is_owner;
+                object::open(&self.maps.bpffs, pin, *kind, is_owner)?
+            }
             Node::Dir(_) | Node::Symlink(_) | Node::Ids => return Err(no_file()),
         };
         Ok(self.opened(file, ino, caller, access.write))
@@ -80,7 +87,7 @@ impl Fs {
     ) -> Result<Arc<dyn OpenFile>> {
         let asked = Access::of(flags);
         let (map, _) = self.maps.open(at)?;
-        access::check(&self.maps, at, &map, view, asked, caller)?;
+        access::check(&self.maps, &map, view, asked, caller)?;
         if has_large_values(&map) {
             caller.long_work()?;
         }
@@ -94,9 +101,9 @@ impl Fs {
         Ok(Arc::new(ElementFile::open(element, &map, asked, creat)?))
     }
 
-    fn element(&self, at: &MapRef, view: &View, key: &Arc<[u8]>, opener: Caller) -> Element {
+    fn element(&self, at: &MapRef, view: &View, key: &Arc<[u8]>, opener: Caller) -> ElementRef {
         let maps = Arc::clone(&self.maps);
-        Element { maps, map: at.clone(), view: view.clone(), key: Arc::clone(key), opener }
+        ElementRef { maps, map: at.clone(), view: view.clone(), key: Arc::clone(key), opener }
     }
 
     /// Whether to read a file takes something away.
@@ -115,6 +122,7 @@ impl Fs {
         flags: i32,
         caller: Caller,
     ) -> Result<(Found, Opened)> {
+        self.admit(caller)?;
         let dir = self.node(parent)?;
         let Node::In(at, place) = &*dir else {
             return self.create_spec(parent, name, caller);
@@ -122,6 +130,10 @@ impl Fs {
         let Some(view) = place.keys() else {
             return Err(not_here(place));
         };
+        if control::named(name).is_some() {
+            // It was looked up in vain: this map has it not.
+            self.find_control(at, name)?;
+        }
         if !view::allows(&view).create {
             let reason = "elements are created in the map's own directory";
             return Err(Error::new(libc::EPERM, reason));
@@ -130,14 +142,14 @@ impl Fs {
         let view = view::of_name(&map, &view, name);
         let key: Arc<[u8]> = key_name::parse_new(&map, &view, name)?.into();
         let written = Access { read: false, write: true };
-        access::check(&self.maps, at, &map, &view, written, caller)?;
+        access::check(&self.maps, &map, &view, written, caller)?;
         if map.is_frozen() {
             return Err(Error::new(libc::EPERM, "the map is frozen"));
         }
         if has_large_values(&map) {
             caller.long_work()?;
         }
-        let attr = access::attr(at, &map, &View::Text, stat, 0);
+        let attr = access::attr(&map, &View::Text, stat, 0);
         let node = Node::In(at.clone(), Place::Element(view.clone(), Arc::clone(&key)));
         let ino = self.intern(node);
         let file =
@@ -149,7 +161,7 @@ impl Fs {
             return Err(error);
         }
         let opened = self.opened(file, ino, caller, true);
-        Ok((Found { ino, attr: Attr { ino, ..attr } }, opened))
+        Ok((self.found(ino, attr), opened))
     }
 
     pub(super) fn opened(
@@ -230,6 +242,7 @@ impl Fs {
         drop(open);
         self.maps.file_closed();
         self.promises.clean(ino);
+        self.made.clean(ino);
         outcome
     }
 }
@@ -256,6 +269,7 @@ fn rights(node: &Node) -> Option<Rights> {
         | Node::Object(..)
         | Node::New(..)
         | Node::Ids
+        | Node::Machine(_)
         | Node::Errors
         | Node::Help(_) => None,
     }

@@ -24,6 +24,7 @@ impl Fs {
         flags: u32,
         caller: Caller,
     ) -> Result<()> {
+        self.admit(caller)?;
         let (from_dir, to_dir) = (self.node(from.0)?, self.node(to.0)?);
         if let Node::In(at, Place::Root) = &*from_dir
             && from_dir == to_dir
@@ -47,7 +48,7 @@ impl Fs {
                 _ => {}
             }
         }
-        self.as_caller(caller, || {
+        self.maps.as_caller(caller, || {
             Ok(self.maps.bpffs.rename((from_dir, from.1), (to_dir, to.1), flags)?)
         })
         .map_err(|error| match error.errno {
@@ -75,6 +76,7 @@ impl Fs {
             | Node::Object(..)
             | Node::New(..)
             | Node::Ids
+            | Node::Machine(_)
             | Node::Errors
             | Node::Help(_) => false,
         };

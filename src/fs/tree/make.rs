@@ -1,4 +1,4 @@
-//! Making maps: `mkdir NAME` by the default spec, `echo SPEC > NAME` by the one written.
+//! Making maps and pins: `mkdir NAME` by the default spec, `echo SPEC > NAME` by what is written.
 
 use super::place::{self, Sought};
 use crate::bpffs::Pin;
@@ -7,9 +7,11 @@ use crate::fs::base::error::{Error, Result};
 use crate::fs::base::maps::Maps;
 use crate::fs::base::open_file::{OpenFile, part};
 use crate::node::MapRef;
-use crate::spec::{CreateError, Created, Inner, Spec, SpecError};
+use crate::spec::{CreateError, Created, Inner, Making, Spec, SpecError};
+use crate::sys::object::{self, ObjectKind};
 use parking_lot::Mutex;
 use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 impl From<SpecError> for Error {
@@ -24,11 +26,37 @@ impl From<CreateError> for Error {
     }
 }
 
-/// Creates a map and pins it.
+/// Makes what a text says, under a name in a directory of bpffs: a map, a pin of something loaded, or
+/// a directory. Gives the pin.
 ///
 /// # Errors
-/// The kernel's; EEXIST if the name is taken.
-pub fn make(maps: &Maps, dir: &Pin, name: &OsStr, spec: &Spec, caller: Caller) -> Result<()> {
+/// The kernel's; EEXIST if the name is taken; ENOENT if there is nothing with that id.
+pub fn make(
+    maps: &Maps,
+    dir: &Pin,
+    name: &OsStr,
+    making: &Making,
+    caller: Caller,
+) -> Result<Option<Pin>> {
+    let object = match making {
+        Making::Map(spec) => create(maps, dir, name, spec, caller)?,
+        Making::Pin(kind, id) => loaded(*kind, *id)?,
+        Making::Directory => {
+            maps.bpffs.mkdir(dir, name)?;
+            return Ok(None);
+        }
+    };
+    maps.bpffs.pin(dir, name, &object)?;
+    // By now another program may have put something else there: it is not what was made.
+    let Ok((pin, ..)) = maps.bpffs.child(dir, name, |_| None) else { return Ok(None) };
+    let is_same = maps.bpffs.open(&pin).is_ok_and(|there| {
+        let id = |object: &OwnedFd| object::object_id(object.as_fd());
+        id(&there).is_some() && id(&there) == id(&object)
+    });
+    Ok(is_same.then_some(pin))
+}
+
+fn create(maps: &Maps, dir: &Pin, name: &OsStr, spec: &Spec, caller: Caller) -> Result<OwnedFd> {
     let from = MapRef::Pin(dir.clone());
     let resolve = |inner: &Inner| {
         let found = match inner {
@@ -42,14 +70,26 @@ pub fn make(maps: &Maps, dir: &Pin, name: &OsStr, spec: &Spec, caller: Caller) -
         })
     };
     let Created { fd, note } = spec.create(&name.to_string_lossy(), &resolve)?;
-    maps.bpffs.pin(dir, name, &fd)?;
     if let Some(note) = note {
         log::info!("{}: {note}", dir.path.join(name).display());
     }
-    Ok(())
+    Ok(fd)
 }
 
-/// A name that was created and becomes a map when a whole SPEC is written to it.
+fn loaded(kind: ObjectKind, id: u32) -> Result<OwnedFd> {
+    let (opened, what) = match kind {
+        ObjectKind::Map => (object::map_by_id(id), "map"),
+        ObjectKind::Prog => (object::prog_by_id(id), "program"),
+        ObjectKind::Link => (object::link_by_id(id), "link"),
+        ObjectKind::Other => return Err(Error::new(libc::EINVAL, "nothing of that kind has ids")),
+    };
+    opened.map_err(|error| match error.errno {
+        libc::ENOENT => Error::new(libc::ENOENT, format!("no {what} has the id {id}")),
+        _ => error.into(),
+    })
+}
+
+/// A name that was created and becomes what is written to it.
 #[derive(Debug)]
 pub struct SpecFile {
     maps: Arc<Maps>,
@@ -62,7 +102,8 @@ pub struct SpecFile {
 #[derive(Debug, Default)]
 struct Written {
     text: Vec<u8>,
-    made: bool,
+    /// What was made; `Some(None)` if it is not there any more.
+    made: Option<Option<Pin>>,
     refused: bool,
 }
 
@@ -71,6 +112,29 @@ impl SpecFile {
     pub fn new(maps: &Arc<Maps>, dir: Pin, name: &OsStr, opener: Caller) -> Self {
         let maps = Arc::clone(maps);
         Self { maps, dir, name: name.to_owned(), opener, state: Mutex::default() }
+    }
+
+    /// Who opened it.
+    pub fn opener(&self) -> Caller {
+        self.opener
+    }
+
+    /// The pin that it has become.
+    pub fn made(&self) -> Option<Pin> {
+        self.state.lock().made.clone().flatten()
+    }
+
+    fn make(&self, state: &mut Written, making: &Making) -> Result<()> {
+        match make(&self.maps, &self.dir, &self.name, making, self.opener) {
+            Ok(pin) => {
+                state.made = Some(pin);
+                Ok(())
+            }
+            Err(error) => {
+                state.refused = true;
+                Err(error)
+            }
+        }
     }
 }
 
@@ -83,7 +147,7 @@ impl OpenFile for SpecFile {
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<usize> {
         let mut state = self.state.lock();
-        if state.made {
+        if state.made.is_some() {
             if data.trim_ascii().is_empty() {
                 return Ok(data.len());
             }
@@ -94,13 +158,13 @@ impl OpenFile for SpecFile {
             state.text.clear();
         }
         state.text.extend_from_slice(data);
-        match Spec::parse(&state.text) {
-            Ok(spec) => {
-                let outcome = make(&self.maps, &self.dir, &self.name, &spec, self.opener);
-                state.made = outcome.is_ok();
-                state.refused = outcome.is_err();
-                outcome.map(|()| data.len())
+        match Making::parse(&state.text) {
+            // `entries 10` may be the beginning of `entries 1024`: what has no end of a line or of a
+            // definition waits for the rest, or for the end of the file.
+            Ok(_) if !state.text.ends_with(b"\n") && !state.text.trim_ascii().ends_with(b";") => {
+                Ok(data.len())
             }
+            Ok(making) => self.make(&mut state, &making).map(|()| data.len()),
             Err(error) if error.incomplete => Ok(data.len()),
             Err(error) => {
                 state.refused = true;
@@ -117,15 +181,16 @@ impl OpenFile for SpecFile {
 
     fn is_at_rest(&self) -> bool {
         let state = self.state.lock();
-        state.made || state.refused
+        state.made.is_some() || state.refused
     }
 
     fn release(&self) -> Result<()> {
-        if self.is_at_rest() {
+        let mut state = self.state.lock();
+        if state.made.is_some() || state.refused {
             return Ok(());
         }
-        let mut state = self.state.lock();
         state.refused = true;
-        Spec::parse(&state.text).map(drop).map_err(Error::from)
+        let making = Making::parse(&state.text)?;
+        self.make(&mut state, &making)
     }
 }

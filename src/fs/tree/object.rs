@@ -18,10 +18,15 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// The kernel's, for an object that it does not open; EOPNOTSUPP for one of another kind.
-pub fn open(bpffs: &Bpffs, pin: &Pin, kind: ObjectKind) -> Result<Arc<dyn OpenFile>> {
+pub fn open(
+    bpffs: &Bpffs,
+    pin: &Pin,
+    kind: ObjectKind,
+    is_owner: bool,
+) -> Result<Arc<dyn OpenFile>> {
     let fd = bpffs.open(pin)?;
     let object = match kind {
-        ObjectKind::Prog => prog(&prog_info(fd.as_fd())?),
+        ObjectKind::Prog => prog(&prog_info(fd.as_fd())?, is_owner),
         ObjectKind::Link => {
             let info = link_info(fd.as_fd())?;
             if info.type_name == "iter" {
@@ -39,7 +44,14 @@ pub fn open(bpffs: &Bpffs, pin: &Pin, kind: ObjectKind) -> Result<Arc<dyn OpenFi
     Ok(Arc::new(TextFile::new(format!("{object}\n").into_bytes())))
 }
 
-fn prog(info: &ProgInfo) -> Value {
+/// A program's JSON object, and a newline.
+pub fn program_text(info: &ProgInfo) -> Vec<u8> {
+    format!("{}\n", prog(info, true)).into_bytes()
+}
+
+fn prog(info: &ProgInfo, is_owner: bool) -> Value {
+    // What the kernel shows to nobody without CAP_BPF.
+    let shown = |bytes: u32| if is_owner { bytes } else { 0 };
     let tag: String = info.tag.iter().map(|byte| format!("{byte:02x}")).collect();
     let mut object = json!({
         "id": info.id,
@@ -54,8 +66,8 @@ fn prog(info: &ProgInfo) -> Value {
         "run_cnt": info.run_cnt,
         "recursion_misses": info.recursion_misses,
         "verified_insns": info.verified_insns,
-        "bytes_xlated": info.bytes_xlated,
-        "bytes_jited": info.bytes_jited,
+        "bytes_xlated": shown(info.bytes_xlated),
+        "bytes_jited": shown(info.bytes_jited),
         "btf_id": info.btf_id,
     });
     if let (Some(object), true) = (object.as_object_mut(), info.ifindex != 0) {

@@ -31,6 +31,10 @@ struct Known {
     walked: Option<Instant>,
 }
 
+fn shown(pin: &Pin) -> String {
+    pin.path.to_string_lossy().into_owned()
+}
+
 impl Pins {
     /// The absolute paths of a map's pins in this bpffs, sorted: the one that it was reached by, and
     /// those in directories that the caller could list.
@@ -44,11 +48,33 @@ impl Pins {
         bpffs: &Bpffs,
         caller: Caller,
     ) -> Result<Vec<String>> {
-        let shown = |pin: &Pin| pin.path.to_string_lossy().into_owned();
         let mut found: Vec<String> = match at {
             MapRef::Pin(pin) => vec![shown(&bpffs.current(pin))],
             MapRef::Id(_) => Vec::new(),
         };
+        self.walk(bpffs, caller, |map, pin| {
+            if map == id {
+                found.push(shown(pin));
+            }
+        })?;
+        found.sort();
+        found.dedup();
+        Ok(found)
+    }
+
+    /// The pins of all maps in directories that the caller could list, by the maps' ids.
+    ///
+    /// # Errors
+    /// As for [`Self::of_map`].
+    pub fn of_all(&self, bpffs: &Bpffs, caller: Caller) -> Result<HashMap<u32, Vec<String>>> {
+        let mut found: HashMap<u32, Vec<String>> = HashMap::new();
+        self.walk(bpffs, caller, |map, pin| found.entry(map).or_default().push(shown(pin)))?;
+        found.values_mut().for_each(|pins| pins.sort());
+        Ok(found)
+    }
+
+    /// Tells of each pin which map it holds.
+    fn walk(&self, bpffs: &Bpffs, caller: Caller, mut tell: impl FnMut(u32, &Pin)) -> Result<()> {
         let mut dirs = vec![bpffs.root()];
         let mut walked = 0;
         let groups = Groups::new();
@@ -80,16 +106,15 @@ impl Pins {
             for entry in entries {
                 match entry.kind {
                     PinKind::Dir => dirs.push(entry.pin),
-                    PinKind::Object(_) if self.map_id(bpffs, &entry.pin)? == id => {
-                        found.push(shown(&entry.pin));
-                    }
-                    PinKind::Symlink | PinKind::Object(_) => {}
+                    PinKind::Object(_) => match self.map_id(bpffs, &entry.pin)? {
+                        0 => {}
+                        map => tell(map, &entry.pin),
+                    },
+                    PinKind::Symlink => {}
                 }
             }
         }
-        found.sort();
-        found.dedup();
-        Ok(found)
+        Ok(())
     }
 
     /// The id of the map that a pin holds; 0 if it holds none.

@@ -102,7 +102,7 @@ pub fn at_path(
         let path = normal(path);
         return match path.strip_prefix(&maps.mountpoint).ok() {
             Some(inside) => in_mount(maps, inside, sought),
-            None => in_bpffs(&path, sought),
+            None => caller.opens(|| in_bpffs(&path, sought)),
         };
     }
     let from = Path::new("/").join(of_map(maps, from));

@@ -2,7 +2,7 @@
 
 use super::attributes::Attributes;
 use super::{Parser, Result};
-use crate::spec::types::{Qualifier, Type, TypeId, Unsized};
+use crate::spec::types::{CType, Qualifier, TypeId, Unsized};
 
 /// One step from the base type out to the declared name's type.
 #[derive(Debug)]
@@ -188,7 +188,7 @@ impl Parser {
                 }
                 Chunk::Function { params, variadic } => {
                     let returns = self.types.get(self.types.resolve(ty));
-                    if matches!(returns, Type::Array { .. } | Type::Function { .. }) {
+                    if matches!(returns, CType::Array { .. } | CType::Function { .. }) {
                         return Err(self.error("a function cannot return an array or a function"));
                     }
                     ty = self.types.function(ty, params, variadic);
@@ -203,9 +203,9 @@ impl Parser {
     pub(super) fn describe(&self, ty: TypeId) -> String {
         let ty = self.types.resolve(ty);
         match self.types.get(ty) {
-            Type::Void => "void".to_owned(),
-            Type::Function { .. } => "a function".to_owned(),
-            Type::Record(r) => {
+            CType::Void => "void".to_owned(),
+            CType::Function { .. } => "a function".to_owned(),
+            CType::CRecord(r) => {
                 let word = if r.union { "union" } else { "struct" };
                 let name = r.name.as_deref().unwrap_or("without a name");
                 match (&r.members, r.fields.is_empty()) {
@@ -214,14 +214,14 @@ impl Parser {
                     _ => format!("`{word} {name}`"),
                 }
             }
-            Type::Enum(e) => {
+            CType::Enum(e) => {
                 let name = e.name.as_deref().unwrap_or("without a name");
                 match e.size {
                     None => format!("`enum {name}`, which is not defined"),
                     Some(_) => format!("`enum {name}`"),
                 }
             }
-            Type::Int { name, .. } | Type::Float { name, .. } => format!("`{name}`"),
+            CType::Int { name, .. } | CType::Float { name, .. } => format!("`{name}`"),
             _ => format!("{} bytes", self.types.size(ty).unwrap_or(0)),
         }
     }

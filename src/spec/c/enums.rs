@@ -3,7 +3,7 @@
 use super::attributes::Attributes;
 use super::expressions::Const;
 use super::{Parser, Result, Tag};
-use crate::spec::types::{Enumeration, Type, TypeId};
+use crate::spec::types::{CType, Enumeration, TypeId};
 
 impl Parser {
     /// Reads what starts with `enum`.
@@ -48,7 +48,7 @@ impl Parser {
     fn underlying(&mut self) -> Result<(u8, bool)> {
         let ty = self.specifiers()?.ty;
         match self.types.get(self.types.resolve(ty)) {
-            Type::Int { size, signed, boolean: false, .. } if *size <= 8 => Ok((*size, *signed)),
+            CType::Int { size, signed, boolean: false, .. } if *size <= 8 => Ok((*size, *signed)),
             _ => Err(self.error("an enum's type must be an integer of at most 64 bits")),
         }
     }
@@ -115,8 +115,8 @@ impl Parser {
         };
         self.check_word(tag, word, name)?;
         let defined = match self.types.get(tag.id) {
-            Type::Record(record) => record.members.is_some(),
-            Type::Enum(e) => e.size.is_some(),
+            CType::CRecord(record) => record.members.is_some(),
+            CType::Enum(e) => e.size.is_some(),
             _ => false,
         };
         if defined {

@@ -2,7 +2,7 @@
 
 use super::lexer::Tok;
 use super::{Parser, Result};
-use crate::spec::types::{Type, TypeId};
+use crate::spec::types::{CType, TypeId};
 
 /// An integer constant of type `int`, `unsigned int`, `long` or `unsigned long`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -245,9 +245,9 @@ impl Parser {
 
     fn cast(&self, c: Const, ty: TypeId) -> Result<Const> {
         let (size, signed) = match self.types.get(self.types.resolve(ty)) {
-            Type::Int { boolean: true, .. } => return Ok(Const::truth(c.is_true())),
-            Type::Int { size, signed, .. } => (*size, *signed),
-            Type::Enum(e) => (e.size.unwrap_or(4), e.signed),
+            CType::Int { boolean: true, .. } => return Ok(Const::truth(c.is_true())),
+            CType::Int { size, signed, .. } => (*size, *signed),
+            CType::Enum(e) => (e.size.unwrap_or(4), e.signed),
             _ => return Err(self.error("a constant can only be cast to an integer type")),
         };
         let value = match (size, signed) {

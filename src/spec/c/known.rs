@@ -3,8 +3,9 @@
 
 use super::expressions::Const;
 use super::{Alias, Parser, Result, Tag, tokens};
+use crate::spec::flags;
 use crate::spec::types::TypeId;
-use crate::spec::{flags, kinds};
+use crate::sys::map::kind;
 
 /// Typedefs and what they stand for.
 const TYPEDEFS: [(&str, &str); 63] = [
@@ -172,7 +173,7 @@ impl Parser {
             return Some(*c);
         }
         let value = if let Some(kind) = name.strip_prefix("BPF_MAP_TYPE_") {
-            kinds::by_name(kind)?.into()
+            kind::by_name(kind)?.into()
         } else if name.starts_with("BPF_F_") {
             flags::by_name(name)?.into()
         } else {

@@ -2,7 +2,7 @@
 
 use super::attributes::Attributes;
 use super::{Parser, Result};
-use crate::spec::types::{Declared, FieldValue, MapField, Type, TypeId, Unsized};
+use crate::spec::types::{CType, Declared, FieldValue, MapField, TypeId, Unsized};
 use std::collections::HashSet;
 
 /// Members at most, as many as BTF counts.
@@ -108,7 +108,7 @@ impl Parser {
                 let what = format!("`{name}`");
                 FieldValue::Number(self.constant_up_to(u64::MAX, &what)?)
             }
-            "__type" => FieldValue::Type(self.type_name()?),
+            "__type" => FieldValue::CType(self.type_name()?),
             _ => FieldValue::Elements(self.type_name()?),
         };
         self.expect(")")?;
@@ -128,7 +128,7 @@ impl Parser {
             // A record without a tag is a member without a name; any other declares none.
             let anonymous = matches!(
                 self.types.get(self.types.resolve(specifiers.ty)),
-                Type::Record(record) if record.name.is_none()
+                CType::CRecord(record) if record.name.is_none()
             );
             if anonymous {
                 self.take_names(specifiers.ty, &mut body.names)?;
@@ -167,9 +167,9 @@ impl Parser {
     /// The width of a bit-field of type `ty`, after the `:`.
     fn width(&mut self, ty: TypeId, name: Option<&str>) -> Result<u8> {
         let most = match self.types.get(self.types.resolve(ty)) {
-            Type::Int { boolean: true, .. } => 1,
-            Type::Int { size, .. } => u64::from(*size) * 8,
-            Type::Enum(e) => u64::from(e.size.unwrap_or(4)) * 8,
+            CType::Int { boolean: true, .. } => 1,
+            CType::Int { size, .. } => u64::from(*size) * 8,
+            CType::Enum(e) => u64::from(e.size.unwrap_or(4)) * 8,
             _ => return Err(self.error("a bit-field must be of an integer or enum type")),
         };
         let bits = self.constant_up_to(most, "a bit-field's width")?;

@@ -1,5 +1,13 @@
-//! The map types' numbers and names (`enum bpf_map_type`).
+//! The kinds of map (`enum bpf_map_type`): one row for each, with all that depends on the kind alone.
+//!
+//! What the rows say was measured (`docs/kernel.md`); where it comes from is `kernel/bpf/*.c`.
 
+mod columns;
+mod table;
+
+pub use columns::{
+    BtfUse, Content, Entries, Extra, KeyHandle, Keys, Listing, Size, Stream, UpdateFlags,
+};
 use libbpf_rs::libbpf_sys as bpf;
 pub use libbpf_rs::libbpf_sys::{
     BPF_MAP_TYPE_ARENA as ARENA, BPF_MAP_TYPE_ARRAY as ARRAY,
@@ -22,51 +30,159 @@ pub use libbpf_rs::libbpf_sys::{
     BPF_MAP_TYPE_USER_RINGBUF as USER_RINGBUF, BPF_MAP_TYPE_XSKMAP as XSKMAP,
 };
 use std::ptr;
+use table::KINDS;
 
-/// bpftool's names, by number.
-const NAMES: [&str; 34] = [
-    "unspec",
-    "hash",
-    "array",
-    "prog_array",
-    "perf_event_array",
-    "percpu_hash",
-    "percpu_array",
-    "stack_trace",
-    "cgroup_array",
-    "lru_hash",
-    "lru_percpu_hash",
-    "lpm_trie",
-    "array_of_maps",
-    "hash_of_maps",
-    "devmap",
-    "sockmap",
-    "cpumap",
-    "xskmap",
-    "sockhash",
-    "cgroup_storage",
-    "reuseport_sockarray",
-    "percpu_cgroup_storage",
-    "queue",
-    "stack",
-    "sk_storage",
-    "devmap_hash",
-    "struct_ops",
-    "ringbuf",
-    "inode_storage",
-    "task_storage",
-    "bloom_filter",
-    "user_ringbuf",
-    "cgrp_storage",
-    "arena",
-];
-
-/// bpftool's name of a type, if this build knows it.
-pub const fn name(number: u32) -> Option<&'static str> {
-    if (number as usize) < NAMES.len() { Some(NAMES[number as usize]) } else { None }
+/// What a kind of map is called, holds, allows from user space and needs to be created.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MapKind {
+    /// `enum bpf_map_type`.
+    pub number: u32,
+    /// bpftool's name for it.
+    pub name: &'static str,
+    /// How keys are listed.
+    pub listing: Listing,
+    /// Whether an element has a value for each possible CPU.
+    pub per_cpu: bool,
+    /// Whether elements can be deleted.
+    pub deletable: bool,
+    /// Whether BPF_MAP_LOOKUP_AND_DELETE_ELEM works.
+    pub take: bool,
+    /// What names an element.
+    pub keys: Keys,
+    /// What a value is.
+    pub content: Content,
+    /// What BPF_NOEXIST and BPF_EXIST do.
+    pub update_flags: UpdateFlags,
+    /// The records that it carries, if it does.
+    pub stream: Option<Stream>,
+    /// Bytes that a key must have.
+    pub key_size: Size,
+    /// Bytes that a value must have.
+    pub value_size: Size,
+    /// What max_entries must be.
+    pub entries: Entries,
+    /// Flags without which the kernel refuses to create it.
+    pub needed_flags: u32,
+    /// Flags that the kernel sets by itself, and refuses when the map is created: programs only read
+    /// the interface numbers of a devmap.
+    pub own_flags: u32,
+    /// Whether it takes types.
+    pub btf: BtfUse,
+    /// Whether one may choose its NUMA node: not that of a map for each CPU, or with what its elements
+    /// belong to, or of pages.
+    pub numa_node: bool,
+    /// What `map_extra` means.
+    pub extra: Extra,
 }
 
-/// A type in words, for reasons: "an array", "a hash".
+/// Names that the kernel's header has besides bpftool's.
+const OTHER_NAMES: [(&str, u32); 3] = [
+    ("cgroup_storage_deprecated", CGROUP_STORAGE),
+    ("percpu_cgroup_storage_deprecated", PERCPU_CGROUP_STORAGE),
+    ("insn_array", 34),
+];
+
+impl MapKind {
+    /// The row of a kind; one that this build does not know has no keys and allows nothing.
+    pub fn of(number: u32) -> Self {
+        KINDS.get(number as usize).copied().unwrap_or(Self::unknown(number, "unknown"))
+    }
+
+    /// Its name with "a" or "an" before it, for reasons.
+    pub fn with_article(&self) -> String {
+        with_article(self.number)
+    }
+
+    /// Whether this build has a row for it.
+    pub fn is_known(&self) -> bool {
+        name(self.number).is_some()
+    }
+
+    /// Whether keys are the numbers below max_entries.
+    pub fn is_indexed(&self) -> bool {
+        matches!(self.listing, Listing::Index | Listing::Sparse) || self.hides_indices()
+    }
+
+    /// Whether keys are the numbers below max_entries, of which user space can set and delete each, but
+    /// not ask whether it is set.
+    pub fn hides_indices(&self) -> bool {
+        matches!(self.content, Content::PerfEvent | Content::Cgroup | Content::Xsk)
+    }
+
+    /// Whether every index below max_entries always has an element.
+    pub fn is_array(&self) -> bool {
+        self.listing == Listing::Index
+    }
+
+    /// Whether Linux 6.6 and later count its elements: hash tables' (`bpf_map_init_elem_count` in
+    /// `kernel/bpf/hashtab.c`).
+    pub fn counts_itself(&self) -> bool {
+        self.listing == Listing::Batch
+    }
+
+    /// Whether a value stands for an object of the kernel, so that writing one names that object.
+    pub fn is_reference(&self) -> bool {
+        match self.content {
+            Content::Map
+            | Content::Prog
+            | Content::Device
+            | Content::Cpu
+            | Content::Socket
+            | Content::Cgroup
+            | Content::PerfEvent
+            | Content::Xsk => true,
+            Content::Data | Content::Stack | Content::StructOps | Content::None => false,
+        }
+    }
+
+    /// Whether its elements are maps.
+    pub fn holds_maps(&self) -> bool {
+        self.content == Content::Map
+    }
+
+    /// Whether user space can set elements one by one.
+    pub fn is_settable(&self) -> bool {
+        matches!(self.keys, Keys::Bytes | Keys::Handle(_))
+            && !matches!(self.content, Content::Stack | Content::StructOps)
+    }
+
+    /// Whether lines like those that are read can be written: values are data, or what is read of a
+    /// map, program, device or CPU also names it.
+    pub fn is_loadable(&self) -> bool {
+        let named = matches!(
+            self.content,
+            Content::Data | Content::Map | Content::Prog | Content::Device | Content::Cpu
+        );
+        self.keys == Keys::Bytes && named
+    }
+
+    /// Whether user space adds values that have no key of their own: to a queue, stack or bloom filter.
+    pub fn is_pushed(&self) -> bool {
+        matches!(self.keys, Keys::Head | Keys::Member)
+    }
+
+    /// Whether it carries records between programs and user space.
+    pub fn is_stream(&self) -> bool {
+        self.stream.is_some()
+    }
+
+    /// Bytes that the kernel copies for a value of `value_size` (`bpf_map_value_size` in
+    /// `kernel/bpf/syscall.c`), on a machine with so many possible CPUs.
+    pub fn value_len(&self, value_size: usize, cpus: usize) -> usize {
+        match self.content {
+            Content::Prog | Content::PerfEvent | Content::Cgroup | Content::Map => 4,
+            _ if self.per_cpu => value_size.next_multiple_of(8).saturating_mul(cpus),
+            _ => value_size,
+        }
+    }
+}
+
+/// bpftool's name of a kind, if this build knows it.
+pub fn name(number: u32) -> Option<&'static str> {
+    KINDS.get(number as usize).map(|kind| kind.name)
+}
+
+/// A kind in words, for reasons: "an array", "a hash".
 pub fn with_article(number: u32) -> String {
     match name(number) {
         // As one says "ell are you"; a user_ringbuf begins otherwise than an unspec.
@@ -78,9 +194,12 @@ pub fn with_article(number: u32) -> String {
     }
 }
 
-/// The number of the type that bpftool calls so.
+/// The number of the kind called `name`: bpftool's word or the kernel's constant, in any case.
 pub fn by_name(name: &str) -> Option<u32> {
-    NAMES.iter().position(|own| *own == name).and_then(|number| u32::try_from(number).ok())
+    let name = name.to_ascii_lowercase();
+    let name = name.strip_prefix("bpf_map_type_").unwrap_or(&name);
+    let own = KINDS.iter().map(|kind| (kind.name, kind.number));
+    own.chain(OTHER_NAMES).find(|(own, _)| *own == name).map(|(_, number)| number)
 }
 
 /// Whether this kernel has maps of a type: libbpf tries to create one. `None` if that cannot be
@@ -100,12 +219,65 @@ pub fn is_supported(number: u32) -> Option<bool> {
 
 /// All names that a map can be created by.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    NAMES.into_iter().skip(1)
+    KINDS.iter().skip(1).map(|kind| kind.name)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_are_in_the_order_of_their_numbers() {
+        for (at, kind) in KINDS.iter().enumerate() {
+            assert_eq!(kind.number as usize, at, "{}", kind.name);
+            assert_eq!(by_name(kind.name), Some(kind.number));
+        }
+    }
+
+    #[test]
+    fn unknown_kind_allows_nothing() {
+        // 34 is insn_array of Linux 6.19, which this build has no row for.
+        for number in [34, 4096, u32::MAX] {
+            let kind = MapKind::of(number);
+            assert_eq!((kind.number, kind.name), (number, "unknown"));
+            assert_eq!((kind.listing, kind.keys), (Listing::Nothing, Keys::None));
+            assert_eq!(kind.content, Content::None);
+            assert!(!kind.deletable && !kind.take && !kind.per_cpu && !kind.is_known());
+            assert!(!kind.is_indexed() && !kind.is_reference() && !kind.is_array());
+        }
+    }
+
+    #[test]
+    fn names_are_bpftools_and_the_kernels() {
+        for (name, number) in [
+            ("hash", HASH),
+            ("BPF_MAP_TYPE_LPM_TRIE", LPM_TRIE),
+            ("Array_Of_Maps", ARRAY_OF_MAPS),
+            ("cgroup_storage", CGROUP_STORAGE),
+            ("BPF_MAP_TYPE_CGROUP_STORAGE_DEPRECATED", CGROUP_STORAGE),
+            ("percpu_cgroup_storage_deprecated", PERCPU_CGROUP_STORAGE),
+            ("insn_array", 34),
+        ] {
+            assert_eq!(by_name(name), Some(number), "{name}");
+        }
+        assert_eq!(by_name("hashh"), None);
+        assert_eq!(by_name("unknown"), None);
+        assert_eq!(name(SOCKHASH), Some("sockhash"));
+        assert_eq!(name(1000), None);
+    }
+
+    /// The names of the rows are those of libbpf, for the numbers that it knows.
+    #[test]
+    fn names_are_libbpfs() {
+        for kind in &KINDS {
+            // SAFETY: takes any number, and gives a static string or null.
+            let name = unsafe { bpf::libbpf_bpf_map_type_str(kind.number) };
+            assert!(!name.is_null(), "{}", kind.name);
+            // SAFETY: not null, static and NUL-terminated.
+            let name = unsafe { std::ffi::CStr::from_ptr(name) };
+            assert_eq!(name.to_str(), Ok(kind.name));
+        }
+    }
 
     #[test]
     fn articles_are_as_one_says_them() {

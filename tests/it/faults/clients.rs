@@ -194,6 +194,36 @@ fn memory_of_closed_files_is_given_back() {
     }
 }
 
+/// glibc's heaps of threads lie in 64 MiB each, of which the unused rest cannot be accessed.
+fn heaps_of_threads(maps: &str) -> usize {
+    let number = |text: &str| u64::from_str_radix(text, 16).expect("an address");
+    let is_rest = |line: &&str| {
+        let mut words = line.split_ascii_whitespace();
+        let (start, end) = words.next().and_then(|range| range.split_once('-')).expect("a range");
+        let (start, end) = (number(start), number(end));
+        words.next() == Some("---p") && end % (64 << 20) == 0 && end - start > 16 << 20
+    };
+    maps.lines().filter(is_rest).count()
+}
+
+/// What a thread's own heap has given out once stays there: all threads use one.
+#[test]
+fn threads_have_no_heaps_of_their_own() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    bed.map("h", Kind::Hash, 4, 8, 1000).fill32(1000, &[1; 8]);
+    // As many readers as make every worker allocate.
+    let readers: Vec<_> = (0..16)
+        .map(|_| {
+            let path = bed.at("h/.entries");
+            std::thread::spawn(move || (0..5).for_each(|_| drop(std::fs::read(&path).unwrap())))
+        })
+        .collect();
+    readers.into_iter().for_each(|reader| reader.join().unwrap());
+    let maps = std::fs::read_to_string(format!("/proc/{}/maps", bed.pid())).unwrap();
+    assert_eq!(heaps_of_threads(&maps), 0, "{maps}");
+}
+
 /// "64 clients" at once, each with its own keys in a shared map: none sees another's, all is there.
 #[test]
 fn sixty_four_clients() {

@@ -17,13 +17,13 @@ pub struct Line<'a> {
 }
 
 /// Why a line is none, in words.
-pub type Fault = Cow<'static, str>;
+pub type LineFault = Cow<'static, str>;
 
 /// Takes a line apart.
 ///
 /// # Errors
 /// If it is not an object with exactly the members `key` and `value` or `values`.
-pub fn split(line: &[u8]) -> Result<Line<'_>, Fault> {
+pub fn split(line: &[u8]) -> Result<Line<'_>, LineFault> {
     let mut scan = Scan { text: line, at: 0 };
     let (mut key, mut value) = (None, None);
     scan.byte(b'{', "the line is no JSON object")?;
@@ -68,7 +68,7 @@ pub fn split(line: &[u8]) -> Result<Line<'_>, Fault> {
 ///
 /// # Errors
 /// If it is no array, or when `each` refuses.
-pub fn elements<'a, E: From<Fault>>(
+pub fn elements<'a, E: From<LineFault>>(
     array: &'a [u8],
     mut each: impl FnMut(&'a [u8]) -> Result<(), E>,
 ) -> Result<(), E> {
@@ -82,13 +82,17 @@ pub fn elements<'a, E: From<Fault>>(
             match scan.next() {
                 Some(b',') => {}
                 Some(b']') => break,
-                _ => return Err(Fault::from("`values` does not end: `]` or `,` is missing").into()),
+                _ => {
+                    return Err(
+                        LineFault::from("`values` does not end: `]` or `,` is missing").into()
+                    );
+                }
             }
         }
     }
     match scan.peek() {
         None => Ok(()),
-        Some(_) => Err(Fault::from("something stands after `values`").into()),
+        Some(_) => Err(LineFault::from("something stands after `values`").into()),
     }
 }
 
@@ -112,12 +116,12 @@ impl<'a> Scan<'a> {
         byte
     }
 
-    fn byte(&mut self, wanted: u8, fault: &'static str) -> Result<(), Fault> {
+    fn byte(&mut self, wanted: u8, fault: &'static str) -> Result<(), LineFault> {
         if self.next() == Some(wanted) { Ok(()) } else { Err(fault.into()) }
     }
 
     /// A member's name.
-    fn name(&mut self) -> Result<Cow<'a, str>, Fault> {
+    fn name(&mut self) -> Result<Cow<'a, str>, LineFault> {
         if self.peek() != Some(b'"') {
             return Err("a member's name in quotes is missing".into());
         }
@@ -135,7 +139,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Passes a string, from its opening quote on.
-    fn string(&mut self) -> Result<(), Fault> {
+    fn string(&mut self) -> Result<(), LineFault> {
         self.at += 1;
         loop {
             match self.text.get(self.at) {
@@ -150,7 +154,7 @@ impl<'a> Scan<'a> {
     }
 
     /// One value: a string, an object or an array up to its end, or a number or word.
-    fn value(&mut self) -> Result<&'a [u8], Fault> {
+    fn value(&mut self) -> Result<&'a [u8], LineFault> {
         let first = self.peek();
         let start = self.at;
         match first {
@@ -281,7 +285,7 @@ mod tests {
     fn elements_of_an_array() {
         let list = |array: &str| {
             let mut list = Vec::new();
-            elements::<Fault>(array.as_bytes(), |part| {
+            elements::<LineFault>(array.as_bytes(), |part| {
                 list.push(String::from_utf8(part.to_vec()).unwrap());
                 Ok(())
             })

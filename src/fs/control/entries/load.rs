@@ -4,7 +4,7 @@ use super::line::{self, Line};
 use crate::codec::TextError;
 use crate::fs::base::error::{Error, Result};
 use crate::fs::element::refs;
-use crate::fs::element::target::Element;
+use crate::fs::element::target::ElementRef;
 use crate::map::load::Load;
 use crate::map::{ANY, Map, room};
 use std::sync::Arc;
@@ -29,7 +29,7 @@ pub struct Loader {
     value: Vec<u8>,
     probe: Vec<u8>,
     /// Where elements stand for objects of the kernel: the one to set, but for its key.
-    reference: Option<Element>,
+    reference: Option<ElementRef>,
 }
 
 /// Bytes that a line may have: each member has a name, digits, spaces.
@@ -40,7 +40,7 @@ fn line_limit(map: &Map) -> usize {
 
 impl Loader {
     /// A loader that sets elements by their bytes, or by what their text names as `reference` does.
-    pub fn new(reference: Option<Element>) -> Self {
+    pub fn new(reference: Option<ElementRef>) -> Self {
         Self { reference, ..Self::default() }
     }
 
@@ -237,8 +237,8 @@ fn parse_value(map: &Map, line: &Line<'_>, value: &mut [u8]) -> Result<()> {
     }
 }
 
-impl From<line::Fault> for Error {
-    fn from(fault: line::Fault) -> Self {
+impl From<line::LineFault> for Error {
+    fn from(fault: line::LineFault) -> Self {
         Self::new(libc::EINVAL, fault)
     }
 }

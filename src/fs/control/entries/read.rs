@@ -1,7 +1,7 @@
 //! Reading `.entries`: the text is made as it is read, a chunk at a time and, behind the reply, one
 //! chunk ahead.
 
-use super::render::Printer;
+use super::render::LinePrinter;
 use crate::fs::base::error::{Error, Result};
 use crate::fs::base::held::{self, Share};
 use crate::fs::base::maps::Maps;
@@ -158,7 +158,7 @@ impl Walk {
     ) -> (Box<Self>, Vec<u8>, sys::Result<()>) {
         text.clear();
         text.append(&mut self.rest);
-        let printer = Printer::new(map);
+        let printer = LinePrinter::new(map);
         let (key_size, value_len) = (map.info.key_size as usize, map.value_len());
         while text.len() < size && !self.end {
             if self.next == self.batch.count {

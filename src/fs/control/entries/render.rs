@@ -5,14 +5,14 @@ use crate::map::Map;
 
 /// How a map's elements are printed.
 #[derive(Debug, Clone, Copy)]
-pub struct Printer<'a> {
+pub struct LinePrinter<'a> {
     /// For keys, and values that are data.
     pub codec: &'a Codec,
     /// For values that are not: maps, programs, stacks and the like.
     pub special: Option<&'a Map>,
 }
 
-impl<'a> Printer<'a> {
+impl<'a> LinePrinter<'a> {
     /// A printer of this map's elements.
     pub fn new(map: &'a Map) -> Self {
         Self { codec: &map.codec, special: map.is_special().then_some(map) }

@@ -5,7 +5,7 @@ use crate::fs::base::error::Result;
 use crate::fs::element::refs;
 use crate::map::{ANY, Map};
 use crate::sys::map::possible_cpus;
-use crate::sys::perf::{PerfRing, Record};
+use crate::sys::perf::{PerfRecord, PerfRing};
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -90,7 +90,7 @@ impl PerfSource {
         self.rings.values().any(PerfRing::is_ready)
     }
 
-    pub(super) fn next(&mut self, record: &mut Vec<u8>) -> Option<Record> {
+    pub(super) fn next(&mut self, record: &mut Vec<u8>) -> Option<PerfRecord> {
         for cpus in [self.turn..u32::MAX, 0..self.turn] {
             for (cpu, ring) in self.rings.range_mut(cpus) {
                 let found = ring.next(record);

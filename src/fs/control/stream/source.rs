@@ -6,7 +6,7 @@ use super::perf::PerfSource;
 use crate::fs::base::error::Result;
 use crate::map::Map;
 use crate::sys::map::kind as k;
-use crate::sys::perf::Record;
+use crate::sys::perf::PerfRecord;
 use crate::sys::ring::{Next, RingReader};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -69,8 +69,8 @@ impl Source {
                 Next::Busy | Next::Empty => return false,
             },
             Self::Perf(perf) => match perf.next(&mut record) {
-                Some(Record::Sample) => codec.print(&record, true, text),
-                Some(Record::Lost(count)) => event::print_lost(count, text),
+                Some(PerfRecord::Sample) => codec.print(&record, true, text),
+                Some(PerfRecord::Lost(count)) => event::print_lost(count, text),
                 None => return false,
             },
         }

@@ -6,7 +6,7 @@ use crate::codec::Codec;
 use crate::fs::base::error::{Error, Result};
 use crate::fs::base::held::Share;
 use crate::fs::base::maps::Maps;
-use crate::fs::control::entries::render::Printer;
+use crate::fs::control::entries::render::LinePrinter;
 use crate::map::Map;
 use crate::node::MapRef;
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -134,7 +134,7 @@ impl Hub {
         // If it is gone, only its end is left to tell.
         let map = if self.special { self.maps.open(&self.at).ok() } else { None };
         let special = map.as_ref().map(|(map, _)| &**map);
-        let printer = Printer { codec: &self.codec, special };
+        let printer = LinePrinter { codec: &self.codec, special };
         let mut guard = self.state.lock();
         let state = &mut *guard;
         let text = match state.watchers.get_mut(&watcher) {

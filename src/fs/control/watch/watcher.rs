@@ -1,7 +1,7 @@
 //! What one watcher has been told.
 
 use super::snapshot::{Change, Snapshot};
-use crate::fs::control::entries::render::Printer;
+use crate::fs::control::entries::render::LinePrinter;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
@@ -79,7 +79,7 @@ impl Watcher {
     pub(super) fn tell(
         &mut self,
         snapshot: &Snapshot,
-        printer: Printer<'_>,
+        printer: LinePrinter<'_>,
         size: usize,
     ) -> Vec<u8> {
         let mut text = std::mem::take(&mut self.rest);
@@ -90,7 +90,7 @@ impl Watcher {
         text
     }
 
-    fn line(&mut self, snapshot: &Snapshot, printer: Printer<'_>, text: &mut Vec<u8>) -> bool {
+    fn line(&mut self, snapshot: &Snapshot, printer: LinePrinter<'_>, text: &mut Vec<u8>) -> bool {
         let next = match &self.walk {
             Walk::Start => snapshot.after(None),
             Walk::After(told) => snapshot.after(Some(told)),
@@ -122,7 +122,7 @@ impl Watcher {
     }
 }
 
-fn set(printer: Printer<'_>, key: &[u8], value: &[u8], text: &mut Vec<u8>) {
+fn set(printer: LinePrinter<'_>, key: &[u8], value: &[u8], text: &mut Vec<u8>) {
     text.extend_from_slice(b"{\"op\":\"set\",");
     printer.members(key, value, text);
     text.extend_from_slice(b"}\n");
@@ -166,8 +166,11 @@ mod tests {
 
         /// What a read gives, with `1=2` for a set and `-1` for a delete.
         fn read(&mut self, size: usize) -> String {
-            let text =
-                self.watcher.tell(&self.now, Printer { codec: &self.codec, special: None }, size);
+            let text = self.watcher.tell(
+                &self.now,
+                LinePrinter { codec: &self.codec, special: None },
+                size,
+            );
             let text = String::from_utf8(text).unwrap();
             text.replace("{\"op\":\"set\",\"key\":", "")
                 .replace("{\"op\":\"delete\",\"key\":", "-")
@@ -226,7 +229,7 @@ mod tests {
             let mut scene = Scene::new(&[(1, 10), (2, 20), (3, 30)]);
             let mut text = Vec::new();
             loop {
-                let printer = Printer { codec: &scene.codec, special: None };
+                let printer = LinePrinter { codec: &scene.codec, special: None };
                 let part = scene.watcher.tell(&scene.now, printer, size);
                 assert!(part.len() <= size);
                 if part.is_empty() {
@@ -237,7 +240,11 @@ mod tests {
             let mut again = Scene::new(&[(1, 10), (2, 20), (3, 30)]);
             assert_eq!(
                 text,
-                again.watcher.tell(&again.now, Printer { codec: &again.codec, special: None }, 999),
+                again.watcher.tell(
+                    &again.now,
+                    LinePrinter { codec: &again.codec, special: None },
+                    999
+                ),
                 "{whole}"
             );
         }

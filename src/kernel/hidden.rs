@@ -1,9 +1,11 @@
 //! What the kernel knows of a map but tells nobody: what the maps in a map of maps are like, and
 //! the NUMA node. A small BPF program reads both from the kernel's own `struct bpf_map`.
 
-use crate::btf::{Btf, Kind};
+use super::program::*;
+use crate::btf::Btf;
+use crate::sys::iter::IterProgram;
 use crate::sys::map::MapInfo;
-use crate::sys::{self, iter};
+use crate::sys::{self, Call};
 
 /// What [`hidden`] found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,12 +29,12 @@ const FIELDS: [&str; 5] = ["map_type", "key_size", "value_size", "max_entries", 
 /// Those of BPF_PROG_LOAD, most of all EPERM without CAP_PERFMON; ENOENT if the map is gone;
 /// EOPNOTSUPP if this kernel has no such iterator or other members.
 pub fn hidden(id: u32, kernel: &Btf) -> sys::Result<Hidden> {
-    const CALL: &str = "BPF_PROG_LOAD";
+    const CALL: Call = Call::ProgLoad;
     let unknown = || sys::Error::new(CALL, libc::EOPNOTSUPP);
     let attach = function(kernel, "bpf_iter_bpf_map").ok_or_else(unknown)?;
     let program = program(id, kernel).ok_or_else(unknown)?;
-    let output = iter::run(&program, attach)?;
-    let gone = || sys::Error::new("BPF_ITER_CREATE", libc::ENOENT);
+    let output = IterProgram::load(c"bpffuse_inner", &program, attach)?.run(1 << 20)?;
+    let gone = || sys::Error::new(Call::IterCreate, libc::ENOENT);
     let words: &[u8; WORDS * 4] = output.first_chunk().ok_or_else(gone)?;
     let word = |i: usize| {
         words[i * 4..].first_chunk().map_or(0, |bytes: &[u8; 4]| u32::from_ne_bytes(*bytes))
@@ -57,55 +59,8 @@ pub fn hidden(id: u32, kernel: &Btf) -> sys::Result<Hidden> {
     Ok(Hidden { numa_node: word(0), inner })
 }
 
-fn function(btf: &Btf, name: &str) -> Option<u32> {
-    (1..btf.end_id()).find(|id| {
-        let found = btf.get(*id);
-        found.is_some_and(|f| matches!(f.kind, Kind::Func { .. }) && btf.name(f.name_at) == name)
-    })
-}
-
-/// Bytes from the start of a kernel struct to its member.
-fn offset(btf: &Btf, of: &str, member: &str) -> Option<i16> {
-    let (id, _) = btf.find_struct(of)?;
-    i16::try_from(member_bit(btf, id, member, 0)? / 8).ok()
-}
-
-/// The bit where a member lies, which an anonymous one may hold.
-fn member_bit(btf: &Btf, record: u32, name: &str, depth: u32) -> Option<u32> {
-    let (_, found) = btf.resolve(record).filter(|_| depth < 4)?;
-    found.kind.members().find_map(|member| match btf.name(member.name_at) {
-        own if own == name && member.bits == 0 => Some(member.bit_offset),
-        "" => member.bit_offset.checked_add(member_bit(btf, member.of, name, depth + 1)?),
-        _ => None,
-    })
-}
-
-/// One instruction (`struct bpf_insn`).
-fn insn(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> u64 {
-    let registers = if cfg!(target_endian = "little") { src << 4 | dst } else { dst << 4 | src };
-    let mut bytes = [code, registers, 0, 0, 0, 0, 0, 0];
-    bytes[2..4].copy_from_slice(&off.to_ne_bytes());
-    bytes[4..].copy_from_slice(&imm.to_ne_bytes());
-    u64::from_ne_bytes(bytes)
-}
-
 /// The program: called for each map, it writes [`WORDS`] of the one whose id is `id`.
 fn program(id: u32, btf: &Btf) -> Option<Vec<u64>> {
-    // Opcodes (`include/uapi/linux/bpf.h`, `bpf_common.h`).
-    const LOAD32: u8 = 0x61;
-    const LOAD64: u8 = 0x79;
-    const STORE32: u8 = 0x63;
-    const STORE64: u8 = 0x7b;
-    const SET32: u8 = 0x62;
-    const SET64: u8 = 0x7a;
-    const MOVE: u8 = 0xbf;
-    const MOVE_NUMBER: u8 = 0xb7;
-    const ADD_NUMBER: u8 = 0x07;
-    const IF_EQUAL: u8 = 0x15;
-    const IF_NOT_EQUAL_32: u8 = 0x56;
-    const CALL: u8 = 0x85;
-    const EXIT: u8 = 0x95;
-    const SEQ_WRITE: i32 = 127;
     const LEN: i16 = (WORDS * 4) as i16;
     let map = |member| offset(btf, "bpf_map", member);
     let (ctx_meta, ctx_map) =

@@ -1,0 +1,164 @@
+//! `/.maps`, `/.name`, `/.prog`, `/.pid`: ways to the machine's maps, for the mount's owner alone.
+
+use super::open_dir::Listed;
+use crate::bpffs::Stat;
+use crate::fs::Fs;
+use crate::fs::base::attr::{Attr, FileKind};
+use crate::fs::base::caller::Caller;
+use crate::fs::base::error::{Error, Result};
+use crate::fs::base::open_file::TextFile;
+use crate::fs::tree::{ids, machine, object, table};
+use crate::kernel::holders::holders;
+use crate::node::{Ino, Machine, MapList, MapRef, Node, NodeTable};
+use crate::sys::processes::Process;
+use crate::sys::programs::Programs;
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+/// What the root has of them, by name.
+pub(super) fn named(name: &OsStr) -> Option<Machine> {
+    match name.as_bytes() {
+        b".maps" => Some(Machine::Table),
+        b".maps.json" => Some(Machine::Json),
+        b".name" => Some(Machine::List(MapList::All)),
+        b".prog" => Some(Machine::Programs),
+        b".pid" => Some(Machine::Processes),
+        _ => None,
+    }
+}
+
+/// Where something of the machine is.
+pub fn path(machine: &Machine) -> String {
+    let of_list = |list: &MapList| match list {
+        MapList::All => "/.name".to_owned(),
+        MapList::Program(id) => format!("/.prog/{id}"),
+        MapList::Process(pid) => format!("/.pid/{pid}"),
+    };
+    match machine {
+        Machine::Table => "/.maps".to_owned(),
+        Machine::Json => "/.maps.json".to_owned(),
+        Machine::List(list) => of_list(list),
+        Machine::Link(list, name) => format!("{}/{}", of_list(list), name.to_string_lossy()),
+        Machine::Programs => "/.prog".to_owned(),
+        Machine::ProgramInfo(id) => format!("/.prog/{id}/.info"),
+        Machine::Processes => "/.pid".to_owned(),
+    }
+}
+
+/// The ids of the maps in a list; `None` for all.
+fn members(list: MapList) -> Result<Option<BTreeSet<u32>>> {
+    Ok(match list {
+        MapList::All => None,
+        MapList::Program(id) => Some(machine::program(id)?.map_ids.into_iter().collect()),
+        MapList::Process(pid) => Some(machine::maps_of_process(pid)?),
+    })
+}
+
+/// The target of a symlink: the map by its id.
+pub(super) fn target(list: MapList, name: &OsStr) -> Result<PathBuf> {
+    let missing = || Error::missing("no map here has this name");
+    let names = machine::names()?;
+    let id = name.to_str().and_then(|name| names.find(name)).ok_or_else(missing)?;
+    if members(list)?.is_some_and(|ids| !ids.contains(&id)) {
+        return Err(missing());
+    }
+    let up = match list {
+        MapList::All => "..",
+        MapList::Program(_) | MapList::Process(_) => "../..",
+    };
+    Ok(PathBuf::from(format!("{up}/.id/{id}")))
+}
+
+/// What a name in one of these directories is.
+pub(super) fn find(dir: &Machine, name: &OsStr) -> Result<Machine> {
+    match dir {
+        Machine::List(MapList::Program(id)) if name == ".info" => Ok(Machine::ProgramInfo(*id)),
+        Machine::List(list) => {
+            target(*list, name)?;
+            Ok(Machine::Link(*list, name.into()))
+        }
+        Machine::Programs => Ok(Machine::List(MapList::Program(machine::program_named(name)?))),
+        Machine::Processes => {
+            let pid = ids::parse(name).map_err(|_| Error::missing("no process has this id"))?;
+            machine::maps_of_process(pid)?;
+            Ok(Machine::List(MapList::Process(pid)))
+        }
+        Machine::Table | Machine::Json | Machine::Link(..) | Machine::ProgramInfo(_) => {
+            Err(Error::new(libc::ENOTDIR, "not a directory"))
+        }
+    }
+}
+
+/// What one of these directories lists.
+pub(super) fn list(dir: &Machine) -> Result<Vec<Listed>> {
+    let entry = |machine: Machine, kind, name: String| {
+        let ino = NodeTable::number(&Node::Machine(machine));
+        Listed { ino, kind, name: name.into() }
+    };
+    let numbers = |ids: Vec<u32>, list: fn(u32) -> MapList| {
+        let each = |id: u32| entry(Machine::List(list(id)), FileKind::Dir, id.to_string());
+        ids.into_iter().map(each).collect()
+    };
+    match dir {
+        Machine::List(list) => {
+            let members = members(*list)?;
+            let is_member = |id: &u32| members.as_ref().is_none_or(|ids| ids.contains(id));
+            let link = |name: &str| {
+                let machine = Machine::Link(*list, OsStr::new(name).into());
+                entry(machine, FileKind::Symlink, name.to_owned())
+            };
+            let names = machine::names()?;
+            let listed = names.listed().filter(|(_, id)| is_member(id));
+            Ok(listed.map(|(name, _)| link(name)).collect())
+        }
+        Machine::Programs => Ok(numbers(machine::program_ids()?, MapList::Program)),
+        Machine::Processes => {
+            let programs = Programs::all()?;
+            let holds = |process: &Process| !machine::held(process, &programs).is_empty();
+            let holding = holders()?.all.into_iter().filter(holds);
+            Ok(numbers(holding.map(|process| process.pid).collect(), MapList::Process))
+        }
+        Machine::Table | Machine::Json | Machine::Link(..) | Machine::ProgramInfo(_) => {
+            Err(Error::new(libc::ENOTDIR, "not a directory"))
+        }
+    }
+}
+
+impl Fs {
+    /// Attributes: all of it is the mount owner's alone.
+    pub(super) fn machine_attr(&self, machine: &Machine) -> Result<Attr> {
+        let stat = self.maps.stat(&MapRef::Id(0))?;
+        let attr = |kind, mode, size, nlink| {
+            let stat = Stat { mode, nlink, uid: 0, ..stat };
+            Ok(Attr { ino: Ino::ROOT, kind, size, stat })
+        };
+        match machine {
+            Machine::Table | Machine::Json | Machine::ProgramInfo(_) => {
+                attr(FileKind::File, 0o400, 0, 1)
+            }
+            Machine::List(_) | Machine::Programs | Machine::Processes => {
+                attr(FileKind::Dir, 0o700, 0, 2)
+            }
+            Machine::Link(list, name) => {
+                let size = target(*list, name)?.as_os_str().len() as u64;
+                attr(FileKind::Symlink, 0o777, size, 1)
+            }
+        }
+    }
+
+    /// The text of one of these files.
+    pub(super) fn machine_text(&self, machine: &Machine, caller: Caller) -> Result<TextFile> {
+        let pins = &self.controls.pins;
+        let text = match machine {
+            Machine::Table => table::text(&self.maps, pins, caller)?,
+            Machine::Json => table::json(&self.maps, pins, caller)?,
+            Machine::ProgramInfo(id) => object::program_text(&machine::program(*id)?),
+            Machine::List(_) | Machine::Link(..) | Machine::Programs | Machine::Processes => {
+                return Err(Error::new(libc::EISDIR, "not a file"));
+            }
+        };
+        Ok(TextFile::new(text))
+    }
+}

@@ -1,0 +1,102 @@
+//! What the machine has: its maps, the programs that use them, the processes that hold them. Each is
+//! asked for anew; what ends meanwhile is left out.
+
+use super::ids;
+use super::names::MapNames;
+use crate::fs::base::error::{Error, Result};
+use crate::sys::info::{self, ProgInfo};
+use crate::sys::map::{MapInfo, map_info};
+use crate::sys::object;
+use crate::sys::processes::{Process, process};
+use crate::sys::programs::Programs;
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, OwnedFd};
+
+/// Every map, open, with what the kernel says of it.
+///
+/// # Errors
+/// EPERM without CAP_SYS_ADMIN.
+pub fn maps() -> Result<impl Iterator<Item = (OwnedFd, MapInfo)>> {
+    Ok(ids::list()?.into_iter().filter_map(|id| {
+        let fd = object::map_by_id(id).ok()?;
+        let info = map_info(fd.as_fd()).ok()?;
+        Some((fd, info))
+    }))
+}
+
+/// The names of all maps.
+///
+/// # Errors
+/// EPERM without CAP_SYS_ADMIN.
+pub fn names() -> Result<MapNames> {
+    Ok(MapNames::of(maps()?.map(|(_, info)| (info.id, info.name))))
+}
+
+/// The ids of all loaded programs.
+///
+/// # Errors
+/// EPERM without CAP_SYS_ADMIN.
+pub fn program_ids() -> Result<Vec<u32>> {
+    let mut ids = Vec::new();
+    let mut id = 0;
+    while let Some(next) = info::next_prog_id(id)? {
+        ids.push(next);
+        id = next;
+    }
+    Ok(ids)
+}
+
+/// Every loaded program.
+///
+/// # Errors
+/// EPERM without CAP_SYS_ADMIN.
+pub fn programs() -> Result<impl Iterator<Item = ProgInfo>> {
+    Ok(program_ids()?.into_iter().filter_map(|id| program(id).ok()))
+}
+
+/// The program with an id.
+///
+/// # Errors
+/// ENOENT if there is none.
+pub fn program(id: u32) -> Result<ProgInfo> {
+    let fd = object::prog_by_id(id).map_err(|error| match error.errno {
+        libc::ENOENT => Error::missing("no program has this id"),
+        _ => error.into(),
+    })?;
+    Ok(info::prog_info(fd.as_fd())?)
+}
+
+/// The program that a name in `/.prog` means: its id, or its name if only one has it.
+///
+/// # Errors
+/// ENOENT if there is none, or several.
+pub fn program_named(name: &OsStr) -> Result<u32> {
+    let missing = || Error::missing("no program has this id, nor one alone this name");
+    let name = name.to_str().ok_or_else(missing)?;
+    if let Ok(id) = ids::parse(OsStr::new(name)) {
+        return program(id).map(|program| program.id);
+    }
+    let mut named = programs()?.filter(|program| program.name == name);
+    match (named.next(), named.next()) {
+        (Some(program), None) => Ok(program.id),
+        (None, _) | (Some(_), Some(_)) => Err(missing()),
+    }
+}
+
+/// The maps that a process holds, by itself or through a program.
+///
+/// # Errors
+/// ENOENT if it is gone, or holds none.
+pub fn maps_of_process(pid: u32) -> Result<BTreeSet<u32>> {
+    let programs = Programs::all()?;
+    let maps = process(pid).map(|process| held(&process, &programs)).unwrap_or_default();
+    if maps.is_empty() { Err(Error::missing("no such process holds a map")) } else { Ok(maps) }
+}
+
+/// The maps that a process holds, those of its programs included.
+pub fn held(process: &Process, programs: &Programs) -> BTreeSet<u32> {
+    let of_programs = process.programs.iter().filter_map(|id| programs.get(*id));
+    let through = of_programs.flat_map(|program| &program.maps);
+    process.maps.iter().chain(through).copied().collect()
+}

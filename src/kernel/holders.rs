@@ -1,0 +1,101 @@
+//! Which processes hold which maps.
+//!
+//! `/proc/PID/fd` of every process tells, at 4 us a descriptor. A program that runs over all open files
+//! finds those few that are BPF's thirty times as fast; what they are is then read from /proc. Where the program cannot be had, or tells the processes'
+//! ids of another namespace than /proc, /proc alone is asked.
+
+use super::kept::Kept;
+use super::program::*;
+use crate::btf::Btf;
+use crate::sys::processes::{self, Descriptor, Processes};
+use std::io;
+
+/// Bytes that a descriptor takes in what the program writes: the ids of process and thread, its number,
+/// and nothing, in 4 each.
+const RECORD: usize = 16;
+
+/// `ANON_INODE_FS_MAGIC` (`include/uapi/linux/magic.h`): the file system of what has no file.
+const ANON_INODE_FS: i32 = 0x0904_1934;
+
+/// All processes that hold maps or programs.
+///
+/// # Errors
+/// Those of reading /proc.
+pub fn holders() -> io::Result<Processes> {
+    static PROGRAM: Kept = Kept::new(c"bpffuse_holders", "bpf_iter_task_file", assemble);
+    let descriptors = PROGRAM.run().map(|output| read(&output)).unwrap_or_default();
+    // The loaded program itself is a descriptor of ours.
+    let ourselves = processes::ourselves()?;
+    if descriptors.iter().any(|descriptor| descriptor.pid == ourselves) {
+        Ok(processes::holding(&descriptors))
+    } else {
+        processes::processes()
+    }
+}
+
+fn read(output: &[u8]) -> Vec<Descriptor> {
+    let (records, _) = output.as_chunks::<RECORD>();
+    let word = |record: &[u8; RECORD], at: usize| {
+        let bytes = record.get(at * 4..).and_then(|rest| rest.first_chunk());
+        bytes.map_or(0, |bytes| u32::from_ne_bytes(*bytes))
+    };
+    let descriptor = |record| Descriptor {
+        pid: word(record, 0),
+        thread: word(record, 1),
+        number: word(record, 2),
+    };
+    records.iter().map(descriptor).collect()
+}
+
+/// The program: called for each open file, it writes a record of one that has no file and whose name
+/// begins with `bpf`: only the kernel gives such names there.
+fn assemble(btf: &Btf) -> Option<Vec<u64>> {
+    const LEN: i16 = RECORD as i16;
+    let context = |member| offset(btf, "bpf_iter__task_file", member);
+    let dentry = offset(btf, "file", "f_path")?.checked_add(offset(btf, "path", "dentry")?)?;
+    // Short names are in the struct itself, by another member's name since Linux 6.14.
+    let name = offset(btf, "dentry", "d_shortname").or_else(|| offset(btf, "dentry", "d_iname"))?;
+    let [bpf, bpf_] = [*b"bpf-", *b"bpf_"].map(i32::from_ne_bytes);
+
+    let write = [
+        // The task is r8.
+        insn(LOAD32, 1, 8, offset(btf, "task_struct", "tgid")?, 0),
+        insn(STORE32, 10, 1, -LEN, 0),
+        insn(LOAD32, 1, 8, offset(btf, "task_struct", "pid")?, 0),
+        insn(STORE32, 10, 1, 4 - LEN, 0),
+        insn(LOAD32, 1, 6, context("fd")?, 0),
+        insn(STORE32, 10, 1, 8 - LEN, 0),
+        insn(SET32, 10, 0, 12 - LEN, 0),
+        insn(LOAD64, 1, 6, context("meta")?, 0),
+        insn(LOAD64, 1, 1, offset(btf, "bpf_iter_meta", "seq")?, 0),
+        insn(MOVE, 2, 10, 0, 0),
+        insn(ADD_NUMBER, 2, 0, 0, (-LEN).into()),
+        insn(MOVE_NUMBER, 3, 0, 0, LEN.into()),
+        insn(CALL, 0, 0, 0, SEQ_WRITE),
+    ];
+    let rest = write.len() as i16;
+    // The file is r7.
+    let filter = [
+        insn(LOAD64, 1, 7, offset(btf, "file", "f_inode")?, 0),
+        insn(LOAD64, 1, 1, offset(btf, "inode", "i_sb")?, 0),
+        insn(LOAD64, 1, 1, offset(btf, "super_block", "s_magic")?, 0),
+        insn(IF_NOT_EQUAL, 1, 0, rest + 4, ANON_INODE_FS),
+        insn(LOAD64, 1, 7, dentry, 0),
+        insn(LOAD32, 1, 1, name, 0),
+        insn(IF_EQUAL_32, 1, 0, 1, bpf),
+        insn(IF_NOT_EQUAL_32, 1, 0, rest, bpf_),
+    ];
+    let rest = rest + filter.len() as i16;
+    let mut program = vec![
+        insn(MOVE, 6, 1, 0, 0),
+        // At the end of the list there is neither.
+        insn(LOAD64, 7, 6, context("file")?, 0),
+        insn(IF_EQUAL, 7, 0, rest + 2, 0),
+        insn(LOAD64, 8, 6, context("task")?, 0),
+        insn(IF_EQUAL, 8, 0, rest, 0),
+    ];
+    program.extend(filter);
+    program.extend(write);
+    program.extend([insn(MOVE_NUMBER, 0, 0, 0, 0), insn(EXIT, 0, 0, 0, 0)]);
+    Some(program)
+}
