@@ -100,8 +100,9 @@ impl Fs {
             settings;
         let owner = Owner { uid: owner, allow_other };
         let maps = Maps::new(bpffs, mountpoint, read_only, owner)?;
+        let pool = Pool::new();
         let controls = ControlState {
-            watches: Watches::new(Arc::clone(&maps), watch_interval),
+            watches: Watches::new(Arc::clone(&maps), watch_interval, Arc::clone(&pool)),
             streams: Arc::default(),
             pins: tree::pins::Pins::default(),
         };
@@ -115,7 +116,7 @@ impl Fs {
             promises: Promises::default(),
             made: ByIno::default(),
             refusals: Arc::default(),
-            pool: Pool::new(),
+            pool,
             default_map: Making::Map(Box::new(default_map)),
         })
     }

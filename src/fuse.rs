@@ -47,7 +47,7 @@ impl Fuse {
     /// Answers for `fs`.
     ///
     /// # Errors
-    /// EMFILE; EAGAIN if no thread can be started.
+    /// EMFILE.
     pub fn new(fs: Fs) -> io::Result<Self> {
         let fs = Arc::new(fs);
         let waiting = Waiting::start(Arc::clone(&fs))?;

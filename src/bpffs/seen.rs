@@ -55,6 +55,12 @@ pub(super) fn look(
     SIGHT.with_borrow_mut(|sight| sight.look(root, path, reach))
 }
 
+/// The calling thread watches nothing from now on, and looks each time: inotify instances are few, and
+/// for those threads alone that answer often.
+pub fn watch_nothing() {
+    SIGHT.with_borrow_mut(|sight| sight.is_blind = true);
+}
+
 thread_local! {
     static SIGHT: RefCell<Sight> = RefCell::new(Sight::default());
 }
@@ -64,11 +70,12 @@ type Fast = BuildHasherDefault<SipHasher13>;
 struct Sight {
     asked: [Asked; ASKED],
     watched: Option<Watched>,
+    is_blind: bool,
 }
 
 impl Default for Sight {
     fn default() -> Self {
-        Self { asked: [Asked::default(); ASKED], watched: None }
+        Self { asked: [Asked::default(); ASKED], watched: None, is_blind: false }
     }
 }
 
@@ -113,7 +120,7 @@ impl Sight {
         let hash = Fast::default().hash_one(bytes);
         let often = self.asked[hash as usize % ASKED].again(hash);
         let seen = Seen::of(&ask()?);
-        if often && self.watch(root, path, &reach).is_some() {
+        if often && !self.is_blind && self.watch(root, path, &reach).is_some() {
             // Watched first, looked at then: what changes in between is an event.
             let seen = Seen::of(&ask()?);
             if let Some(watched) = &mut self.watched {

@@ -81,6 +81,8 @@ struct State {
     /// At most one for each handle, however often a program polls in vain.
     polled: HashMap<Handle, Polled>,
     early: VecDeque<Number>,
+    /// Whether the thread runs: from the first who waits on.
+    is_looked_after: bool,
 }
 
 /// All who wait.
@@ -93,10 +95,10 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// Starts the thread.
+    /// Listens for interrupts.
     ///
     /// # Errors
-    /// EMFILE; EAGAIN if no thread can be started.
+    /// EMFILE.
     pub(super) fn start(fs: Arc<Fs>) -> io::Result<Arc<Self>> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let called = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
@@ -104,8 +106,6 @@ impl Waiting {
         let waiting = Arc::new(Self { fs, epoll, called, state: Mutex::default() });
         let told = Arc::clone(&waiting);
         interrupts::listen(move |number| told.interrupted(number));
-        let looks = Arc::clone(&waiting);
-        thread::Builder::new().name("streams".into()).spawn(move || looks.look_after())?;
         Ok(waiting)
     }
 
@@ -128,7 +128,6 @@ impl Waiting {
         let mut reply = Some(reply);
         let outcome = go.and_then(|()| {
             file.read(offset, size as usize, &mut |data| {
-                // Before the reply: the number is its program's next request's by then.
                 if let Some(reply) = reply.take() {
                     reply.data(data);
                 }
@@ -226,7 +225,17 @@ impl Waiting {
 
     /// Waits for the descriptors on a waiter's behalf: the source's number. Files of one map share
     /// theirs.
-    fn join(&self, state: &mut State, fds: Arc<[OwnedFd]>, waiter: Waiter) -> Result<u64> {
+    fn join(
+        self: &Arc<Self>,
+        state: &mut State,
+        fds: Arc<[OwnedFd]>,
+        waiter: Waiter,
+    ) -> Result<u64> {
+        if !state.is_looked_after {
+            let looks = Arc::clone(self);
+            thread::Builder::new().name("streams".into()).spawn(move || looks.look_after())?;
+            state.is_looked_after = true;
+        }
         let shared = state.sources.iter_mut().find(|(_, source)| Arc::ptr_eq(&source.fds, &fds));
         if let Some((number, source)) = shared {
             source.waiters.insert(waiter);

@@ -171,11 +171,7 @@ fn polled(fd: RawFd) -> libc::pollfd {
 fn many_who_wait_take_no_thread() {
     require!("root", "bpf", "fuse", "bpftool");
     let bed = bed_with_streams();
-    let mut one = File::open(bed.at("h/.watch")).unwrap();
     let mut text = [0; 4096];
-    assert!(one.read(&mut text).unwrap() > 0);
-    eventually("the threads for what takes long are gone", || threads(&bed) <= 10);
-    let before = threads(&bed);
     let files: Vec<File> = (0..200).map(|_| File::open(bed.at("h/.watch")).unwrap()).collect();
     for mut file in &files {
         assert!(file.read(&mut text).unwrap() > 0);
@@ -185,7 +181,8 @@ fn many_who_wait_take_no_thread() {
     let blocked: Vec<Child> = (0..30).map(|_| reader(&bed, &["cat"], "h/.watch")).collect();
     blocked.iter().for_each(waits_in_read);
     assert_eq!(poll(&mut fds, 0), 0);
-    eventually("no thread more", || threads(&bed) <= before);
+    // Four that answer, eight for long work, and a few of its own.
+    assert!(threads(&bed) <= 20, "{} threads for 230 who wait", threads(&bed));
     bed.open("h").set(&key32(2), &[1; 8]);
     eventually("all are told", || {
         let ready = poll(&mut fds, 10_000 * patience() as i32);
@@ -298,4 +295,27 @@ fn killed_while_it_takes_long() {
         ends(child);
     }
     assert_eq!(bed.read("big/.count"), "300000\n");
+}
+
+/// However many maps are watched: one thread knows when, and the few for long work do it.
+#[test]
+fn many_watched_maps_take_no_thread() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::with(&FAST);
+    let maps: Vec<_> = (0..60).map(|n| bed.hash(&format!("h{n}"))).collect();
+    let mut streams = Vec::new();
+    for (n, map) in maps.iter().enumerate() {
+        map.set(&key32(1), &[0; 8]);
+        let mut stream = File::open(bed.at(&format!("h{n}/.watch"))).unwrap();
+        let mut text = [0; 100];
+        assert!(stream.read(&mut text).unwrap() > 0);
+        streams.push(stream);
+    }
+    assert!(threads(&bed) <= 40, "{} threads", threads(&bed));
+    for (map, mut stream) in maps.iter().zip(streams) {
+        map.set(&key32(2), &[0; 8]);
+        let mut text = [0; 100];
+        let n = stream.read(&mut text).unwrap();
+        assert_eq!(text[..n], *b"{\"op\":\"set\",\"key\":2,\"value\":0}\n");
+    }
 }

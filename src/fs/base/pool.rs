@@ -3,6 +3,7 @@
 
 use super::caller::Caller;
 use super::error::{Error, Result};
+use crate::bpffs::seen;
 use crate::sys::os;
 use parking_lot::{Condvar, Mutex};
 use std::collections::{BTreeMap, VecDeque};
@@ -145,6 +146,7 @@ impl Pool {
         if let Err(error) = os::be_nice(NICE) {
             log::debug!("a thread keeps its priority: {error}");
         }
+        seen::watch_nothing();
         let mut queues = self.queues.lock();
         loop {
             let Some((caller, job)) = queues.next() else {

@@ -4,6 +4,7 @@
 //! is kept as the set of keys whose state it does not know, never as a queue of events: who reads
 //! slowly gets the latest state, and the memory is bounded by the map's size.
 
+mod clock;
 mod hub;
 mod snapshot;
 mod watcher;
@@ -21,6 +22,6 @@ pub static WATCH: Control = Control {
     open: |open| {
         // Watchers wait for each other while snapshots are compared.
         open.caller.long_work()?;
-        open.state.watches.open(open.at, open.map)
+        open.state.watches.open(open.at, open.map, open.caller)
     },
 };

@@ -28,6 +28,8 @@ impl Fs {
         let access = Access::of(flags);
         let node = self.node(ino)?;
         if takes(&node) {
+            // The caller's mount table may be long.
+            caller.long_work()?;
             self.maps.check_writable(caller)?;
         }
         let no_file = || Error::new(libc::EISDIR, "not a file");

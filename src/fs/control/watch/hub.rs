@@ -1,8 +1,10 @@
-//! One thread for each watched map: it compares snapshots, and ends with the last watcher.
+//! A watched map: its snapshots are compared now and then, until the last watcher goes.
 
+use super::clock::Clock;
 use super::snapshot::Snapshot;
 use super::watcher::Watcher;
 use crate::codec::Codec;
+use crate::fs::base::caller::Caller;
 use crate::fs::base::error::{Error, Result};
 use crate::fs::base::held::Share;
 use crate::fs::base::maps::Maps;
@@ -10,15 +12,14 @@ use crate::fs::control::entries::render::LinePrinter;
 use crate::map::Map;
 use crate::node::MapRef;
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// How often it is looked whether the map is still there.
-const PRESENCE: Duration = Duration::from_millis(500);
+pub(super) const PRESENCE: Duration = Duration::from_millis(500);
 
 /// A watched map.
 #[derive(Debug)]
@@ -31,8 +32,11 @@ pub(super) struct Hub {
     state: Mutex<Watched>,
     /// For readers: there may be more to read. Counts how often; nobody takes that back.
     news: EventFd,
-    /// For the hub's own thread: somebody joined, or the last one left.
-    called: Condvar,
+    /// Told when somebody joined, or the last one left.
+    clock: Arc<Clock>,
+    /// By which the clock knows it.
+    pub(super) number: u64,
+    interval: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -43,6 +47,8 @@ struct Watched {
     /// Snapshots begun, and the number of the one at hand.
     begun: u64,
     taken: u64,
+    /// When it is to be compared again.
+    until: Option<Instant>,
     /// Why there will be no more, once that is so.
     end: Option<Result<()>>,
     held: Share,
@@ -80,6 +86,8 @@ impl Hub {
         at: &MapRef,
         map: &Map,
         interval: Duration,
+        clock: &Arc<Clock>,
+        caller: Caller,
     ) -> Result<(Arc<Self>, u64)> {
         let hub = Arc::new(Self {
             maps: Arc::clone(maps),
@@ -89,12 +97,12 @@ impl Hub {
             state: Mutex::default(),
             news: EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
                 .map_err(std::io::Error::from)?,
-            called: Condvar::new(),
+            clock: Arc::clone(clock),
+            number: clock.number(),
+            interval,
         });
         let watcher = hub.state.lock().join();
-        let runs = Arc::clone(&hub);
-        let run = move || runs.run(interval);
-        thread::Builder::new().name("watch".into()).spawn(run)?;
+        clock.add(Arc::clone(&hub), caller)?;
         Ok((hub, watcher))
     }
 
@@ -105,7 +113,8 @@ impl Hub {
             return None;
         }
         let watcher = state.join();
-        self.called.notify_all();
+        drop(state);
+        self.clock.call(self.number);
         Some(watcher)
     }
 
@@ -116,7 +125,8 @@ impl Hub {
         if state.watchers.is_empty() {
             // Before the thread sees it: nobody may join a hub that is about to end.
             state.end.get_or_insert(Ok(()));
-            self.called.notify_all();
+            drop(state);
+            self.clock.call(self.number);
         }
         self.tell();
     }
@@ -171,8 +181,27 @@ impl Hub {
         let _ = self.news.write(1);
     }
 
-    fn run(&self, interval: Duration) {
-        let outcome = self.watch(interval);
+    /// Does what is due: compares, or looks whether the map is still there. When to come again; `None`
+    /// after the end.
+    pub(super) fn step(&self) -> Option<Instant> {
+        let (ended, due) = {
+            let state = self.state.lock();
+            let due = state.waits() || state.until.is_none_or(|until| Instant::now() >= until);
+            (state.end.is_some(), due)
+        };
+        let outcome = match (ended, due) {
+            (true, _) => return self.end(Ok(())),
+            (false, true) => self.maps.stat(&self.at).and_then(|_| self.compare()),
+            (false, false) => self.maps.stat(&self.at).map(drop),
+        };
+        if outcome.is_err() {
+            return self.end(outcome);
+        }
+        let soon = Instant::now() + PRESENCE;
+        Some(self.state.lock().until.map_or(soon, |until| until.min(soon)))
+    }
+
+    fn end(&self, outcome: Result<()>) -> Option<Instant> {
         let mut state = self.state.lock();
         state.end.get_or_insert(match outcome {
             // Unpinned: what was to be told is told, then the stream ends.
@@ -184,50 +213,33 @@ impl Hub {
             state.held.set(0);
         }
         self.tell();
+        None
     }
 
-    /// Compares until nobody watches any more, or the map is gone.
-    fn watch(&self, interval: Duration) -> Result<()> {
-        loop {
-            let began = Instant::now();
-            let number = {
-                let mut state = self.state.lock();
-                state.begun += 1;
-                state.begun
-            };
-            // Not kept open: who polls a map by its id must not keep it alive.
-            let new = Snapshot::take(&self.maps.open_once(&self.at)?)?;
-            {
-                let mut guard = self.state.lock();
-                let state = &mut *guard;
-                let watchers = &mut state.watchers;
-                state.snapshot.compare(&new, |key, change| {
-                    watchers.values_mut().for_each(|watcher| watcher.note(key, change));
-                });
-                state.snapshot = new;
-                let unread: usize = state.watchers.values().map(Watcher::allocated).sum();
-                state.held.set(state.snapshot.allocated() + unread);
-                state.taken = number;
-                self.tell();
-            }
-            // Large maps take their time: half of it is left to others.
-            let until =
-                Instant::now() + interval.saturating_sub(began.elapsed()).max(began.elapsed());
-            loop {
-                let left = until.saturating_duration_since(Instant::now());
-                let waits = |state: &mut Watched| state.end.is_none() && !state.waits();
-                let mut state = self.state.lock();
-                self.called.wait_while_for(&mut state, waits, left.min(PRESENCE));
-                if state.end.is_some() {
-                    return Ok(());
-                }
-                let now = state.waits() || left <= PRESENCE;
-                drop(state);
-                self.maps.stat(&self.at)?;
-                if now {
-                    break;
-                }
-            }
-        }
+    /// Compares the map with what it was.
+    fn compare(&self) -> Result<()> {
+        let began = Instant::now();
+        let number = {
+            let mut state = self.state.lock();
+            state.begun += 1;
+            state.begun
+        };
+        // Not kept open: who polls a map by its id must not keep it alive.
+        let new = Snapshot::take(&self.maps.open_once(&self.at)?)?;
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        let watchers = &mut state.watchers;
+        state.snapshot.compare(&new, |key, change| {
+            watchers.values_mut().for_each(|watcher| watcher.note(key, change));
+        });
+        state.snapshot = new;
+        let unread: usize = state.watchers.values().map(Watcher::allocated).sum();
+        state.held.set(state.snapshot.allocated() + unread);
+        state.taken = number;
+        // Large maps take their time: half of it is left to others.
+        let took = began.elapsed();
+        state.until = Some(Instant::now() + self.interval.saturating_sub(took).max(took));
+        self.tell();
+        Ok(())
     }
 }

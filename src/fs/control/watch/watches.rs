@@ -1,10 +1,13 @@
 //! The maps that are watched: one hub each.
 
+use super::clock::Clock;
 use super::hub::Hub;
+use crate::fs::base::caller::Caller;
 use crate::fs::base::error::Result;
 use crate::fs::base::held;
 use crate::fs::base::maps::Maps;
 use crate::fs::base::open_file::OpenFile;
+use crate::fs::base::pool::Pool;
 use crate::map::Map;
 use crate::node::MapRef;
 use parking_lot::Mutex;
@@ -18,20 +21,21 @@ use std::time::Duration;
 pub struct Watches {
     maps: Arc<Maps>,
     interval: Duration,
+    clock: Arc<Clock>,
     hubs: Mutex<HashMap<MapRef, Weak<Hub>>>,
 }
 
 impl Watches {
     /// Compares each watched map every `interval`.
-    pub fn new(maps: Arc<Maps>, interval: Duration) -> Self {
-        Self { maps, interval, hubs: Mutex::default() }
+    pub fn new(maps: Arc<Maps>, interval: Duration, pool: Arc<Pool>) -> Self {
+        Self { maps, interval, clock: Clock::new(pool), hubs: Mutex::default() }
     }
 
     /// Opens a map's `.watch`.
     ///
     /// # Errors
     /// EAGAIN if no thread can be started.
-    pub fn open(&self, at: &MapRef, map: &Map) -> Result<Arc<dyn OpenFile>> {
+    pub fn open(&self, at: &MapRef, map: &Map, caller: Caller) -> Result<Arc<dyn OpenFile>> {
         held::check_walk(map)?;
         let mut hubs = self.hubs.lock();
         hubs.retain(|_, hub| hub.strong_count() > 0);
@@ -40,7 +44,7 @@ impl Watches {
         {
             return Ok(Arc::new(WatchFile { hub, watcher }));
         }
-        let (hub, watcher) = Hub::start(&self.maps, at, map, self.interval)?;
+        let (hub, watcher) = Hub::start(&self.maps, at, map, self.interval, &self.clock, caller)?;
         hubs.insert(at.clone(), Arc::downgrade(&hub));
         Ok(Arc::new(WatchFile { hub, watcher }))
     }
