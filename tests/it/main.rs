@@ -44,6 +44,7 @@ mod kinds_traces;
 mod kinds_views;
 mod layers;
 mod lifecycle;
+mod machine;
 mod manual;
 mod model;
 mod mounts;
