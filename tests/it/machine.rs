@@ -1,283 +1,252 @@
-//! `/.maps`, `/.maps.json`, `/.name`, `/.prog`, `/.pid`: every map of the machine, and who uses it. Other
-//! tests' maps, programs and processes come and go meanwhile.
+//! The machine's maps, pinned or not: `/.maps`, `/.name`, `/.prog`, `/.pid`, and `.info`'s members.
 
 use crate::common::require::require;
-use crate::common::{Bed, Kind, eventually, key32};
-use crate::kinds_common::{Holder, Programs, prog_id};
-use bpffuse::kernel::counts::counts;
-use bpffuse::sys::map::{NewMap, create, kind, map_info};
-use serde_json::Value;
-use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
+use crate::common::{Bed, RawMap, key32, object};
+use bpffuse::sys::map::NewMap;
+use bpffuse::sys::map::kind::{ARRAY, HASH};
 use std::os::fd::AsFd;
-use std::process::Child;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-const NOBODY: &str = "setpriv --reuid=65534 --regid=65534 --clear-groups --";
-
-/// The lines of `.maps.json`, by id.
-fn maps(bed: &Bed) -> BTreeMap<u64, Value> {
-    let text = bed.read(".maps.json");
-    let object =
-        |line| serde_json::from_str::<Value>(line).unwrap_or_else(|e| panic!("{e}: {line}"));
-    text.lines().map(object).map(|map| (map["id"].as_u64().expect("an id"), map)).collect()
-}
-
-/// The words of a map's line in `.maps`, by the header's.
-fn row(bed: &Bed, id: u32) -> BTreeMap<String, String> {
-    let text = bed.read(".maps");
-    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-    let header = words(text.lines().next().expect("a header"));
-    let row = text.lines().map(words).find(|row| row[0] == id.to_string()).expect("a line");
-    assert_eq!(header.len(), row.len(), "{text}");
-    header.into_iter().zip(row).collect()
-}
-
-/// "A table for people", and "the same, one JSON object a line".
-#[test]
-fn tables_tell_all_of_a_map() {
-    require!("root", "bpf", "fuse");
-    let bed = Bed::new();
-    let (full, array) = (bed.hash("full"), bed.map("array", Kind::Array, 4, 8, 50));
-    (0..7).for_each(|n| full.set(&key32(n), &[1; 8]));
-    let (full, array) = (full.info, array.info);
-    let line = row(&bed, full.id);
-    let expected = [("TYPE", "hash"), ("KEY", "4"), ("VALUE", "8"), ("COUNT", "7")];
-    for (column, word) in expected {
-        assert_eq!(line[column], word, "{line:?}");
-    }
-    assert_eq!(line["MAX"], full.max_entries.to_string());
-    assert_eq!(line["USE%"], (700 / full.max_entries).to_string());
-    assert_eq!(line["PINS"], bed.pin("full").to_str().unwrap());
-    // An array is full, which says nothing.
-    let line = row(&bed, array.id);
-    assert_eq!((line["COUNT"].as_str(), line["USE%"].as_str()), ("50", "-"), "{line:?}");
-    let all = maps(&bed);
-    let of_file: Value = serde_json::from_str(&bed.read("full/.info")).unwrap();
-    let of_table = &all[&full.id.into()];
-    for member in ["type", "name", "count", "max_entries", "memlock", "pins", "programs"] {
-        assert_eq!(of_table[member], of_file[member], "{member}");
-    }
-    assert_eq!(of_table["count"], 7);
-    assert_eq!(all[&array.id.into()]["count"], 50);
-}
-
-/// "Where several maps share a name each is `NAME:N`, and NAME alone is the newest (not listed)."
-#[test]
-fn a_thousand_maps_of_one_name() {
-    require!("root", "bpf", "fuse");
-    let bed = Bed::new();
-    let name = format!("many{}", std::process::id());
-    let new = NewMap {
-        map_type: kind::HASH,
-        name: name.clone(),
+/// A map that this process holds, pinned nowhere.
+fn map(name: &str, kind: u32, entries: u32) -> RawMap {
+    RawMap::unpinned(&NewMap {
+        map_type: kind,
+        name: name.to_owned(),
         key_size: 4,
         value_size: 8,
-        max_entries: 1,
-        flags: 1,
+        max_entries: entries,
         ..NewMap::default()
-    };
-    let made: Vec<_> = (0..1000).map(|_| create(&new).expect("a map")).collect();
-    let ids: Vec<u32> = made.iter().map(|fd| map_info(fd.as_fd()).expect("a map").id).collect();
-    let listed = bed.list(".name");
-    for id in &ids {
-        assert!(listed.contains(&format!("{name}:{id}")));
-    }
-    assert!(!listed.contains(&name));
-    let (first, last) = (ids[0], ids[999]);
-    let target = |name: &str| std::fs::read_link(bed.at(name)).unwrap();
+    })
+}
+
+/// A name of the kernel's, which tests that run beside this one do not have.
+fn unique(suffix: &str) -> String {
+    format!("u{}{suffix}", std::process::id() % 100_000)
+}
+
+/// Every map has a name: its own, with its id where several share it; NAME alone is then the newest.
+#[test]
+fn maps_by_name() {
+    require!("root", "bpf", "fuse", "jq");
+    let bed = Bed::new();
+    let (one, twice) = (unique("one"), unique("tw"));
+    let only = map(&one, HASH, 10);
+    only.set(&key32(1), &7_u64.to_ne_bytes());
+    let (older, newer) = (map(&twice, HASH, 10), map(&twice, HASH, 10));
+    let dotted = map(&format!(".r{one}"), ARRAY, 1);
     assert_eq!(
-        target(&format!(".name/{name}:{first}")).to_str(),
-        Some(&*format!("../.id/{first}"))
+        bed.ok(&format!("cat mnt/.name/{one}/1; readlink mnt/.name/{one}")),
+        format!("7\n../.id/{}\n", only.info.id)
     );
-    assert_eq!(target(&format!(".name/{name}")).to_str(), Some(&*format!("../.id/{last}")));
-    bed.ok(&format!("echo 5 > mnt/.name/{name}/3; test $(cat mnt/.id/{last}/3) = 5"));
-    let all = maps(&bed);
-    assert!(ids.iter().all(|id| all[&u64::from(*id)]["name"] == name.as_str()));
-    assert_eq!(row(&bed, last)["USE%"], if counts().is_some() { "100" } else { "-" });
-    drop(made);
-    assert!(std::fs::read_link(bed.at(&format!(".name/{name}:{first}"))).is_err());
-}
-
-/// A process that holds a program, and so the program's maps, but no map by itself.
-#[test]
-fn a_process_that_holds_a_program_alone() {
-    require!("root", "bpf", "fuse", "python3", "clang");
-    let bed = Bed::new();
-    let programs = Programs::load(&bed, "links");
-    let id = prog_id(&bed, "count_switches");
-    // Nobody holds it any more but its pin.
-    drop(programs);
-    let (holder, _) =
-        Holder::start(&bed, "bpf_get('bpf/p/count_switches')\nready()\ntime.sleep(1000)");
-    let pid = holder.pid();
-    let map: Value = serde_json::from_str(&bed.read("calls/.info")).unwrap();
-    let map_id = map["id"].as_u64().unwrap();
-    assert_eq!(map["programs"], serde_json::json!([{"id": id, "name": "count_switches"}]));
-    assert_eq!(map["processes"], serde_json::json!([{"pid": pid, "comm": "python3"}]));
-    assert!(bed.list(".pid").contains(&pid.to_string()));
-    for dir in [format!(".pid/{pid}"), format!(".prog/{id}")] {
-        let names = bed.list(&dir);
-        let leads = |name: &String| {
-            let target = std::fs::read_link(bed.at(&format!("{dir}/{name}"))).unwrap();
-            target.to_str() == Some(&*format!("../../.id/{map_id}"))
-        };
-        assert!(names.iter().any(leads), "{dir}: {names:?}");
-        bed.ok(&format!("cd mnt/{dir}; for map in *; do jq .id $map/.info; done"));
-    }
-    let line = row(&bed, map_id as u32);
-    assert_eq!(line["PROCESSES"], format!("{pid}:python3"));
-    assert_eq!(line["PROGRAMS"], format!("{id}:count_switches"));
-    drop(holder);
-    eventually("the process is gone", || !bed.at(&format!(".pid/{pid}")).exists());
-    let map: Value = serde_json::from_str(&bed.read("calls/.info")).unwrap();
-    assert_eq!(map["processes"], serde_json::json!([]));
-}
-
-/// A program of others' that pins nothing, in the background, and its pid.
-fn tool(bed: &Bed, command: &str) -> (Child, u32) {
-    let mut tool = bed.spawn(&format!("echo $$; exec {command}"));
-    let mut line = String::new();
-    BufReader::new(tool.stdout.as_mut().expect("a pipe")).read_line(&mut line).expect("its pid");
-    (tool, line.trim().parse().expect("its pid"))
-}
-
-/// Waits until the process has maps with these words in their names.
-fn wait_for_maps(bed: &Bed, pid: u32, wanted: &[&str]) {
-    eventually(&format!("there are maps {wanted:?}"), || {
-        let names = std::fs::read_dir(bed.at(&format!(".pid/{pid}"))).into_iter().flatten();
-        let names: Vec<_> = names.flatten().map(|name| name.file_name()).collect();
-        let has = |wanted: &&str| names.iter().any(|name| name.to_string_lossy().contains(wanted));
-        wanted.iter().all(has)
-    });
-}
-
-/// Ends it, and looks that it is not there any more.
-fn end(bed: &Bed, (mut tool, pid): (Child, u32)) {
-    crate::common::bed::signal("INT", pid);
-    tool.wait().expect("its end");
-    eventually("its maps are gone", || !bed.at(&format!(".pid/{pid}")).exists());
-}
-
-/// bpftrace pins nothing: its maps are found by its process, in the second command.
-#[test]
-fn the_maps_of_bpftrace() {
-    require!("root", "bpf", "fuse", "bpftrace");
-    let bed = Bed::new();
-    let tracer = tool(
-        &bed,
-        "bpftrace -e 'BEGIN { @starts = count(); @seen[7] = 42; @sizes = hist(9); }
-         interval:s:1000 { exit(); }'",
+    let listed = bed.ok(&format!("ls mnt/.name | grep -e '{one}' -e '{twice}'"));
+    let mut expected = [
+        one.clone(),
+        format!("{twice}:{}", older.info.id),
+        format!("{twice}:{}", newer.info.id),
+        format!("%2Er{one}"),
+    ];
+    expected.sort();
+    let mut listed: Vec<_> = listed.lines().collect();
+    listed.sort_unstable();
+    assert_eq!(listed, expected);
+    assert_eq!(bed.ok(&format!("jq .id mnt/.name/{twice}/.info")), format!("{}\n", newer.info.id));
+    assert_eq!(bed.ok(&format!("jq .id mnt/.name/.r{one}/.info")), format!("{}\n", dotted.info.id));
+    let nameless = map("", HASH, 10);
+    bed.ok(&format!("cat mnt/.name/:{}/.info", nameless.info.id));
+    // What ends is gone at once; a name that was shared no longer is.
+    drop(newer);
+    bed.fails_with(
+        &format!("ls mnt/.name/{twice}:{}/", expected.len() * 1_000_000),
+        "No such file",
     );
-    wait_for_maps(&bed, tracer.1, &["starts", "seen", "sizes"]);
-    let seen = format!("cat mnt/.pid/{}/*seen*/.entries", tracer.1);
-    eventually("BEGIN has run", || bed.run(&seen).stdout.contains("\"key\":"));
-    end(&bed, tracer);
+    assert_eq!(bed.ok(&format!("jq .id mnt/.name/{twice}/.info")), format!("{}\n", older.info.id));
+    bed.fails_with("ls mnt/.name/nosuch", "No such file");
+    bed.fails_with(&format!("rm mnt/.name/{one}"), "");
+    bed.ok("cat mnt/.name/.help");
 }
 
-/// Debian's libbpf-tools keep what they count in maps that they do not pin either.
+/// A thousand maps of one name, as bpftrace and bcc make them.
 #[test]
-fn the_maps_of_libbpf_tools() {
-    require!("root", "bpf", "fuse", "runqlat", "softirqs");
-    let bed = Bed::new();
-    let tools = [("runqlat 1000", "hists"), ("softirqs 1000", "bss")];
-    let tools = tools.map(|(command, wanted)| {
-        let tool = tool(&bed, command);
-        wait_for_maps(&bed, tool.1, &[wanted]);
-        (tool, command.split(' ').next().expect("a word"))
-    });
-    for (tool, name) in &tools {
-        let dir = format!(".pid/{}", tool.1);
-        for map in bed.list(&dir) {
-            let info: Value =
-                serde_json::from_str(&bed.read(&format!("{dir}/{map}/.info"))).unwrap();
-            let holder = serde_json::json!({"pid": tool.1, "comm": name});
-            assert!(info["processes"].as_array().expect("a list").contains(&holder), "{info}");
-        }
-        // Its programs use its maps.
-        let told = bed.ok(&format!(
-            "cd mnt/{dir}; for map in *; do jq -r '.programs[].name' $map/.info; done"
-        ));
-        assert!(told.lines().count() >= 2, "{name}: {told:?}");
-    }
-    tools.into_iter().for_each(|(tool, _)| end(&bed, tool));
-}
-
-/// "What ends meanwhile is left out, nothing fails because of it."
-#[test]
-fn what_ends_meanwhile_is_left_out() {
+fn a_thousand_of_one_name() {
     require!("root", "bpf", "fuse");
     let bed = Bed::new();
-    let stays = bed.hash("stays").info.id;
-    let new = NewMap {
-        map_type: kind::ARRAY,
-        key_size: 4,
-        value_size: 8,
-        max_entries: 1,
-        ..NewMap::default()
-    };
-    let done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
-                drop((0..20).map(|_| create(&new).expect("a map")).collect::<Vec<_>>());
-                let _ = std::process::Command::new("true").status();
-            }
-        });
-        let looked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            for _ in 0..15 {
-                assert!(maps(&bed).contains_key(&stays.into()));
-                assert_eq!(row(&bed, stays)["COUNT"], "0");
-                assert!(bed.list(".name").iter().any(|name| name.contains(':')));
-                bed.list(".pid");
-                bed.list(".prog");
-            }
-        }));
-        done.store(true, Ordering::Relaxed);
-        looked.expect("nothing fails");
-    });
+    let name = unique("th");
+    let maps: Vec<RawMap> = (0..1000).map(|_| map(&name, ARRAY, 1)).collect();
+    let last = maps.last().unwrap().info.id;
+    assert_eq!(
+        bed.ok(&format!("ls mnt/.name | grep -c '^{name}:'; readlink mnt/.name/{name}")),
+        format!("1000\n../.id/{last}\n")
+    );
+    assert_eq!(
+        bed.ok(&format!(
+            "grep -c ' {name} ' mnt/.maps; grep -c '\"name\":\"{name}\"' mnt/.maps.json"
+        )),
+        "1000\n1000\n"
+    );
 }
 
-/// "All of this is the mount owner's alone (0700, 0400)."
+/// How full, where pinned, used by which programs, held by whom: as a table and as JSON.
 #[test]
-fn nobody_else_sees_the_machine() {
+fn tables() {
+    require!("root", "bpf", "fuse", "jq", "bpftool", "clang");
+    let bed = Bed::new();
+    let name = unique("t");
+    let counted = map(&name, HASH, 10);
+    for n in 0..5 {
+        counted.set(&key32(n), &[0; 8]);
+    }
+    bed.ok(&format!("bpftool map pin id {} bpf/pinned", counted.info.id));
+    let line = bed.ok(&format!("grep ' {name} ' mnt/.maps"));
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let id = counted.info.id.to_string();
+    assert_eq!(words[..8], [&*id, "hash", &name, "4", "8", "5", "10", "50"], "{line}");
+    assert!(words[8].parse::<u64>().is_ok_and(|bytes| bytes > 100), "{line}");
+    assert_eq!(words[9], bed.shown("bpf/pinned"), "{line}");
+    assert!(words.last().unwrap().contains(&format!("{}:", std::process::id())), "{line}");
+    let head = bed.ok("head -n 1 mnt/.maps");
+    let columns: Vec<&str> = head.split_whitespace().collect();
+    assert_eq!(
+        columns,
+        [
+            "ID",
+            "TYPE",
+            "NAME",
+            "KEY",
+            "VALUE",
+            "COUNT",
+            "MAX",
+            "USE%",
+            "MEMORY",
+            "PINS",
+            "PROGRAMS",
+            "PROCESSES"
+        ]
+    );
+    let json = format!(
+        "jq -c 'select(.id == {id}) | [.name, .count, .max_entries, .pins, .programs]' mnt/.maps.json"
+    );
+    assert_eq!(bed.ok(&json), format!("[\"{name}\",5,10,[\"{}\"],[]]\n", bed.shown("bpf/pinned")));
+    // An array is always full, and so says nothing of how much of it is used.
+    let array = map(&unique("a"), ARRAY, 3);
+    let line = bed.ok(&format!("grep '^ *{} ' mnt/.maps", array.info.id));
+    let words: Vec<&str> = line.split_whitespace().collect();
+    assert_eq!(words[5..8], ["3", "3", "-"], "{line}");
+    assert_eq!(bed.ok("cat mnt/pinned/.count; jq .count mnt/pinned/.info"), "5\n5\n");
+}
+
+/// The maps of a program, by its id or by a name that it has alone; and what it is.
+#[test]
+fn maps_by_program() {
+    require!("root", "bpf", "fuse", "jq", "bpftool", "clang");
+    let bed = Bed::new();
+    let object = object::compile("streams");
+    bed.ok(&format!(
+        "mkdir bpf/maps; bpftool prog loadall {} bpf/progs pinmaps bpf/maps",
+        object.display()
+    ));
+    let id = bed.ok("jq .id mnt/progs/to_ring").trim().to_owned();
+    let uses = bed.ok(&format!("ls mnt/.prog/{id}"));
+    assert!(uses.lines().any(|name| name == "events" || name.starts_with("events:")), "{uses}");
+    assert_eq!(
+        bed.ok(&format!(
+            "diff mnt/.prog/{id}/.info mnt/progs/to_ring && jq -r .name mnt/.prog/{id}/.info"
+        )),
+        "to_ring\n"
+    );
+    assert!(bed.ok("ls mnt/.prog").lines().any(|line| line == id));
+    let of_map = bed.ok("jq -r '.programs[].name' mnt/maps/events/.info");
+    assert!(of_map.lines().any(|name| name == "to_ring"), "{of_map}");
+    let ids = bed.ok(&format!("for m in mnt/.prog/{id}/*; do jq .id $m/.info; done | sort"));
+    let told = bed.ok("jq '.map_ids[]' mnt/progs/to_ring | sort");
+    assert_eq!(ids, told);
+    bed.fails_with("ls mnt/.prog/4294967295", "No such file");
+}
+
+/// The maps that a process holds, by itself or through a program that it holds.
+#[test]
+fn maps_by_process() {
+    require!("root", "bpf", "fuse", "jq", "bpftool", "clang");
+    let bed = Bed::new();
+    let name = unique("p");
+    let held = map(&name, HASH, 10);
+    let own = std::process::id();
+    assert!(bed.ok(&format!("ls mnt/.pid/{own}")).lines().any(|line| line.starts_with(&name)));
+    assert!(bed.ok("ls mnt/.pid").lines().any(|line| line == own.to_string()));
+    let object = object::compile("streams");
+    bed.ok(&format!("bpftool prog loadall {} bpf/progs", object.display()));
+    let program = bpffuse::sys::object::obj_get(&bed.dir.join("bpf/progs/to_ring")).unwrap();
+    assert!(bpffuse::sys::info::prog_info(program.as_fd()).is_ok());
+    let through = bed.ok(&format!("ls mnt/.pid/{own}"));
+    assert!(
+        through.lines().any(|line| line == "events" || line.starts_with("events:")),
+        "{through}"
+    );
+    drop((held, program));
+    let after = bed.run(&format!("ls mnt/.pid/{own}"));
+    assert!(!after.stdout.lines().any(|line| line.starts_with(&name)), "{after}");
+    bed.fails_with("ls mnt/.pid/1234567", "No such file");
+}
+
+/// All of it is the owner's alone; a reader of a map learns its programs, not its processes.
+#[test]
+fn for_the_owner_alone() {
     require!("root", "bpf", "fuse", "setpriv", "jq");
     let bed = Bed::with(&["-o", "allow_other"]);
-    let id = bed.hash("open").info.id;
-    bed.ok("chmod o+r bpf/open");
-    for name in [".maps", ".maps.json"] {
-        assert_eq!(bed.ok(&format!("stat -c %a mnt/{name}")), "400\n");
-        bed.fails_with(&format!("{NOBODY} cat mnt/{name}"), "Permission denied");
+    bed.hash("h");
+    bed.ok("chmod o+r bpf/h; chmod 755 .");
+    let nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups --";
+    for command in [
+        "cat mnt/.maps",
+        "cat mnt/.maps.json",
+        "ls mnt/.name/",
+        "ls mnt/.prog/",
+        "ls mnt/.pid/",
+        "ls mnt/.pid/1/",
+        "ls mnt/.id/",
+        "readlink mnt/.name/test",
+        "cat mnt/.prog/1/.info",
+    ] {
+        let ran = bed.run(&format!("{nobody} {command}"));
+        assert!(!ran.status.success() && ran.stdout.is_empty(), "{ran}");
     }
-    for name in [".name", ".prog", ".pid"] {
-        assert_eq!(bed.ok(&format!("stat -c %a mnt/{name}")), "700\n");
-        bed.fails_with(&format!("{NOBODY} ls mnt/{name}"), "Permission denied");
-        bed.fails_with(&format!("{NOBODY} ls mnt/{name}/1"), "Permission denied");
-    }
-    bed.fails_with(&format!("{NOBODY} ls mnt/.id/{id}"), "Permission denied");
-    let told = bed.ok(&format!("{NOBODY} jq -c 'has(\"processes\")' mnt/open/.info"));
     assert_eq!(
-        (told.as_str(), bed.ok("jq -c 'has(\"processes\")' mnt/open/.info")),
-        ("false\n", "true\n".to_owned())
+        bed.ok(&format!("{nobody} jq -c '[has(\"programs\"), has(\"processes\")]' mnt/h/.info")),
+        "[true,false]\n"
     );
+    assert_eq!(bed.ok("jq -c 'has(\"processes\")' mnt/h/.info"), "true\n");
 }
 
-/// The small programs that tell counts and holders stay loaded only while somebody asks.
+/// `.count` agrees with a walk, whatever the kind, also while programs write.
 #[test]
-fn what_is_asked_for_is_not_kept_for_good() {
-    require!("root", "bpf", "fuse");
+fn counts_agree_with_walks() {
+    require!("root", "bpf", "fuse", "bpftool");
     let bed = Bed::new();
-    bed.hash("h").set(&key32(1), &[1; 8]);
-    let links = || {
-        let names = std::fs::read_dir(format!("/proc/{}/fd", bed.pid())).unwrap().flatten();
-        let targets = names.filter_map(|name| std::fs::read_link(name.path()).ok());
-        targets.filter(|target| target.to_string_lossy().contains("bpf_link")).count()
-    };
-    assert_eq!(links(), 0);
-    for _ in 0..20 {
-        assert_eq!(bed.read("h/.count"), "1\n");
-        bed.read("h/.info");
+    for (name, spec) in [
+        ("hash", "hash key 4 value 8 entries 5000"),
+        ("later", "hash key 4 value 8 entries 5000 flags no_prealloc"),
+        ("percpu", "percpu_hash key 4 value 8 entries 5000"),
+        ("lru", "lru_hash key 4 value 8 entries 50000"),
+        ("lru_own", "lru_hash key 4 value 8 entries 50000 flags no_common_lru"),
+        ("lru_percpu", "lru_percpu_hash key 4 value 8 entries 50000"),
+        ("lpm", "lpm_trie key 8 value 8 entries 5000 flags no_prealloc"),
+    ] {
+        bed.ok(&format!("echo {spec} > mnt/{name}"));
+        for count in [0, 1, 300] {
+            let lines = match name {
+                "lpm" => format!(
+                    "for i in $(seq {count}); do echo \"{{\\\"key\\\":\\\"0.0.$((i / 256)).$((i % 256))_32\\\",\\\"value\\\":1}}\"; done > mnt/{name}/.entries"
+                ),
+                _ => format!(
+                    "for i in $(seq {count}); do echo \"{{\\\"key\\\":$i,\\\"value\\\":1}}\"; done > mnt/{name}/.entries"
+                ),
+            };
+            bed.ok(&lines);
+            let told = bed.ok(&format!(
+                "cat mnt/{name}/.count; ls mnt/{name} | wc -l; wc -l < mnt/{name}/.entries"
+            ));
+            let numbers: Vec<&str> = told.lines().collect();
+            assert_eq!(numbers, [&*count.to_string(); 3], "{name}");
+        }
+        bed.ok(&format!("echo 1 > mnt/{name}/.clear"));
+        assert_eq!(bed.read(&format!("{name}/.count")), "0\n", "{name}");
     }
-    assert!(links() <= 2, "each is loaded once");
-    eventually("they are unloaded", || links() == 0);
 }
