@@ -45,6 +45,7 @@ mod kinds_views;
 mod layers;
 mod lifecycle;
 mod machine;
+mod machine_users;
 mod manual;
 mod model;
 mod mounts;
