@@ -1,0 +1,223 @@
+"""Attacks that make the daemon work long, or for ever: points 5, 6, 10 and 11."""
+
+import os, resource, struct, time
+
+import bpf, slow
+from bed import NOBODY, Enough, abort
+
+
+def symlink_exchange(bed):
+    """A directory of the user's own swaps with a symlink to the mount, while others stat below it."""
+    os.mkdir(bed.on("x"), 0o755)
+    os.mkdir(bed.on("mine"), 0o755)
+    os.mkdir(bed.on("mine", "sub"), 0o755)
+    for name in ("x", "y", "z"):
+        os.mkdir(bed.on("mine", "sub", name), 0o755)
+        os.makedirs(bed.on(name), 0o755, exist_ok=True)
+        bed.make(f"mine/sub/{name}/m", mode=0o644)
+        bed.make(f"{name}/m", mode=0o644)
+    os.symlink(bed.mnt, bed.on("mine", "link"))
+    for name in ("mine", "mine/sub", "mine/link"):
+        os.chown(bed.on(name), NOBODY, NOBODY, follow_symlinks=False)
+    a, b = bed.on("mine", "sub").encode(), bed.on("mine", "link").encode()
+
+    def swap(_):
+        while True:
+            bpf.exchange(a, b)
+
+    bed.attacker(swap)
+    paths = [bed.at("mine", "sub", *rest) for name in ("x", "y", "z") for rest in ((name,), (name, "m"), (name, "m", ".info"))]
+
+    def stat():
+        for path in paths:
+            try:
+                os.stat(path, follow_symlinks=False)
+            except OSError:
+                pass
+
+    bed.attack(6, stat, 5)
+
+
+def read(path):
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.read(fd, 100)
+    finally:
+        os.close(fd)
+
+
+def count(bed):
+    """`.count` of 2 million elements by 16 processes."""
+    bpf.fill(bed.make("big", entries=2_000_000, mode=0o604), 2_000_000)
+    bed.attack(16, lambda: read(bed.at("big", ".count")), 7)
+
+
+def count_trie(bed):
+    """The same of a trie, for which the kernel keeps no count: 200,000 routes."""
+    fd = bed.make("trie", bpf.LPM_TRIE, key=8, entries=200_000, flags=bpf.NO_PREALLOC, mode=0o604)
+    for n in range(200_000):
+        bpf.update(fd, struct.pack("=I", 32) + struct.pack(">I", n << 4), bytes(8))
+        if n % 20_000 == 0:
+            bed.look()
+    bed.attack(16, lambda: read(bed.at("trie", ".count")), 5)
+
+
+def far_read(bed):
+    """pread(.entries, 1, 1 << 60) of 2 million elements."""
+    bpf.fill(bed.make("big", entries=2_000_000, mode=0o604), 2_000_000)
+
+    def far():
+        fd = os.open(bed.at("big", ".entries"), os.O_RDONLY)
+        try:
+            os.pread(fd, 1, 1 << 60)
+        finally:
+            os.close(fd)
+
+    bed.attack(8, far, 7)
+
+
+def far_listing(bed):
+    """lseek(dirfd, 1 << 60) and getdents on 2 million keys."""
+    bpf.fill(bed.make("big", entries=2_000_000, mode=0o604), 2_000_000)
+
+    def far():
+        fd = os.open(bed.at("big"), os.O_RDONLY)
+        try:
+            os.lseek(fd, 1 << 60, os.SEEK_SET)
+            bpf.getdents(fd)
+        finally:
+            os.close(fd)
+
+    bed.attack(8, far, 7)
+
+
+def many_groups(bed):
+    """`.info` by a caller with 65,536 groups, of a bpffs with 500 directories."""
+    bed.make("map", mode=0o604)
+    for n in range(500):
+        os.mkdir(bed.on(f"d{n}"), 0o750)
+        os.chown(bed.on(f"d{n}"), NOBODY, 100_000 + n)
+
+    def again(_):
+        while True:
+            try:
+                read(bed.at("map", ".info"))
+            except OSError:
+                pass
+
+    for _ in range(8):
+        bed.attacker(again, groups=range(1, 65_537))
+    bed.watch(7)
+
+
+def many_descriptors(bed):
+    """write and close with 19,900 descriptors open."""
+    bed.make("map", mode=0o606)
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    most = min(19_900, hard - 100)
+
+    def body(_):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        null = os.open("/dev/null", os.O_RDONLY)
+        for _ in range(most):
+            os.dup(null)
+        while True:
+            fd = os.open(bed.at("map", "1"), os.O_WRONLY | os.O_CREAT)
+            os.write(fd, b"7")
+            os.close(fd)
+
+    for _ in range(4):
+        bed.attacker(body)
+    bed.note(f"{most:,} descriptors")
+    bed.watch(7)
+
+
+def slow_memory(bed):
+    """stat(.stream) by callers whose memory answers late."""
+    bed.make("ring", bpf.RINGBUF, key=0, value=0, entries=4096, mode=0o606)
+    point, fd = slow.mount(bed, NOBODY)
+    bed.attacker(lambda _: slow.serve(fd))
+    os.close(fd)
+    name = bed.at("ring", ".stream").encode()
+
+    def body(_):
+        libc = bpf.libc
+        while True:
+            # Where the answer goes has not been read by anybody, nor need it be until there is one.
+            for page in slow.pages(point):
+                libc.statfs(name, bpf.ctypes.c_void_p(page))
+
+    for _ in range(16):
+        bed.attacker(body)
+    bed.watch(7)
+
+
+def log_flood(bed):
+    """Refused operations on names of 4,000 letters, each of which the log writes as four."""
+    name = bed.at("\x01" * 3_900)
+    start = os.path.getsize(bed.path("daemon.log"))
+
+    def make():
+        os.mkdir(name[-4_000:])
+
+    os.chdir(bed.mnt)
+    try:
+        name = "\x01" * 3_900
+        bed.attack(4, lambda: os.mkdir(name), 3)
+    finally:
+        os.chdir("/")
+        speed = (os.path.getsize(bed.path("daemon.log")) - start) / 3
+        bed.note(f"the log grows by {speed / 1e6:.3g} MB/s")
+        bed.exceeds("log", speed > 1e6)
+
+
+def renames(bed):
+    """71 renames by a user, while root has a map's directory open."""
+    for name in ("mine", "other"):
+        os.mkdir(bed.on(name))
+        fd = bed.make(f"{name}/m0", mode=0o600)
+        bpf.update(fd, struct.pack("=I", 1), struct.pack("=Q", 7))
+        bed.make(f"{name}/n0", mode=0o600)
+        os.chown(bed.on(name), NOBODY, NOBODY)
+
+    def body(pipe):
+        pipe.recv()
+        for n in range(71):
+            os.rename(bed.at("mine", f"m{n}"), bed.at("mine", f"m{n + 1}"))
+        os.rename(bed.at("other", "m0"), bed.at("other", "m1"))
+        for n in range(71):
+            os.rename(bed.at("other", f"n{n}"), bed.at("other", f"n{n + 1}"))
+        pipe.send(True)
+
+    child = bed.attacker(body)
+
+    def hold():
+        fds = [os.open(bed.at(name, "m0"), os.O_RDONLY) for name in ("mine", "other")]
+        child.pipe.send(True)
+        if not child.pipe.poll(8):
+            raise OSError(0, "the user's renames are not done")
+        child.pipe.recv()
+        for fd in fds:
+            os.listdir(fd)
+            os.close(os.open("1", os.O_RDONLY, dir_fd=fd))
+
+    bed.by_root("an open directory after 71 renames", hold, 10)
+
+
+def aborted(bed):
+    """fusectl abort, which is root's own: does the daemon say so, and take the dead mount away?"""
+    abort(bed.home, bed.connection)
+    try:
+        bed.daemon.wait(5)
+    except Exception:
+        bed.exceeds("ends", True)
+        bed.note("it goes on")
+    with open(bed.log) as log:
+        said = log.read().strip()
+    with open("/proc/self/mountinfo") as table:
+        dead = f" {bed.mnt} " in table.read()
+    bed.exceeds("silent", not said)
+    bed.exceeds("dead mount", dead)
+    bed.note(f"{'it says: ' + said.splitlines()[-1][:80] if said else 'not a word'}; {'a dead mount is left' if dead else 'no mount is left'}")
+    bed.ended = True
+    raise Enough("")
