@@ -37,8 +37,9 @@ def make(path, kind=HASH, key=4, value=8, entries=1000, flags=0, mode=0o600, uid
 
 
 def update(fd, key, value):
-    key, value = ctypes.create_string_buffer(key), ctypes.create_string_buffer(value)
-    call(MAP_UPDATE, struct.pack("=IIQQQ", fd, 0, ctypes.addressof(key), ctypes.addressof(value), 0))
+    """Sets an element; a queue's has no key."""
+    at, value = ctypes.create_string_buffer(key), ctypes.create_string_buffer(value)
+    call(MAP_UPDATE, struct.pack("=IIQQQ", fd, 0, ctypes.addressof(at) if key else 0, ctypes.addressof(value), 0))
 
 
 def batch(fd, keys, values, count):

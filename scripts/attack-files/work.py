@@ -35,7 +35,8 @@ def symlink_exchange(bed):
             except OSError:
                 pass
 
-    bed.attack(6, stat, 5)
+    # As many as it takes to have all workers in the mount at a time.
+    bed.attack(24, stat, 6)
 
 
 def read(path):
@@ -92,11 +93,12 @@ def far_listing(bed):
 
 
 def many_groups(bed):
-    """`.info` by a caller with 65,536 groups, of a bpffs with 500 directories."""
-    bed.make("map", mode=0o604)
+    """`.info` by a caller with 65,536 groups, of a map that is pinned in 500 directories."""
+    fd = bed.make("map", mode=0o604)
     for n in range(500):
         os.mkdir(bed.on(f"d{n}"), 0o750)
-        os.chown(bed.on(f"d{n}"), NOBODY, 100_000 + n)
+        os.chown(bed.on(f"d{n}"), 0, 100_000 + n)
+        bpf.pin(fd, bed.on(f"d{n}", "m"), 0o604)
 
     def again(_):
         while True:
@@ -123,8 +125,12 @@ def many_descriptors(bed):
             os.dup(null)
         while True:
             fd = os.open(bed.at("map", "1"), os.O_WRONLY | os.O_CREAT)
-            os.write(fd, b"7")
-            os.close(fd)
+            # Whether this is all is known when the last descriptor of it is closed.
+            os.write(fd, b"[")
+            try:
+                os.close(fd)
+            except OSError:
+                pass
 
     for _ in range(4):
         bed.attacker(body)
