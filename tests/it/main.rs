@@ -17,6 +17,7 @@ mod access;
 mod access_matrix;
 mod access_paths;
 mod agreement;
+mod attacks;
 mod backup;
 mod bed;
 mod closes;
