@@ -7,8 +7,16 @@ import bpf
 NOBODY = 65534
 ATTACK = 15.0  # Seconds that an attack may take.
 HANGS = 8.0  # Seconds without an answer to root after which the mount is said to hang.
-TOO_MUCH = 6 << 30  # Bytes at which a daemon is killed before the machine suffers.
 EVERY = 0.05
+
+
+def memory_free():
+    with open("/proc/meminfo") as file:
+        return next(int(line.split()[1]) << 10 for line in file if line.startswith("MemAvailable:"))
+
+
+# Bytes at which a daemon is killed before the machine suffers.
+TOO_MUCH = min(6 << 30, memory_free() // 2)
 
 
 class Enough(Exception):

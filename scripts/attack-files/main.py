@@ -31,6 +31,7 @@ ATTACKS = [
     ("6 .info, 65,536 groups, 500 directories", work.many_groups, {}),
     ("6 write, close with 19,900 descriptors", work.many_descriptors, {}),
     ("6 stat(.stream) with slow memory", work.slow_memory, {}),
+    ("6 openat2 with slow memory", work.slow_flags, {}),
     ("7 660 polled handles, TasksMax 300", hold.polled, {"limits": [("pids", 300)]}),
     ("7 300 blocked readers, TasksMax 300", hold.blocked, {"limits": [("pids", 300)]}),
     ("8 200 idle watchers, 100,000 changes", hold.idle_watchers, {}),

@@ -10,6 +10,8 @@ import bpf
 PAGES = 1 << 14
 DELAY = 0.6
 FILE = 2
+# Each page begins with a struct open_how: O_WRONLY | O_CREAT, 0600.
+HOW = struct.pack("=3Q", os.O_WRONLY | os.O_CREAT, 0o600, 0)
 
 
 def mount(bed, uid):
@@ -33,7 +35,8 @@ def attributes(node):
     return struct.pack("=6Q10I", node, size, 0, 0, 0, 0, 0, 0, 0, mode, 1, os.getuid(), os.getgid(), 0, 4096, 0)
 
 
-def serve(fd):
+def serve(fd, prompt=None):
+    """Answers for ever: reads of a page late, except once where `prompt[page]` is set."""
     later = []
     while True:
         wait = max(0, later[0][0] - time.monotonic()) if later else 5
@@ -51,8 +54,12 @@ def serve(fd):
             elif opcode == 14:  # OPEN
                 body = struct.pack("=Q2I", 0, 0, 0)
             elif opcode == 15:  # READ
-                size = struct.unpack_from("=QQI", request, 40)[2]
-                body, at = bytes(size), at + DELAY
+                _, offset, size = struct.unpack_from("=QQI", request, 40)
+                body = (HOW + bytes(4096 - len(HOW))) * (size >> 12)
+                if prompt and prompt[offset >> 12]:
+                    prompt[offset >> 12] = 0
+                else:
+                    at += DELAY
             elif opcode in (2, 42, 36):  # FORGET, BATCH_FORGET, INTERRUPT
                 continue
             elif opcode not in (18, 25):  # RELEASE, FLUSH
@@ -65,14 +72,30 @@ def serve(fd):
                 pass  # Who asked is gone.
 
 
-def pages(point):
-    """Addresses of pages that nobody has read yet."""
+def memory(point, how):
+    """The file, and where it is mapped: 1 for MAP_SHARED, 2 for MAP_PRIVATE."""
     libc = bpf.libc
     libc.mmap.restype = ctypes.c_void_p
     libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
     fd = os.open(os.path.join(point, "file"), os.O_RDONLY)
-    start = libc.mmap(None, PAGES << 12, 3, 2, fd, 0)  # PROT_READ | PROT_WRITE, MAP_PRIVATE
+    start = libc.mmap(None, PAGES << 12, how | 1, how, fd, 0)  # PROT_READ, and PROT_WRITE if private
     libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(PAGES << 12), 1)  # MADV_RANDOM
+    return fd, start
+
+
+def pages(point):
+    """Addresses of pages that nobody has read yet."""
+    _, start = memory(point, 2)
     own = os.getpid() % 64
     for n in range(PAGES // 64):
         yield start + ((own + n * 64) << 12)
+
+
+def take_back(fd, start, page):
+    """Takes a page out of memory again and again, so that who reads it next waits for the file."""
+    at, advise = ctypes.c_void_p(start + (page << 12)), bpf.libc.posix_fadvise
+    advise.argtypes = [ctypes.c_int, ctypes.c_long, ctypes.c_long, ctypes.c_int]
+    while True:
+        bpf.libc.madvise(at, ctypes.c_size_t(4096), 4)  # MADV_DONTNEED
+        advise(fd, page << 12, 4096, 4)  # POSIX_FADV_DONTNEED
+        time.sleep(0.00002)

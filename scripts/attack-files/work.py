@@ -1,6 +1,6 @@
 """Attacks that make the daemon work long, or for ever: points 5, 6, 10 and 11."""
 
-import os, resource, struct, time
+import mmap, os, resource, struct, threading
 
 import bpf, slow
 from bed import NOBODY, Enough, abort
@@ -158,14 +158,34 @@ def slow_memory(bed):
     bed.watch(7)
 
 
+def slow_flags(bed):
+    """openat2 of an element, while the memory of its flags is taken back and answers late."""
+    bpf.update(bed.make("map", mode=0o606), struct.pack("=I", 1), bytes(8))
+    point, fd = slow.mount(bed, NOBODY)
+    prompt = mmap.mmap(-1, 4096)
+    bed.attacker(lambda _: slow.serve(fd, prompt))
+    os.close(fd)
+    name = bed.at("map", "1").encode()
+
+    def body(page):
+        file, start = slow.memory(point, 1)
+        threading.Thread(target=slow.take_back, args=(file, start, page), daemon=True).start()
+        how = bpf.ctypes.c_void_p(start + (page << 12))
+        while True:
+            # What the kernel itself reads comes at once.
+            prompt[page] = 1
+            opened = bpf.libc.syscall(437, -100, name, how, bpf.ctypes.c_size_t(24))
+            if opened >= 0:
+                os.close(opened)
+
+    for page in range(16):
+        bed.attacker(lambda _, page=page: body(page))
+    bed.watch(7)
+
+
 def log_flood(bed):
     """Refused operations on names of 4,000 letters, each of which the log writes as four."""
-    name = bed.at("\x01" * 3_900)
     start = os.path.getsize(bed.path("daemon.log"))
-
-    def make():
-        os.mkdir(name[-4_000:])
-
     os.chdir(bed.mnt)
     try:
         name = "\x01" * 3_900
