@@ -6,7 +6,7 @@ import bpf
 
 NOBODY = 65534
 ATTACK = 15.0  # Seconds that an attack may take.
-HANGS = 8.0  # Seconds without an answer to root after which the mount is said to hang.
+HANGS = 12.0  # Seconds without an answer to root after which the mount is said to hang.
 EVERY = 0.05
 
 

@@ -98,8 +98,7 @@ def idle_watchers(bed):
 
     watchers = [bed.attacker(watch) for _ in range(4)]
     ready = sum(bool(bed.hear(watcher, 2 if n else 9)) for n, watcher in enumerate(watchers))
-    if ready < 4:
-        bed.note(f"{ready} of 4 processes had read the first walk")
+    bed.note(f"{ready} of 4 processes had read the first walks after {time.monotonic() - bed.begun:.1f} s")
     bed.children.append(Child(bed, churn))
     bed.watch(14 - (time.monotonic() - bed.begun))
 

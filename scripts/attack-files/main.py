@@ -15,7 +15,7 @@ def idle(bed):
 
 
 ATTACKS = [
-    ("idle: nobody attacks", idle, {}),
+    ("0 nobody attacks", idle, {}),
     ("1 old descriptors of a pin that was his", rights.old_descriptor, {}),
     ("1 chmod by path while root takes it back", rights.by_path, {}),
     ("2 takes through a read-only bind mount", rights.read_only_mount, {}),
