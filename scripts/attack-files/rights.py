@@ -168,6 +168,8 @@ def objects(bed):
     bed.gain("a link's JSON by o+r alone", bed.hear(child))
     text = bed.hear(child)
     shown = json.loads(text) if text else {}
+    if not shown:
+        bed.note("o+r does not show the program at all")
     for name in ("bytes_xlated", "bytes_jited"):
         bed.gain(name, any(shown.get(other) for other in (name, name.replace("bytes_", "") + "_prog_len", name.replace("bytes_", "jited_"))))
     os.close(link)

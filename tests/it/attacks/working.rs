@@ -119,7 +119,7 @@ fn seeking_far_costs_little() {
         &bed,
         bed.pid(),
         "
-        bpf.fill(bpf.make('bpf/big', entries=1_000_000, mode=0o604), 1_000_000)
+        bpf.fill(bpf.make('bpf/big', entries=2_000_000, mode=0o604), 2_000_000)
 
         def spent(act):
             before = cpu_ticks(pid)
@@ -147,7 +147,7 @@ fn seeking_far_costs_little() {
 
         user = User(body)
         lines, far_line, names, far_name = (user.hear() for _ in range(4))
-        print(far_line * 4 < lines, far_name * 4 < names, lines, far_line, names, far_name)
+        print(far_line * 2 < lines, far_name * 2 < names, lines, far_line, names, far_name)
         ",
     );
     assert!(told.starts_with("True True "), "{told}");
