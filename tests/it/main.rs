@@ -19,6 +19,7 @@ mod access_paths;
 mod access_setattr;
 mod access_swaps;
 mod agreement;
+mod attacks;
 mod backup;
 mod bed;
 mod closes;
