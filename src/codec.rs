@@ -43,6 +43,7 @@
 //! [`Codec::fallback`] says why.
 
 mod compile;
+mod cover;
 mod fault;
 mod member;
 mod name;

@@ -29,9 +29,10 @@ pub struct SchemaMap<'a> {
     pub btf: Option<&'a Btf>,
     /// The kernel's own BTF, which a struct_ops map's value is of.
     pub kernel: Option<&'a Btf>,
-    /// For a map of maps, one that its maps are like: the first that it holds, or [`Hidden::inner`].
+    /// For a map of maps, one that its maps are like: the first that it holds, or
+    /// [`crate::kernel::hidden::Hidden::inner`].
     pub inner: Option<&'a SchemaMap<'a>>,
-    /// The NUMA node of a map with BPF_F_NUMA_NODE: [`Hidden::numa_node`].
+    /// The NUMA node of a map with BPF_F_NUMA_NODE: [`crate::kernel::hidden::Hidden::numa_node`].
     pub numa_node: Option<u32>,
 }
 

@@ -66,7 +66,7 @@ pub enum Inner {
 /// A map to be created.
 #[derive(Debug, Clone)]
 pub struct Spec {
-    /// `enum bpf_map_type`; see [`kinds`].
+    /// `enum bpf_map_type`; see [`crate::sys::map::kind`].
     pub kind: u32,
     /// The key.
     pub key: Part,

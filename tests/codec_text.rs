@@ -559,18 +559,77 @@ fn bit_fields() {
     }
 }
 
+/// A plain pointer is a number like others; one that the program marks as the kernel's is not ours to
+/// write.
 #[test]
-fn pointers_keep_their_value() {
+fn pointers_are_numbers_unless_the_kernels() {
     let mut blob = Blob::new();
-    let pointer = blob.ptr(0);
-    let u64s = blob.int("u64", 8, 0);
-    let holder = blob.record(4, "holder", 16, &[("p", pointer, 0, 0), ("n", u64s, 64, 0)]);
+    let task = blob.record(4, "task_struct", 8, &[]);
+    let tag = blob.raw("kptr", 18, 0, false, task, &[]);
+    let (plain, kernels) = (blob.ptr(task), blob.ptr(tag));
+    let holder = blob.record(4, "holder", 16, &[("p", plain, 0, 0), ("k", kernels, 64, 0)]);
     let codec = of(&blob, holder, 16);
-    let mut value = [0x1000_u64.to_ne_bytes(), 1_u64.to_ne_bytes()].concat();
-    codec.parse_value(br#"{"p":"0x1000","n":2}"#, &mut value).unwrap();
-    assert_eq!(print(&codec, &value), "{\"p\":\"0x1000\",\"n\":2}\n");
-    let error = codec.parse_value(br#"{"p":"0x1001"}"#, &mut value).unwrap_err();
-    assert_eq!(error.reason, "p: a pointer cannot be written: leave it out");
+    let mut value = [0x1000_u64.to_ne_bytes(), 7_u64.to_ne_bytes()].concat();
+    assert_eq!(print(&codec, &value), "{\"p\":\"0x1000\",\"k\":\"0x7\"}\n");
+    codec.parse_value(br#"{"p":"0x1001","k":"0x7"}"#, &mut value).unwrap();
+    assert_eq!(print(&codec, &value), "{\"p\":\"0x1001\",\"k\":\"0x7\"}\n");
+    codec.parse_value(br#"{"p":18446744073709551615}"#, &mut value).unwrap();
+    assert_eq!(value[..8], [0xff; 8]);
+    let error = codec.parse_value(br#"{"k":"0x8"}"#, &mut value).unwrap_err();
+    assert_eq!(error.reason, "k: this pointer is the kernel's and cannot be written: leave it out");
+}
+
+/// Of a union the member is shown that shows all of its bytes, so that they can be written back.
+#[test]
+fn unions_are_shown_whole() {
+    let mut blob = Blob::new();
+    let (u16s, u32s, u64s) = (blob.int("u16", 2, 0), blob.int("u32", 4, 0), blob.int("u64", 8, 0));
+    let l = blob.record(4, "", 16, &[("a", u16s, 0, 0), ("b", u64s, 64, 0)]);
+    let s = blob.record(4, "", 4, &[("c", u32s, 0, 0)]);
+    let union = blob.record(5, "", 16, &[("l", l, 0, 0), ("s", s, 0, 0)]);
+    let holder = blob.record(4, "holder", 24, &[("n", u64s, 0, 0), ("", union, 64, 0)]);
+    let (named, folded) = (of(&blob, union, 16), of(&blob, holder, 24));
+    for (c, b, text) in [
+        (0x5678_u32, 9_u64, "{\"l\":{\"a\":22136,\"b\":9}}"),
+        (0x1234_5678, 0, "{\"s\":{\"c\":305419896}}"),
+        (0, 0, "{\"l\":{\"a\":0,\"b\":0}}"),
+        // Neither shows all of it.
+        (0x1234_5678, 9, "\"0x78563412000000000900000000000000\""),
+    ] {
+        let mut value = vec![0; 16];
+        value[..4].copy_from_slice(&c.to_ne_bytes());
+        value[8..].copy_from_slice(&b.to_ne_bytes());
+        assert_eq!(print(&named, &value), format!("{text}\n"));
+        let mut back = vec![0xee; 16];
+        named.parse_value(text.as_bytes(), &mut back).unwrap();
+        assert_eq!(back, value, "{text}");
+        // In a struct that has it folded in, the whole struct is in hex then.
+        let whole = [&7_u64.to_ne_bytes()[..], &value].concat();
+        let shown = print(&folded, &whole);
+        let mut back = vec![0xee; 24];
+        folded.parse_value(shown.trim_end().as_bytes(), &mut back).unwrap();
+        assert_eq!(back, whole, "{shown}");
+        assert_eq!(shown.starts_with("\"0x07"), text.starts_with("\"0x"), "{shown}");
+    }
+}
+
+/// An address is shown before what is larger or stands first; of two the IPv4 one, where that is all.
+#[test]
+fn unions_with_addresses() {
+    let mut blob = Blob::new();
+    let (u64s, v4, v6) = (
+        blob.int("u64", 8, 0),
+        blob.record(4, "in_addr", 4, &[]),
+        blob.record(4, "in6_addr", 16, &[]),
+    );
+    let pair = blob.array(u64s, 2);
+    let union = blob.record(5, "", 16, &[("d", pair, 0, 0), ("six", v6, 0, 0), ("four", v4, 0, 0)]);
+    let codec = of(&blob, union, 16);
+    let mut value = [0; 16];
+    value[..4].copy_from_slice(&[10, 0, 0, 1]);
+    assert_eq!(print(&codec, &value), "{\"four\":\"10.0.0.1\"}\n");
+    value[15] = 1;
+    assert_eq!(print(&codec, &value), "{\"six\":\"a00:1::1\"}\n");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use super::print::push_json_str;
 use super::record::Builder;
 use crate::btf::{Btf, BtfType, Int, KERNEL_STRUCTS, Kind};
 use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 
 /// Structs and arrays inside one another, before a type counts as a cycle (the kernel: 32).
 const DEPTH: usize = 32;
@@ -23,6 +24,7 @@ pub(super) fn compile(btf: &Btf, id: u32, size: usize) -> Result<CodecPlan, Stri
         btf,
         plan: CodecPlan { size, ..CodecPlan::default() },
         memo: HashMap::new(),
+        covers: HashMap::new(),
         tables: HashMap::new(),
         weights: Vec::new(),
         cost: 0,
@@ -69,6 +71,8 @@ pub(super) struct Compiler<'b> {
     pub(super) plan: CodecPlan,
     /// Nodes by the id behind typedefs and, for numbers, the byte order.
     memo: HashMap<(u32, bool), NodeId>,
+    /// For each node, the bits that printing it shows, from its first.
+    pub(super) covers: HashMap<NodeId, Rc<[(u64, u64)]>>,
     /// Enums' names by the enum's id.
     tables: HashMap<u32, u32>,
     /// For each node, the numbers and strings that printing it gives.
@@ -124,6 +128,21 @@ impl<'b> Compiler<'b> {
         false
     }
 
+    /// Whether a pointer's target is marked as the kernel's (`__kptr` in a program is a type tag).
+    fn is_kptr(&self, to: u32) -> bool {
+        const TAGS: [&str; 5] = ["kptr", "kptr_untrusted", "kptr_ref", "percpu_kptr", "uptr"];
+        let mut at = to;
+        for _ in 0..DEPTH {
+            let Some(found) = self.btf.get(at) else { return false };
+            let Kind::TypeTag { of } = found.kind else { return false };
+            if TAGS.contains(&self.btf.name(found.name_at)) {
+                return true;
+            }
+            at = of;
+        }
+        false
+    }
+
     /// Counts a member or an enumerator with its name.
     pub(super) fn pay(&mut self, name_at: u32) -> Result<(), String> {
         self.spend(1 + self.btf.name(name_at).len() / 32)
@@ -162,8 +181,19 @@ impl<'b> Compiler<'b> {
         Ok(node)
     }
 
+    /// What a type is that means more than its members.
+    pub(super) fn known(&self, bare: &Bare<'b>) -> Option<PlanNode> {
+        match (bare.found.kind, self.btf.name(bare.found.name_at)) {
+            (Kind::Struct { size: 4, .. }, "in_addr") => Some(PlanNode::Ipv4),
+            (Kind::Struct { size: 16, .. }, "in6_addr") => Some(PlanNode::Ipv6),
+            _ => None,
+        }
+    }
+
     fn build(&mut self, bare: &Bare<'b>) -> Result<NodeId, String> {
-        let name = self.btf.name(bare.found.name_at);
+        if let Some(node) = self.known(bare) {
+            return Ok(self.add(node, 1));
+        }
         match bare.found.kind {
             Kind::Int(_) | Kind::Enum { .. } | Kind::Ptr { .. } => {
                 let num = self.num(bare)?;
@@ -172,12 +202,10 @@ impl<'b> Compiler<'b> {
             Kind::Float { size: size @ (4 | 8) } => Ok(self.add(PlanNode::Float { size }, 1)),
             Kind::Float { size } if size <= 64 => Ok(self.add(PlanNode::Bytes { len: size }, 1)),
             Kind::Array { of, len } => self.array(of, len),
-            Kind::Struct { size: 4, .. } if name == "in_addr" => Ok(self.add(PlanNode::Ipv4, 1)),
-            Kind::Struct { size: 16, .. } if name == "in6_addr" => Ok(self.add(PlanNode::Ipv6, 1)),
             Kind::Struct { .. } | Kind::Union { .. } if self.is_special(bare) => {
                 let size = self.size(bare)?;
                 let gaps = (0, 0);
-                let node = PlanNode::Record { first: 0, end: 0, gaps, size, overlaps: false };
+                let node = PlanNode::Record { first: 0, end: 0, gaps, size, unions: None };
                 Ok(self.add(node, 1))
             }
             Kind::Struct { .. } | Kind::Union { .. } => {
@@ -221,7 +249,10 @@ impl<'b> Compiler<'b> {
     /// A number's storage: an integer's, enum's or pointer's.
     pub(super) fn num(&mut self, bare: &Bare<'b>) -> Result<Num, String> {
         match bare.found.kind {
-            Kind::Ptr { .. } => Ok(Num { sort: Sort::Pointer, ..Num::int(8, false) }),
+            Kind::Ptr { of: to } => {
+                let sort = if self.is_kptr(to) { Sort::Kptr } else { Sort::Pointer };
+                Ok(Num { sort, ..Num::int(8, false) })
+            }
             Kind::Int(int) => self.int(bare, int),
             Kind::Enum { size: size @ (1 | 2 | 4 | 8), signed, .. } => {
                 let num = Num::int(size as u8, signed);
@@ -291,6 +322,21 @@ impl<'b> Compiler<'b> {
         push_json_str(name, &mut label);
         label.push(b':');
         label.into()
+    }
+
+    /// The bits of gaps, as ranges.
+    pub(super) fn ranges(&self, gaps: (u32, u32)) -> Vec<(u64, u64)> {
+        let of = |gap: &Gap| {
+            let start = u64::from(gap.offset) * 8;
+            match gap.mask {
+                0xff => vec![(start, start + u64::from(gap.len) * 8)],
+                mask => (0..8)
+                    .filter(|bit| mask & bit_mask(*bit, *bit + 1) != 0)
+                    .map(|bit| (start + bit, start + bit + 1))
+                    .collect(),
+            }
+        };
+        self.plan.gaps(gaps).iter().flat_map(of).collect()
     }
 
     /// Adds the bits of `ranges` as gaps; returns where they are.

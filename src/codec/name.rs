@@ -70,7 +70,9 @@ impl Naming {
             return Self { form: Form::Prefix, ..hex };
         }
         match plan.node(plan.root) {
-            PlanNode::Num(num) if num.sort != Sort::Pointer => Self { form: Form::Num(num), ..hex },
+            PlanNode::Num(num) if !matches!(num.sort, Sort::Pointer | Sort::Kptr) => {
+                Self { form: Form::Num(num), ..hex }
+            }
             PlanNode::Ipv4 | PlanNode::Ipv6 => Self { form: Form::Address, ..hex },
             PlanNode::Text { len: 1.., .. } => Self { form: Form::Text, ..hex },
             PlanNode::Record { .. } => {

@@ -18,7 +18,7 @@ const NUMBER: &str = "$serde_json::private::Number";
 impl CodecPlan {
     /// Parses the text of a whole file or line into `bytes`: JSON, or one bare word.
     ///
-    /// `fixed`: pointers must keep their value (they may be set in keys only).
+    /// `fixed`: pointers of the kernel's must keep their value.
     pub(super) fn parse(
         &self,
         id: NodeId,
@@ -298,7 +298,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let plan = self.plan;
-        let PlanNode::Record { first, end, gaps, overlaps, .. } = plan.node(self.id) else {
+        let PlanNode::Record { first, end, gaps, unions, .. } = plan.node(self.id) else {
             let number = map.next_key::<std::borrow::Cow<'_, str>>()?.is_some_and(|k| k == NUMBER);
             let got = if number { "a number" } else { "an object" };
             return Err(self.fail(wrong_kind(&self, got)));
@@ -330,7 +330,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
                 let what = "the member is given twice";
                 return Err(self.fail(Fault::invalid(what).inside(&field.name)));
             }
-            if overlaps
+            if unions.is_some()
                 && let Some(other) = seen.iter().map(|at| &fields[at]).find(|other| {
                     other.name != field.name
                         && other.bits.0 < field.bits.1

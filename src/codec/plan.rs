@@ -6,6 +6,27 @@ use std::ops::Range;
 /// An index into [`CodecPlan::nodes`].
 pub(crate) type NodeId = u32;
 
+/// An index into [`CodecPlan::trees`].
+pub(crate) type TreeId = u32;
+
+/// What a record with unions is made of, anonymous members taken apart.
+#[derive(Debug)]
+pub(super) enum Item {
+    /// A member, by its index from the record's first.
+    Field(u32),
+    /// A union: the ways to show it, the best first.
+    Union(Vec<Alternative>),
+}
+
+/// One way to show a union.
+#[derive(Debug)]
+pub(super) struct Alternative {
+    /// What is shown.
+    pub(super) items: Vec<Item>,
+    /// What other alternatives have there, and this one would not show: it must be zero.
+    pub(super) hidden: (u32, u32),
+}
+
 /// A compiled type.
 #[derive(Debug, Default)]
 pub(crate) struct CodecPlan {
@@ -14,6 +35,7 @@ pub(crate) struct CodecPlan {
     /// For each struct, its fields' indices sorted by name (same ranges as `fields`).
     pub(super) by_name: Vec<u32>,
     pub(super) gaps: Vec<Gap>,
+    pub(super) trees: Vec<Vec<Item>>,
     pub(super) enums: Vec<Enumerators>,
     pub(super) root: NodeId,
     /// Bytes of the whole value.
@@ -39,8 +61,9 @@ pub(crate) enum PlanNode {
     Ipv6,
     /// `len` elements, one each `stride` bytes.
     Array { len: u32, stride: u32, elem: NodeId },
-    /// A struct, a union or a data section: `fields[first..end]`; `gaps` are its padding.
-    Record { first: u32, end: u32, gaps: (u32, u32), size: u32, overlaps: bool },
+    /// A struct, a union or a data section: `fields[first..end]`; `gaps` are its padding. With unions
+    /// among them, which of the members are shown depends on the bytes.
+    Record { first: u32, end: u32, gaps: (u32, u32), size: u32, unions: Option<TreeId> },
 }
 
 /// A number of `width` bits that begins `shift` bits into its first byte.
@@ -66,6 +89,8 @@ pub(crate) enum Sort {
     /// An index into [`CodecPlan::enums`].
     Enum(u32),
     Pointer,
+    /// A pointer that belongs to the kernel (`__kptr`): only read.
+    Kptr,
 }
 
 /// A member.
@@ -78,7 +103,7 @@ pub(crate) struct PlanField {
     /// From the record's first byte.
     pub(super) offset: u32,
     pub(super) node: NodeId,
-    /// False for the members of a union that reading leaves out.
+    /// False for the members of a union that reading leaves out, unless they alone show its bytes.
     pub(super) shown: bool,
     /// What of the unions that this member is in becomes zero when it is written.
     pub(super) clears: (u32, u32),
@@ -266,13 +291,43 @@ impl CodecPlan {
     /// Whether any complete text sets every byte of the node.
     pub(super) fn whole(&self, id: NodeId) -> bool {
         match self.node(id) {
-            PlanNode::Num(num) => num.whole() && num.sort != Sort::Pointer,
+            PlanNode::Num(num) => num.whole() && num.sort != Sort::Kptr,
             PlanNode::Float { .. } | PlanNode::Text { .. } | PlanNode::Bytes { .. } => true,
             PlanNode::Ipv4 | PlanNode::Ipv6 => true,
             PlanNode::Array { elem, .. } => self.whole(elem),
             PlanNode::Record { .. } => false,
         }
     }
+}
+
+impl CodecPlan {
+    /// The members that show all of a record's bytes, by their indices from its first; false if none
+    /// of the ways to show one of its unions does.
+    pub(super) fn choose(&self, items: &[Item], bytes: &[u8], chosen: &mut Vec<u32>) -> bool {
+        items.iter().all(|item| match item {
+            Item::Field(at) => {
+                chosen.push(*at);
+                true
+            }
+            Item::Union(alternatives) => alternatives.iter().any(|alternative| {
+                let before = chosen.len();
+                let shows = is_zero(self.gaps(alternative.hidden), bytes)
+                    && self.choose(&alternative.items, bytes, chosen);
+                if !shows {
+                    chosen.truncate(before);
+                }
+                shows
+            }),
+        })
+    }
+}
+
+/// Whether the bits of `gaps` are zero.
+fn is_zero(gaps: &[Gap], bytes: &[u8]) -> bool {
+    gaps.iter().all(|gap| {
+        let at = gap.offset as usize;
+        bytes[at..at + gap.len as usize].iter().all(|byte| byte & gap.mask == 0)
+    })
 }
 
 /// Makes the bits of `gaps` zero.

@@ -78,6 +78,24 @@ impl CodecPlan {
             PlanNode::Array { len, stride, elem } => {
                 self.print_array(len, stride, elem, bytes, out)
             }
+            PlanNode::Record { first, unions: Some(tree), size, .. } => {
+                let mut chosen = Vec::new();
+                if !self.choose(&self.trees[tree as usize], bytes, &mut chosen) {
+                    return push_json_hex(&bytes[..size as usize], out);
+                }
+                let mut open = b'{';
+                for at in chosen {
+                    let field = &self.fields[(first + at) as usize];
+                    out.push(open);
+                    open = b',';
+                    out.extend_from_slice(&field.label);
+                    self.print(field.node, &bytes[field.offset as usize..], out);
+                }
+                if open == b'{' {
+                    out.push(b'{');
+                }
+                out.push(b'}');
+            }
             PlanNode::Record { first, end, .. } => {
                 let mut open = b'{';
                 for field in self.fields(first, end).iter().filter(|field| field.shown) {
@@ -129,7 +147,7 @@ impl CodecPlan {
             }
             _ => {}
         }
-        if num.width > 64 || num.sort == Sort::Pointer {
+        if num.width > 64 || matches!(num.sort, Sort::Pointer | Sort::Kptr) {
             quote(out);
             push_fmt(format_args!("{bits:#x}"), out);
             quote(out);

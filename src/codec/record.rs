@@ -2,7 +2,8 @@
 //! padding found, the shown member of each union chosen.
 
 use super::compile::{Bare, Compiler};
-use super::plan::{NodeId, Num, PlanField, PlanNode};
+use super::cover::{self, Bits};
+use super::plan::{Alternative, Item, NodeId, Num, PlanField, PlanNode};
 use crate::btf::{BtfMember, Kind};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -68,8 +69,8 @@ impl Builder {
             gaps: (0, 0),
             depth: 0,
         };
-        self.fold(compiler, bare, &around)?;
-        self.finish(compiler)
+        let items = self.fold(compiler, bare, &around)?;
+        self.finish(compiler, items)
     }
 
     /// A data section: each variable is a member.
@@ -98,16 +99,16 @@ impl Builder {
             self.cover(bits)?;
             self.push(compiler, name, bits, node, true, (0, 0));
         }
-        self.finish(compiler)
+        self.finish(compiler, Vec::new())
     }
 
-    /// Adds the members of a record, and those of its anonymous members.
+    /// Adds the members of a record, and those of its anonymous members: what it is made of.
     fn fold<'b>(
         &mut self,
         compiler: &mut Compiler<'b>,
         bare: &Bare<'b>,
         around: &Around,
-    ) -> Result<(), String> {
+    ) -> Result<Vec<Item>, String> {
         if around.depth > FOLDS {
             return Err("anonymous members are nested too deep, or contain themselves".into());
         }
@@ -125,11 +126,9 @@ impl Builder {
                 parts.push(part);
             }
         }
-        let len = |part: &Part<'_>| part.end - part.start;
-        // The largest, and of equals the first.
-        let largest = (0..parts.len())
-            .filter(|&at| !parts[at].special)
-            .reduce(|best, at| if len(&parts[at]) > len(&parts[best]) { at } else { best });
+        let best = if union { best_first(compiler, &parts)? } else { Vec::new() };
+        let mut items = Vec::new();
+        let mut alternatives = Vec::new();
         if union && !around.in_union {
             self.cover((around.base, around.base + size))?;
         }
@@ -143,7 +142,7 @@ impl Builder {
             }
             let mut below = Around { base: bits.0, depth: around.depth + 1, ..around.clone() };
             if union {
-                below.shown &= largest == Some(at);
+                below.shown &= best.first() == Some(&at);
                 below.in_union = true;
                 let mut own = Vec::new();
                 own_bits(compiler, part, bits.0, &mut own, around.depth)?;
@@ -154,15 +153,89 @@ impl Builder {
                 below.gaps = compiler.gaps(&below.clears)?;
             }
             let name = compiler.btf.name(part.member.name_at);
-            if name.is_empty() {
-                self.fold(compiler, &part.bare, &below)?;
-                continue;
+            let made = if name.is_empty() {
+                self.fold(compiler, &part.bare, &below)?
+            } else {
+                let (bits, node) =
+                    self.node(compiler, part, bits).map_err(|why| format!("{name}: {why}"))?;
+                self.push(compiler, name, bits, node, below.shown, below.gaps);
+                vec![Item::Field(self.fields.len() as u32 - 1)]
+            };
+            if union { alternatives.push((at, made)) } else { items.extend(made) }
+        }
+        if union {
+            items.push(self.alternatives(compiler, alternatives, &best)?);
+        }
+        Ok(items)
+    }
+
+    /// A union: its ways to be shown, the best first, each with what it would not show of the others.
+    fn alternatives(
+        &mut self,
+        compiler: &mut Compiler<'_>,
+        made: Vec<(usize, Vec<Item>)>,
+        best: &[usize],
+    ) -> Result<Item, String> {
+        let mut covers: HashMap<usize, Bits> = HashMap::new();
+        for (at, items) in &made {
+            covers.insert(*at, self.cover_of(compiler, items)?);
+        }
+        let all = cover::merged(covers.values().flatten().copied().collect());
+        let mut made: HashMap<usize, Vec<Item>> = made.into_iter().collect();
+        let mut alternatives = Vec::new();
+        for at in best {
+            let (Some(items), Some(cover)) = (made.remove(at), covers.get(at)) else { continue };
+            let others = cover::without(&all, cover);
+            self.clear_too(compiler, &items, &others)?;
+            let hidden = compiler.gaps(&others)?;
+            alternatives.push(Alternative { items, hidden });
+        }
+        Ok(Item::Union(alternatives))
+    }
+
+    /// Makes writing any of these items clear more bits.
+    fn clear_too(
+        &mut self,
+        compiler: &mut Compiler<'_>,
+        items: &[Item],
+        more: &Bits,
+    ) -> Result<(), String> {
+        for item in items {
+            match item {
+                Item::Field(at) => {
+                    let ranges = compiler.ranges(self.fields[*at as usize].clears);
+                    let all =
+                        cover::merged(ranges.into_iter().chain(more.iter().copied()).collect());
+                    self.fields[*at as usize].clears = compiler.gaps(&all)?;
+                }
+                Item::Union(alternatives) => {
+                    for alternative in alternatives {
+                        self.clear_too(compiler, &alternative.items, more)?;
+                    }
+                }
             }
-            let (bits, node) =
-                self.node(compiler, part, bits).map_err(|why| format!("{name}: {why}"))?;
-            self.push(compiler, name, bits, node, below.shown, below.gaps);
         }
         Ok(())
+    }
+
+    /// The bits that showing these items shows, from the record's first.
+    fn cover_of(&self, compiler: &mut Compiler<'_>, items: &[Item]) -> Result<Bits, String> {
+        let mut bits = Vec::new();
+        for item in items {
+            match item {
+                Item::Field(at) => {
+                    let field = &self.fields[*at as usize];
+                    bits.extend(cover::of_field(compiler, field)?);
+                }
+                // Whatever of it is not zero is shown, or the whole record in hex.
+                Item::Union(alternatives) => {
+                    for alternative in alternatives {
+                        bits.extend(self.cover_of(compiler, &alternative.items)?);
+                    }
+                }
+            }
+        }
+        Ok(cover::merged(bits))
     }
 
     /// The member's node, and the bits that it covers.
@@ -232,7 +305,7 @@ impl Builder {
     }
 
     /// Makes names differ, finds padding and overlaps, and adds the record to the plan.
-    fn finish(mut self, compiler: &mut Compiler<'_>) -> Result<NodeId, String> {
+    fn finish(mut self, compiler: &mut Compiler<'_>, items: Vec<Item>) -> Result<NodeId, String> {
         // Two static variables of different files may share a name in one data section.
         let mut names: HashMap<Box<str>, u32> = HashMap::new();
         for field in &mut self.fields {
@@ -266,9 +339,30 @@ impl Builder {
         compiler.plan.fields.extend(self.fields);
         compiler.plan.by_name.extend(order);
         let end = compiler.plan.fields.len() as u32;
-        let node = PlanNode::Record { first, end, gaps, size: self.size, overlaps };
+        let has_union = items.iter().any(|item| matches!(item, Item::Union(_)));
+        let unions = has_union.then(|| {
+            compiler.plan.trees.push(items);
+            compiler.plan.trees.len() as u32 - 1
+        });
+        let node = PlanNode::Record { first, end, gaps, size: self.size, unions };
         Ok(compiler.add(node, self.weight))
     }
+}
+
+/// The members of a union in the order in which they are tried: addresses, then by size, of equals the
+/// first.
+fn best_first(compiler: &mut Compiler<'_>, parts: &[Part<'_>]) -> Result<Vec<usize>, String> {
+    let mut order = Vec::new();
+    for (at, part) in parts.iter().enumerate().filter(|(_, part)| !part.special) {
+        let rank = match compiler.known(&part.bare) {
+            Some(PlanNode::Ipv4) => 0,
+            Some(_) => 1,
+            None => 2,
+        };
+        order.push((rank, std::cmp::Reverse(part.end - part.start), at));
+    }
+    order.sort_unstable();
+    Ok(order.into_iter().map(|(_, _, at)| at).collect())
 }
 
 /// Finds a member's type and place; `None` for padding without a name.

@@ -78,7 +78,7 @@ fn wanted(plan: &CodecPlan, num: &Num) -> String {
             let more = if table.by_value.len() > 8 { ", …" } else { "" };
             format!("a number or a name of enum {} ({}{more})", table.name, names.join(", "))
         }
-        Sort::Pointer => "an address such as 0x0".into(),
+        Sort::Pointer | Sort::Kptr => "an address such as 0x0".into(),
         Sort::Number if num.width == 1 => "0 or 1".into(),
         Sort::Number => limits(num),
     }
@@ -126,7 +126,7 @@ fn is_fraction(word: &str) -> bool {
 
 /// Parses a word into a number's bytes, in every accepted spelling.
 ///
-/// `fixed`: a pointer may only be given the value that it has.
+/// `fixed`: a pointer of the kernel's may only be given the value that it has.
 pub(super) fn number(
     plan: &CodecPlan,
     num: &Num,
@@ -134,10 +134,12 @@ pub(super) fn number(
     bytes: &mut [u8],
     fixed: bool,
 ) -> Result<(), Fault> {
-    if num.sort == Sort::Pointer && fixed {
+    if num.sort == Sort::Kptr && fixed {
         return match bits(plan, num, word)? {
             same if same == num.read(bytes) => Ok(()),
-            _ => Err(Fault::invalid("a pointer cannot be written: leave it out")),
+            _ => Err(Fault::invalid(
+                "this pointer is the kernel's and cannot be written: leave it out",
+            )),
         };
     }
     match bits(plan, num, word) {

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A program stays loaded for this long, at least, after somebody has asked.
+/// A program stays loaded for this long after somebody has asked.
 const KEPT: Duration = Duration::from_secs(5);
 
 /// Bytes that a run may write at most.
@@ -64,12 +64,14 @@ impl Kept {
 
     /// Waits until nobody asks any more, and unloads the program.
     fn let_go(&self) {
-        loop {
-            thread::sleep(KEPT);
+        let mut wait = KEPT;
+        while !wait.is_zero() {
+            thread::sleep(wait);
             let mut kept = self.loaded.lock();
-            if kept.as_ref().is_none_or(|(_, asked)| asked.elapsed() >= KEPT) {
+            let asked = kept.as_ref().map_or(KEPT, |(_, asked)| asked.elapsed());
+            wait = KEPT.saturating_sub(asked);
+            if wait.is_zero() {
                 *kept = None;
-                return;
             }
         }
     }

@@ -57,6 +57,8 @@ pub enum Bit {
     Data,
     /// Not in the text, or not writable: keeps what it was.
     Kept,
+    /// In a union, of no member: zero, or whatever the bytes in hex have.
+    Any,
 }
 
 /// A member's place: first bit and width, from the record's first bit.
@@ -213,7 +215,7 @@ impl Ty {
     pub fn mark(&self, base: usize, bits: &mut [Bit]) {
         let size = self.size() * 8;
         match self {
-            Self::Pointer | Self::Timer => bits[base..base + size].fill(Bit::Kept),
+            Self::Timer => bits[base..base + size].fill(Bit::Kept),
             Self::Bits { bits: width, .. } => {
                 let (shown, rest) = bits[base..base + size].split_at_mut(*width as usize);
                 shown.fill(Bit::Data);
@@ -231,11 +233,18 @@ impl Ty {
                 }
             }
             Self::Union { members } => {
-                let places: Vec<_> = members.iter().map(|member| place(member, 0)).collect();
-                let first = (0..members.len()).rev().max_by_key(|&at| places[at].width);
-                if let Some(at) = first {
-                    members[at].mark(base, &places[at], bits);
+                // What any member has is data, whichever member is shown.
+                let mut all = vec![Bit::Any; size];
+                for member in members {
+                    let mut own = vec![Bit::Any; size];
+                    member.mark(0, &place(member, 0), &mut own);
+                    for (bit, own) in all.iter_mut().zip(own) {
+                        if own == Bit::Data {
+                            *bit = own;
+                        }
+                    }
                 }
+                bits[base..base + size].copy_from_slice(&all);
             }
             _ => bits[base..base + size].fill(Bit::Data),
         }
@@ -301,9 +310,24 @@ pub fn mix(marks: &[Bit], data: &[u8], kept: &[u8], padding: &[u8]) -> Vec<u8> {
         let from = match mark {
             Bit::Data => data,
             Bit::Kept => kept,
-            Bit::Padding => padding,
+            Bit::Padding | Bit::Any => padding,
         };
         out[at / 8] |= from[at / 8] & 1 << (at % 8);
     }
     out
+}
+
+/// Whether `back` is what text carries of `value` over `kept`: padding zero, or as it was where only hex
+/// shows all of the data.
+pub fn survives(marks: &[Bit], back: &[u8], value: &[u8], kept: &[u8]) -> bool {
+    back.len() == value.len()
+        && marks.iter().enumerate().all(|(at, mark)| {
+            let bit = |bytes: &[u8]| bytes[at / 8] >> (at % 8) & 1;
+            match mark {
+                Bit::Data => bit(back) == bit(value),
+                Bit::Kept => bit(back) == bit(kept) || bit(back) == bit(value),
+                Bit::Padding => bit(back) == 0 || bit(back) == bit(value),
+                Bit::Any => true,
+            }
+        })
 }

@@ -92,6 +92,13 @@ impl RawMap {
         Self { fd, info }
     }
 
+    /// Creates a map without BTF, which nothing but this holds.
+    #[track_caller]
+    pub(crate) fn unpinned(new: &NewMap<'_>) -> Self {
+        let (fd, info) = MapFd::new(create(new).expect("the map is created")).expect("a map");
+        Self { fd, info }
+    }
+
     /// The value, or all CPUs' values each in a slot rounded up to 8 bytes.
     pub(crate) fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
         let mut value = vec![0; self.fd.value_len()];

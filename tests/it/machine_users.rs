@@ -1,0 +1,189 @@
+//! Who uses the machine's maps: programs of others', processes that hold no map by themselves, and what
+//! comes and goes meanwhile.
+
+use crate::common::require::require;
+use crate::common::{Bed, eventually, key32};
+use crate::kinds_common::{Holder, Programs, prog_id};
+use bpffuse::sys::map::{NewMap, create, kind};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::process::Child;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The lines of `.maps.json`, by id.
+fn maps(bed: &Bed) -> BTreeMap<u64, Value> {
+    let text = bed.read(".maps.json");
+    let object =
+        |line| serde_json::from_str::<Value>(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+    text.lines().map(object).map(|map| (map["id"].as_u64().expect("an id"), map)).collect()
+}
+
+/// The words of a map's line in `.maps`, by the header's.
+fn row(bed: &Bed, id: u32) -> BTreeMap<String, String> {
+    let text = bed.read(".maps");
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let header = words(text.lines().next().expect("a header"));
+    let row = text.lines().map(words).find(|row| row[0] == id.to_string()).expect("a line");
+    assert_eq!(header.len(), row.len(), "{text}");
+    header.into_iter().zip(row).collect()
+}
+
+/// A process that holds a program, and so the program's maps, but no map by itself.
+#[test]
+fn a_process_that_holds_a_program_alone() {
+    require!("root", "bpf", "fuse", "python3", "clang");
+    let bed = Bed::new();
+    let programs = Programs::load(&bed, "links");
+    let id = prog_id(&bed, "count_switches");
+    // Nobody holds it any more but its pin.
+    drop(programs);
+    let (holder, _) =
+        Holder::start(&bed, "bpf_get('bpf/p/count_switches')\nready()\ntime.sleep(1000)");
+    let pid = holder.pid();
+    let map: Value = serde_json::from_str(&bed.read("calls/.info")).unwrap();
+    let map_id = map["id"].as_u64().unwrap();
+    assert_eq!(map["programs"], serde_json::json!([{"id": id, "name": "count_switches"}]));
+    assert_eq!(map["processes"], serde_json::json!([{"pid": pid, "comm": "python3"}]));
+    assert!(bed.list(".pid").contains(&pid.to_string()));
+    for dir in [format!(".pid/{pid}"), format!(".prog/{id}")] {
+        let names = bed.list(&dir);
+        let leads = |name: &String| {
+            let target = std::fs::read_link(bed.at(&format!("{dir}/{name}"))).unwrap();
+            target.to_str() == Some(&*format!("../../.id/{map_id}"))
+        };
+        assert!(names.iter().any(leads), "{dir}: {names:?}");
+        bed.ok(&format!("cd mnt/{dir}; for map in *; do jq .id $map/.info; done"));
+    }
+    let line = row(&bed, map_id as u32);
+    assert_eq!(line["PROCESSES"], format!("{pid}:python3"));
+    assert_eq!(line["PROGRAMS"], format!("{id}:count_switches"));
+    drop(holder);
+    eventually("the process is gone", || !bed.at(&format!(".pid/{pid}")).exists());
+    let map: Value = serde_json::from_str(&bed.read("calls/.info")).unwrap();
+    assert_eq!(map["processes"], serde_json::json!([]));
+}
+
+/// A program of others' that pins nothing, in the background, and its pid.
+fn tool(bed: &Bed, command: &str) -> (Child, u32) {
+    let mut tool = bed.spawn(&format!("echo $$; exec {command}"));
+    let mut line = String::new();
+    BufReader::new(tool.stdout.as_mut().expect("a pipe")).read_line(&mut line).expect("its pid");
+    (tool, line.trim().parse().expect("its pid"))
+}
+
+/// Waits until the process has maps with these words in their names.
+fn wait_for_maps(bed: &Bed, pid: u32, wanted: &[&str]) {
+    eventually(&format!("there are maps {wanted:?}"), || {
+        let names = std::fs::read_dir(bed.at(&format!(".pid/{pid}"))).into_iter().flatten();
+        let names: Vec<_> = names.flatten().map(|name| name.file_name()).collect();
+        let has = |wanted: &&str| names.iter().any(|name| name.to_string_lossy().contains(wanted));
+        wanted.iter().all(has)
+    });
+}
+
+/// Ends it, and looks that it is not there any more.
+fn end(bed: &Bed, (mut tool, pid): (Child, u32)) {
+    crate::common::bed::signal("INT", pid);
+    tool.wait().expect("its end");
+    eventually("its maps are gone", || !bed.at(&format!(".pid/{pid}")).exists());
+}
+
+/// bpftrace pins nothing: its maps are found by its process, in the second command.
+#[test]
+fn the_maps_of_bpftrace() {
+    require!("root", "bpf", "fuse", "bpftrace");
+    let bed = Bed::new();
+    let tracer = tool(
+        &bed,
+        "bpftrace -e 'BEGIN { @starts = count(); @seen[7] = 42; @sizes = hist(9); }
+         interval:s:1000 { exit(); }'",
+    );
+    wait_for_maps(&bed, tracer.1, &["starts", "seen", "sizes"]);
+    let seen = format!("cat mnt/.pid/{}/*seen*/.entries", tracer.1);
+    eventually("BEGIN has run", || bed.run(&seen).stdout.contains("\"key\":"));
+    end(&bed, tracer);
+}
+
+/// Debian's libbpf-tools keep what they count in maps that they do not pin either.
+#[test]
+fn the_maps_of_libbpf_tools() {
+    require!("root", "bpf", "fuse", "runqlat", "softirqs");
+    let bed = Bed::new();
+    let tools = [("runqlat 1000", "hists"), ("softirqs 1000", "bss")];
+    let tools = tools.map(|(command, wanted)| {
+        let tool = tool(&bed, command);
+        wait_for_maps(&bed, tool.1, &[wanted]);
+        (tool, command.split(' ').next().expect("a word"))
+    });
+    for (tool, name) in &tools {
+        let dir = format!(".pid/{}", tool.1);
+        for map in bed.list(&dir) {
+            let info: Value =
+                serde_json::from_str(&bed.read(&format!("{dir}/{map}/.info"))).unwrap();
+            let holder = serde_json::json!({"pid": tool.1, "comm": name});
+            assert!(info["processes"].as_array().expect("a list").contains(&holder), "{info}");
+        }
+        // Its programs use its maps.
+        let told = bed.ok(&format!(
+            "cd mnt/{dir}; for map in *; do jq -r '.programs[].name' $map/.info; done"
+        ));
+        assert!(told.lines().count() >= 2, "{name}: {told:?}");
+    }
+    tools.into_iter().for_each(|(tool, _)| end(&bed, tool));
+}
+
+/// "What ends meanwhile is left out, nothing fails because of it."
+#[test]
+fn what_ends_meanwhile_is_left_out() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    let stays = bed.hash("stays").info.id;
+    let new = NewMap {
+        map_type: kind::ARRAY,
+        key_size: 4,
+        value_size: 8,
+        max_entries: 1,
+        ..NewMap::default()
+    };
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                drop((0..20).map(|_| create(&new).expect("a map")).collect::<Vec<_>>());
+                let _ = std::process::Command::new("true").status();
+            }
+        });
+        let looked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            for _ in 0..15 {
+                assert!(maps(&bed).contains_key(&stays.into()));
+                assert_eq!(row(&bed, stays)["COUNT"], "0");
+                assert!(bed.list(".name").iter().any(|name| name.contains(':')));
+                bed.list(".pid");
+                bed.list(".prog");
+            }
+        }));
+        done.store(true, Ordering::Relaxed);
+        looked.expect("nothing fails");
+    });
+}
+
+/// The small programs that tell counts and holders stay loaded only while somebody asks.
+#[test]
+fn what_is_asked_for_is_not_kept_for_good() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    bed.hash("h").set(&key32(1), &[1; 8]);
+    let links = || {
+        let names = std::fs::read_dir(format!("/proc/{}/fd", bed.pid())).unwrap().flatten();
+        let targets = names.filter_map(|name| std::fs::read_link(name.path()).ok());
+        targets.filter(|target| target.to_string_lossy().contains("bpf_link")).count()
+    };
+    assert_eq!(links(), 0);
+    for _ in 0..20 {
+        assert_eq!(bed.read("h/.count"), "1\n");
+        bed.read("h/.info");
+    }
+    assert!(links() <= 2, "each is loaded once");
+    eventually("they are unloaded", || links() == 0);
+}
