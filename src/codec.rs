@@ -44,6 +44,7 @@
 
 mod compile;
 mod cover;
+mod event;
 mod fault;
 mod member;
 mod name;

@@ -31,6 +31,7 @@ pub use base::operation::Op;
 use crate::bpffs::{Bpffs, Pin};
 use crate::node::{MapRef, Node, NodeTable, Place};
 use crate::spec::{Making, Spec};
+use crate::sys::processes;
 use base::by_ino::ByIno;
 use base::handles::Handles;
 use base::maps::Maps;
@@ -135,6 +136,8 @@ impl Fs {
 
     /// Who asks, by the ids that the kernel tells.
     pub fn caller(&self, pid: u32, uid: u32, gid: u32) -> Caller {
+        // Where /proc counts processes of another PID namespace, its numbers are other programs'.
+        let pid = if processes::proc_is_ours() { pid } else { 0 };
         Caller { pid, uid, gid, is_owner: self.maps.owner.is(pid, uid), beside: false }
     }
 

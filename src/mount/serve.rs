@@ -67,10 +67,17 @@ pub(super) fn serve(
     let kernel = attach::attach(config, owner, &mountpoint)
         .map_err(|error| checks::session_error(&mountpoint, &error.into()))?;
     let device = mounts::at(&mountpoint).map(|mount| mount.device);
+    let is_still_mounted =
+        || device.is_some() && mounts::at(&mountpoint).map(|mount| mount.device) == device;
     let detach = || attach::detach(&mountpoint, device.as_deref());
     let served =
         start(config, &mountpoint, fs, kernel, sender).and_then(|()| follow(config, &ends, ready));
     match served {
+        Ok(None) if is_still_mounted() => {
+            // Somebody has cut the connection (fusectl's abort), and what is left answers nobody.
+            log::warn!("{}: the connection was aborted: unmounting", mountpoint.display());
+            detach()
+        }
         Ok(None) => Ok(()),
         Ok(Some(signal)) => {
             log::info!("signal {signal}: unmounting {}", mountpoint.display());

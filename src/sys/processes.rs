@@ -12,6 +12,14 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
+use std::sync::OnceLock;
+
+/// Whether /proc numbers processes as this process's PID namespace does: a daemon that was started in one
+/// of its own under another's /proc would take strangers for its callers.
+pub fn proc_is_ours() -> bool {
+    static OURS: OnceLock<bool> = OnceLock::new();
+    *OURS.get_or_init(|| ourselves().is_ok_and(|pid| pid == std::process::id()))
+}
 
 /// A process that holds maps or programs.
 #[derive(Debug, Clone, PartialEq, Eq)]

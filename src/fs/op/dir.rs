@@ -10,6 +10,7 @@ use crate::fs::base::caller::Caller;
 use crate::fs::base::error::{Error, Result};
 use crate::fs::base::handles::Handle;
 use crate::fs::base::listing::{DOTS, ListEntry, Sink};
+use crate::fs::control::stream::event::EventCodec;
 use crate::fs::element::walk::KeyListing;
 use crate::fs::element::{member, view};
 use crate::fs::tree::ids;
@@ -142,8 +143,16 @@ impl Fs {
             Node::In(at, Place::Element(View::Field(path), key)) => {
                 self.list_members(at, path, key)
             }
+            Node::In(at, Place::EventTypes) => {
+                let (map, _) = self.maps.open(at)?;
+                let entry = |name: String| {
+                    let node = Node::In(at.clone(), Place::Events(name.as_str().into()));
+                    listed(&node, FileKind::File, name)
+                };
+                Ok(EventCodec::names(&map)?.into_iter().map(entry).collect())
+            }
             // What takes something away when it is read is found by name alone.
-            Node::In(_, Place::EventTypes | Place::View(_)) => Ok(Vec::new()),
+            Node::In(_, Place::View(_)) => Ok(Vec::new()),
             Node::Symlink(_)
             | Node::Object(..)
             | Node::New(..)

@@ -3,9 +3,11 @@
 use crate::btf::{Btf, Kind};
 use crate::codec::{Codec, Shape, push_json_hex};
 use crate::fs::base::error::{Error, Result};
+use crate::kernel;
 use crate::map::{Map, load_btf, room};
+use crate::sys::programs::Programs;
 use crate::sys::{info, object};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::os::fd::AsFd;
 
 /// How events read as text.
@@ -27,26 +29,43 @@ impl EventCodec {
     /// # Errors
     /// ENOENT if none has a type of that name.
     pub fn named(map: &Map, name: &str) -> Result<Self> {
-        let mut tried = HashSet::from([0]);
-        let mut try_btf = |id: u32| if tried.insert(id) { Self::of_btf(id, name) } else { None };
-        if let Some(found) = try_btf(map.info.btf_id) {
+        if let Some(found) = Self::btf_ids(map)?.into_iter().find_map(|id| Self::of_btf(id, name)) {
             return Ok(found);
-        }
-        let mut id = 0;
-        while let Some(next) = info::next_prog_id(id)? {
-            id = next;
-            // Gone meanwhile, if it cannot be had.
-            let Ok(fd) = object::prog_by_id(id) else { continue };
-            let Ok(prog) = info::prog_info(fd.as_fd()) else { continue };
-            if prog.map_ids.contains(&map.info.id)
-                && let Some(found) = try_btf(prog.btf_id)
-            {
-                return Ok(found);
-            }
         }
         let reason =
             format!("neither the map's BTF nor that of a program which uses it has a type {name}");
         Err(Error::missing(reason))
+    }
+
+    /// The names of the types that events could have: structs of the map's own BTF and of the programs
+    /// that use the map, but for those that the kernel has, too.
+    ///
+    /// # Errors
+    /// EPERM without CAP_SYS_ADMIN.
+    pub fn names(map: &Map) -> Result<BTreeSet<String>> {
+        let kernel = kernel::btf();
+        let kernels: HashSet<&str> = kernel.iter().flat_map(struct_names).collect();
+        let mut names = BTreeSet::new();
+        for id in Self::btf_ids(map)? {
+            let Ok(btf) = load_btf(id) else { continue };
+            let own = struct_names(&btf).filter(|name| !kernels.contains(name));
+            names.extend(own.map(str::to_owned));
+        }
+        Ok(names)
+    }
+
+    /// The BTF of the map, then of the programs that use it.
+    fn btf_ids(map: &Map) -> Result<Vec<u32>> {
+        let mut ids = vec![map.info.btf_id];
+        for program in Programs::all()?.of_map(map.info.id) {
+            // Gone meanwhile, if it cannot be had.
+            let Ok(fd) = object::prog_by_id(program.id) else { continue };
+            ids.extend(info::prog_info(fd.as_fd()).map(|info| info.btf_id));
+        }
+        ids.retain(|id| *id != 0);
+        let mut seen = HashSet::new();
+        ids.retain(|id| seen.insert(*id));
+        Ok(ids)
     }
 
     fn of_btf(id: u32, name: &str) -> Option<Self> {
@@ -65,15 +84,11 @@ impl EventCodec {
         codec.fallback().is_none().then_some(Self { typed: Some((codec, size)) })
     }
 
-    /// Appends an event's text. One of another size than the type's is shown in hex; `padded` says
-    /// that up to 7 bytes may follow it, as in perf records.
+    /// Appends an event's text; `padded` says that up to 7 bytes may follow it, as in perf records.
     pub fn print(&self, event: &[u8], padded: bool, text: &mut Vec<u8>) {
-        let slack = if padded { 8 } else { 1 };
         match &self.typed {
-            Some((codec, size)) if (*size..size + slack).contains(&event.len()) => {
-                codec.print_value(&event[..*size], text);
-            }
-            _ => push_json_hex(event, text),
+            Some((codec, _)) => codec.print_event(event, if padded { 7 } else { 0 }, text),
+            None => push_json_hex(event, text),
         }
     }
 
@@ -95,6 +110,15 @@ impl EventCodec {
             }
         }
     }
+}
+
+/// The names of the structs that a BTF has.
+fn struct_names(btf: &Btf) -> impl Iterator<Item = &str> {
+    (1..btf.end_id()).filter_map(|id| {
+        let found = btf.get(id)?;
+        let is_struct = matches!(found.kind, Kind::Struct { .. });
+        (is_struct && found.name_at != 0).then(|| btf.name(found.name_at))
+    })
 }
 
 /// The struct, union or typedef of that name, and its size in bytes.

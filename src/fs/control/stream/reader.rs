@@ -19,7 +19,7 @@ const BEHIND: usize = 1 << 14;
 #[derive(Debug)]
 pub(super) struct EventReader {
     state: Mutex<Window>,
-    codec: EventCodec,
+    codec: Arc<EventCodec>,
 }
 
 impl EventReader {
@@ -27,7 +27,7 @@ impl EventReader {
     ///
     /// # Errors
     /// EBUSY if somebody does already; the kernel's.
-    pub(super) fn open(streams: &Arc<Streams>, map: &Map, codec: EventCodec) -> Result<Self> {
+    pub(super) fn open(streams: &Arc<Streams>, map: &Map, codec: Arc<EventCodec>) -> Result<Self> {
         let claim = Claim::new(streams, map.info.id)?;
         let source = Source::open(map)?;
         let open = Some(OpenSource { source, _claim: claim });
