@@ -62,16 +62,16 @@ impl Caller {
     /// Whether the thread has ended, or is about to: a fatal signal is a pending SIGKILL for each
     /// thread of the process (`complete_signal` in `kernel/signal.c`).
     ///
-    /// Of proc_pid_stat(5), which does not list the groups, as proc_pid_status(5) does; through
-    /// `task`, so that not all threads of the process are added up.
+    /// Of proc_pid_status(5), whose reading waits for nothing: that of proc_pid_stat(5) waits for an
+    /// execve(2) of the process to end, which may itself wait for our answer to a close.
     pub fn is_gone(&self) -> bool {
         if self.pid == 0 {
             return false;
         }
-        let Ok(stat) = fs::read_to_string(format!("/proc/{0}/task/{0}/stat", self.pid)) else {
-            return true;
-        };
-        stat_says_gone(&stat)
+        match fs::read_to_string(format!("/proc/{0}/task/{0}/status", self.pid)) {
+            Ok(status) => status_says_gone(&status),
+            Err(_) => true,
+        }
     }
 
     /// Whether the mode of something lets the caller do all of `bits`: 4 to read, 2 to write, 1 to
@@ -224,18 +224,15 @@ fn may_be<'a>(text: &str, ino: Ino, mounts: impl Fn() -> &'a str) -> bool {
     mounts().lines().find(of_mount).is_some_and(|line| line.contains(" - fuse.bpffuse "))
 }
 
-/// Whether proc_pid_stat(5) tells of a thread that has ended, or will not leave its call alive.
-fn stat_says_gone(stat: &str) -> bool {
-    // Behind the name, which may hold anything.
-    let Some((_, rest)) = stat.rsplit_once(')') else { return false };
-    let mut fields = rest.split_ascii_whitespace();
-    // Field 3, the state.
-    if matches!(fields.next(), Some("Z" | "X" | "x")) {
-        return true;
-    }
-    // Field 31, the signals that are pending for this thread.
-    let pending = fields.nth(27).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
-    pending & (1 << (libc::SIGKILL - 1)) != 0
+/// Whether proc_pid_status(5) tells of a thread that has ended, or will not leave its call alive.
+fn status_says_gone(status: &str) -> bool {
+    let field = |name| {
+        let mut lines = status.lines();
+        lines.find_map(|line| line.strip_prefix(name)).map(str::trim)
+    };
+    let has_ended = field("State:").is_some_and(|state| state.starts_with(['Z', 'X']));
+    let pending = field("SigPnd:").and_then(|bits| u64::from_str_radix(bits, 16).ok());
+    has_ended || pending.unwrap_or(0) & (1 << (libc::SIGKILL - 1)) != 0
 }
 
 thread_local! {
@@ -315,11 +312,10 @@ mod tests {
     #[test]
     fn threads_that_are_gone() {
         let of = |state, pending| {
-            let zeros = ["0"; 27].join(" ");
-            format!("77 (a) R (b) {state} {zeros} {pending} 0 0 0\n")
+            format!("Name:\tZ\nState:\t{state} (x)\nSigPnd:\t{pending:016x}\nShdPnd:\t0\n")
         };
-        assert!(!stat_says_gone(&of("S", 0)) && !stat_says_gone(&of("S", 1 << 14)));
-        assert!(stat_says_gone(&of("D", 1 << 8)) && stat_says_gone(&of("Z", 0)));
+        assert!(!status_says_gone(&of("S", 0)) && !status_says_gone(&of("S", 1 << 14)));
+        assert!(status_says_gone(&of("D", 1 << 8)) && status_says_gone(&of("Z", 0)));
         let own = Caller { pid: std::process::id(), uid: 0, gid: 0, is_owner: true, beside: true };
         assert!(!own.is_gone());
         assert!(Caller { pid: u32::MAX, ..own }.is_gone());
