@@ -613,6 +613,44 @@ fn unions_are_shown_whole() {
     }
 }
 
+/// A copy made by `.schema` takes the names that C cannot say, as the original shows them.
+#[test]
+fn members_that_a_copy_renames() {
+    let mut blob = Blob::new();
+    let int = blob.int("u32", 4, 0);
+    let record = |blob: &mut Blob, names: &[&str]| {
+        let at = |(i, name): (usize, &&'static str)| (*name, int, i as u32 * 32, 0);
+        let names: Vec<&'static str> =
+            names.iter().map(|name| &*Box::leak(name.to_string().into_boxed_str())).collect();
+        let members: Vec<_> = names.iter().enumerate().map(at).collect();
+        blob.record(4, "m_bss", members.len() as u32 * 4, &members)
+    };
+    let copy = record(&mut blob, &["p_cnt", "p1_____fmt", "x", "x___2"]);
+    let unsure = record(&mut blob, &["a_b", "a_b___2", "x", "x_2", "x___2"]);
+    let codec = of(&blob, copy, 16);
+    let value = [1_u32, 2, 3, 4].map(u32::to_ne_bytes).concat();
+    for text in [
+        r#"{"p.cnt":1,"p1.____fmt":2,"x":3,"x.2":4}"#,
+        r#"{"x.2":4,"x":3,"p1.____fmt":2,"p.cnt":1}"#,
+        r#"{"p_cnt":1,"p1_____fmt":2,"x":3,"x___2":4}"#,
+    ] {
+        assert_eq!(bytes(&codec, 16, text), value, "{text}");
+    }
+    // Where two could be meant, neither is.
+    for (id, text) in [
+        (unsure, r#"{"a.b":1}"#),
+        (unsure, r#"{"x.2":1}"#),
+        (copy, r#"{"p.c":1}"#),
+        (copy, r#"{"x.3":1}"#),
+        (copy, r#"{"x.":1}"#),
+    ] {
+        let size = if id == copy { 16 } else { 20 };
+        let mut value = vec![0; size];
+        assert!(of(&blob, id, size).parse_value(text.as_bytes(), &mut value).is_err(), "{text}");
+        assert_eq!(value, vec![0; size], "{text}");
+    }
+}
+
 /// A sum shows of a union the member that shows what any CPU has in it.
 #[test]
 fn sums_of_unions() {

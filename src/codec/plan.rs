@@ -284,8 +284,11 @@ impl CodecPlan {
             return Some(guess);
         }
         let order = &self.by_name[first..end];
-        let at = order.binary_search_by(|&at| (*all[at as usize].name).cmp(name)).ok()?;
-        Some(order[at] as usize)
+        let at = |name: &str| {
+            let at = order.binary_search_by(|&at| (*all[at as usize].name).cmp(name)).ok()?;
+            Some(order[at] as usize)
+        };
+        at(name).or_else(|| renamed(name, at))
     }
 
     /// Whether any complete text sets every byte of the node.
@@ -297,6 +300,28 @@ impl CodecPlan {
             PlanNode::Array { elem, .. } => self.whole(elem),
             PlanNode::Record { .. } => false,
         }
+    }
+}
+
+/// The member that `.schema` renamed because C cannot say its `name`: `p.cnt`, a static variable of
+/// a function, is `p_cnt` in a copy, and `x.2`, the second `x`, is `x___2`. None if it may be
+/// another's.
+fn renamed(name: &str, at: impl Fn(&str) -> Option<usize>) -> Option<usize> {
+    let said = |c: char| c == '_' || c.is_ascii_alphanumeric();
+    if name.chars().all(said) {
+        return None;
+    }
+    let fit =
+        |name: &str| -> String { name.chars().map(|c| if said(c) { c } else { '_' }).collect() };
+    let whole = fit(name);
+    let counted = name.rsplit_once('.').and_then(|(stem, count)| {
+        let digits = !count.is_empty() && count.bytes().all(|byte| byte.is_ascii_digit());
+        at(&format!("{}___{count}", fit(stem))).filter(|_| digits)
+    });
+    match (at(&whole), counted) {
+        (Some(_), _) if at(&format!("{whole}___2")).is_some() => None,
+        (Some(found), None) | (None, Some(found)) => Some(found),
+        (Some(_), Some(_)) | (None, None) => None,
     }
 }
 
