@@ -651,6 +651,19 @@ fn members_that_a_copy_renames() {
     }
 }
 
+/// So with the constants of the second of two enums that have the same ones.
+#[test]
+fn constants_that_a_copy_renames() {
+    let mut blob = Blob::new();
+    let e = blob.enumeration("e", 4, false, &[("A___2", 5), ("B___2", 6), ("B___3", 7)]);
+    let codec = of(&blob, e, 4);
+    assert_eq!(bytes(&codec, 4, "\"A\""), 5_u32.to_ne_bytes());
+    assert_eq!(bytes(&codec, 4, "\"A___2\""), 5_u32.to_ne_bytes());
+    for text in ["\"B\"", "\"A_\"", "\"A___\"", "\"C\""] {
+        assert!(codec.parse_value(text.as_bytes(), &mut [0; 4]).is_err(), "{text}");
+    }
+}
+
 /// A sum shows of a union the member that shows what any CPU has in it.
 #[test]
 fn sums_of_unions() {

@@ -222,8 +222,24 @@ impl Enumerators {
 
     /// The value of a name.
     pub(super) fn value_of(&self, name: &str) -> Option<u64> {
-        let at = self.by_name.binary_search_by(|entry| (*entry.0).cmp(name)).ok()?;
-        self.by_name.get(at).map(|entry| entry.1)
+        match self.by_name.binary_search_by(|entry| (*entry.0).cmp(name)) {
+            Ok(at) => self.by_name.get(at).map(|entry| entry.1),
+            Err(_) => self.renamed(name),
+        }
+    }
+
+    /// The value of the constant that `.schema` renamed because another enum of the map has `name`,
+    /// too: `A` is `A___2` in a copy. None if there are several.
+    fn renamed(&self, name: &str) -> Option<u64> {
+        let start = format!("{name}___");
+        let from = self.by_name.partition_point(|entry| *entry.0 < *start);
+        let mut found = self.by_name.get(from..)?.iter().map_while(|entry| {
+            let count = entry.0.strip_prefix(&start)?;
+            Some((count.bytes().all(|byte| byte.is_ascii_digit()) && !count.is_empty(), entry.1))
+        });
+        let mut found = found.by_ref().filter(|(counted, _)| *counted);
+        let (_, value) = found.next()?;
+        found.next().is_none().then_some(value)
     }
 }
 
