@@ -613,6 +613,94 @@ fn unions_are_shown_whole() {
     }
 }
 
+/// A copy made by `.schema` takes the names that C cannot say, as the original shows them.
+#[test]
+fn members_that_a_copy_renames() {
+    let mut blob = Blob::new();
+    let int = blob.int("u32", 4, 0);
+    let record = |blob: &mut Blob, names: &[&str]| {
+        let at = |(i, name): (usize, &&'static str)| (*name, int, i as u32 * 32, 0);
+        let names: Vec<&'static str> =
+            names.iter().map(|name| &*Box::leak(name.to_string().into_boxed_str())).collect();
+        let members: Vec<_> = names.iter().enumerate().map(at).collect();
+        blob.record(4, "m_bss", members.len() as u32 * 4, &members)
+    };
+    let copy = record(&mut blob, &["p_cnt", "p1_____fmt", "x", "x___2"]);
+    let unsure = record(&mut blob, &["a_b", "a_b___2", "x", "x_2", "x___2"]);
+    let codec = of(&blob, copy, 16);
+    let value = [1_u32, 2, 3, 4].map(u32::to_ne_bytes).concat();
+    for text in [
+        r#"{"p.cnt":1,"p1.____fmt":2,"x":3,"x.2":4}"#,
+        r#"{"x.2":4,"x":3,"p1.____fmt":2,"p.cnt":1}"#,
+        r#"{"p_cnt":1,"p1_____fmt":2,"x":3,"x___2":4}"#,
+    ] {
+        assert_eq!(bytes(&codec, 16, text), value, "{text}");
+    }
+    // Where two could be meant, neither is.
+    for (id, text) in [
+        (unsure, r#"{"a.b":1}"#),
+        (unsure, r#"{"x.2":1}"#),
+        (copy, r#"{"p.c":1}"#),
+        (copy, r#"{"x.3":1}"#),
+        (copy, r#"{"x.":1}"#),
+    ] {
+        let size = if id == copy { 16 } else { 20 };
+        let mut value = vec![0; size];
+        assert!(of(&blob, id, size).parse_value(text.as_bytes(), &mut value).is_err(), "{text}");
+        assert_eq!(value, vec![0; size], "{text}");
+    }
+}
+
+/// So with the constants of the second of two enums that have the same ones.
+#[test]
+fn constants_that_a_copy_renames() {
+    let mut blob = Blob::new();
+    let e = blob.enumeration("e", 4, false, &[("A___2", 5), ("B___2", 6), ("B___3", 7)]);
+    let codec = of(&blob, e, 4);
+    assert_eq!(bytes(&codec, 4, "\"A\""), 5_u32.to_ne_bytes());
+    assert_eq!(bytes(&codec, 4, "\"A___2\""), 5_u32.to_ne_bytes());
+    for text in ["\"B\"", "\"A_\"", "\"A___\"", "\"C\""] {
+        assert!(codec.parse_value(text.as_bytes(), &mut [0; 4]).is_err(), "{text}");
+    }
+}
+
+/// A sum shows of a union the member that shows what any CPU has in it.
+#[test]
+fn sums_of_unions() {
+    let mut blob = Blob::new();
+    let (u16s, u32s, u64s) = (blob.int("u16", 2, 0), blob.int("u32", 4, 0), blob.int("u64", 8, 0));
+    let l = blob.record(4, "", 16, &[("a", u16s, 0, 0), ("b", u64s, 64, 0)]);
+    let s = blob.record(4, "", 4, &[("c", u32s, 0, 0)]);
+    let union = blob.record(5, "", 16, &[("l", l, 0, 0), ("s", s, 0, 0)]);
+    let holder = blob.record(4, "holder", 24, &[("n", u64s, 0, 0), ("u", union, 64, 0)]);
+    let folded = blob.record(4, "folded", 24, &[("n", u64s, 0, 0), ("", union, 64, 0)]);
+    let value = |c: u32, b: u64| {
+        [&7_u64.to_ne_bytes()[..], &c.to_ne_bytes(), &[0; 4], &b.to_ne_bytes()].concat()
+    };
+    for (cpus, text) in [
+        ([(0, 0), (0, 0)], Some(r#""l":{"a":0,"b":0}"#)),
+        ([(1, 9), (2, 0)], Some(r#""l":{"a":3,"b":9}"#)),
+        // One CPU alone would show the other member.
+        ([(0x1_0000, 0), (2, 0)], Some(r#""s":{"c":65538}"#)),
+        ([(2, 0), (0x1_0000, 0)], Some(r#""s":{"c":65538}"#)),
+        // Each CPU has a member that shows it, and none shows both.
+        ([(0x1_0000, 0), (2, 9)], None),
+    ] {
+        let slots = cpus.map(|(c, b)| value(c, b)).concat();
+        let sum = |id| {
+            let mut out = Vec::new();
+            shaped(&blob, id, 24, Some(2), false).print_sum(&slots, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        let (own, all) = match text {
+            Some(text) => (format!("{{{text}}}"), format!("{{\"n\":14,{text}}}")),
+            None => ("null".to_owned(), "null".to_owned()),
+        };
+        assert_eq!(sum(holder), format!("{{\"n\":14,\"u\":{own}}}"), "{cpus:?}");
+        assert_eq!(sum(folded), all, "{cpus:?}");
+    }
+}
+
 /// An address is shown before what is larger or stands first; of two the IPv4 one, where that is all.
 #[test]
 fn unions_with_addresses() {
@@ -630,6 +718,60 @@ fn unions_with_addresses() {
     assert_eq!(print(&codec, &value), "{\"four\":\"10.0.0.1\"}\n");
     value[15] = 1;
     assert_eq!(print(&codec, &value), "{\"six\":\"a00:1::1\"}\n");
+}
+
+/// Old compilers' bit-fields: an integer that begins and ends within its bytes.
+#[test]
+#[cfg(target_endian = "little")]
+fn integers_that_begin_within_their_bytes() {
+    let mut blob = Blob::new();
+    let int = |blob: &mut Blob, signed: u32, offset: u32, bits: u32| {
+        blob.raw("bits", 1, 0, false, 4, &[signed << 24 | offset << 16 | bits])
+    };
+    let (low, high) = (int(&mut blob, 0, 3, 5), int(&mut blob, 1, 7, 9));
+    let far = int(&mut blob, 0, 11, 6);
+    let holder = blob.record(4, "h", 4, &[("low", low, 0, 0), ("high", high, 8, 0)]);
+    // By itself: the bits around it stay.
+    for (id, value, text, other, back) in [
+        (low, 0xffff_ffa7_u32, "20", "1", 0xffff_ff0f_u32),
+        (high, 0x0000_c07f, "-128", "-1", 0x0000_ffff),
+    ] {
+        let codec = of(&blob, id, 4);
+        assert_eq!(print(&codec, &value.to_ne_bytes()), format!("{text}\n"));
+        let mut bytes = value.to_ne_bytes();
+        codec.parse_value(other.as_bytes(), &mut bytes).unwrap();
+        assert_eq!(u32::from_ne_bytes(bytes), back, "{other}");
+        refused(
+            &codec,
+            4,
+            "512",
+            TextErrorKind::Range,
+            &match text {
+                "20" => "512 does not fit an unsigned 5-bit integer (0 to 31)".to_owned(),
+                _ => "512 does not fit a signed 9-bit integer (-256 to 255)".to_owned(),
+            },
+        );
+    }
+    // As a member: its own offset counts from the member's.
+    let codec = of(&blob, holder, 4);
+    let value = (20_u32 << 3 | 0x1ff << 15).to_ne_bytes();
+    assert_eq!(print(&codec, &value), "{\"low\":20,\"high\":-1}\n");
+    assert_eq!(bytes(&codec, 4, r#"{"low":20,"high":-1}"#), value);
+    // Beyond its first byte by itself, or past its end: no integer.
+    let past = int(&mut blob, 0, 4, 29);
+    let btf = Btf::parse(&blob.finish(), None).unwrap();
+    for (id, reason) in [(far, "has 6 bits in 4 bytes"), (past, "has 29 bits in 4 bytes")] {
+        let shape = Shape {
+            key_size: 4,
+            value_size: 4,
+            cpus: None,
+            key_type_id: id,
+            value_type_id: id,
+            lpm: false,
+        };
+        let codec = Codec::new(&shape, Some(&btf));
+        assert!(codec.fallback().unwrap().contains(reason), "{:?}", codec.fallback());
+    }
 }
 
 #[test]

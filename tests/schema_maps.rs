@@ -12,6 +12,7 @@ mod common;
 mod spec_support;
 
 use bpffuse::btf::{Btf, Kind};
+use bpffuse::codec::{Codec, Shape};
 use bpffuse::kernel::hidden::hidden;
 use bpffuse::schema::{self, SchemaMap};
 use bpffuse::spec::{CreateError, Inner, Spec, flags};
@@ -342,6 +343,28 @@ fn every_map_of(name: &str) {
             let places: Vec<_> = section.kind.variables().map(|v| v.offset * 8).collect();
             let members: Vec<_> = record.kind.members().map(|m| m.bit_offset).collect();
             assert_eq!(places, members, "{schema}");
+            // What the original shows is read by the copy.
+            let size = first.info.value_size as usize;
+            let codec = |seen: &Seen, btf| {
+                let shape = Shape {
+                    key_size: 4,
+                    value_size: size,
+                    cpus: None,
+                    key_type_id: seen.info.btf_key_type_id,
+                    value_type_id: seen.info.btf_value_type_id,
+                    lpm: false,
+                };
+                Codec::new(&shape, Some(btf))
+            };
+            let (from, to) = (codec(&first, a), codec(&second, b));
+            let mut text = Vec::new();
+            from.print_value(&vec![1; size], &mut text);
+            let (mut back, mut own) = (vec![0; size], vec![0; size]);
+            from.parse_value(&text, &mut own).expect("its own text");
+            to.parse_value(&text, &mut back).unwrap_or_else(|error| {
+                panic!("{}{schema}{}", String::from_utf8_lossy(&text), error.reason)
+            });
+            assert_eq!(back, own, "{schema}");
             for (v, m) in section.kind.variables().zip(record.kind.members()) {
                 same_type(a, v.var, b, m.of, name).unwrap_or_else(|why| panic!("{schema}\n{why}"));
             }

@@ -78,6 +78,42 @@ fn words_take_c_types_with_and_without_quotes() {
 }
 
 #[test]
+fn qualifiers_have_three_spellings_wherever_they_stand() {
+    for (plain, others) in [
+        ("const", ["__const", "__const__"]),
+        ("volatile", ["__volatile", "__volatile__"]),
+        ("restrict", ["__restrict", "__restrict__"]),
+    ] {
+        for place in
+            ["Q int *p", "int Q *p", "int * Q p", "int ** Q p", "int * Q * p", "int (* Q p)[2]"]
+                .into_iter()
+                .chain(["int (*p)(int a[Q])", "int (*p)(int a[static Q 2])"])
+                // Only pointers can be restrict.
+                .filter(|place| {
+                    plain != "restrict" || !(place.starts_with('Q') || place.starts_with("int Q"))
+                })
+        {
+            let read = |word| {
+                let declared = place.replace('Q', word);
+                let spec =
+                    parse(&format!("hash key u32 value 'struct v {{ {declared}; }}' entries 1"));
+                format!("{:?}", spec.types)
+            };
+            for other in others {
+                assert_eq!(read(other), read(plain), "{place} with {other}");
+            }
+            let alone = parse(&format!(
+                "hash key u32 value 'struct v {{ {}; }}' entries 1",
+                place.replace('Q', "")
+            ));
+            if !place.contains('[') || place.contains("(* Q") {
+                assert_ne!(read(plain), format!("{:?}", alone.types), "{place} with {plain}");
+            }
+        }
+    }
+}
+
+#[test]
 fn flags_are_names_and_numbers() {
     for (text, bits) in [
         ("no_prealloc", 1),

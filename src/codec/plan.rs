@@ -222,8 +222,24 @@ impl Enumerators {
 
     /// The value of a name.
     pub(super) fn value_of(&self, name: &str) -> Option<u64> {
-        let at = self.by_name.binary_search_by(|entry| (*entry.0).cmp(name)).ok()?;
-        self.by_name.get(at).map(|entry| entry.1)
+        match self.by_name.binary_search_by(|entry| (*entry.0).cmp(name)) {
+            Ok(at) => self.by_name.get(at).map(|entry| entry.1),
+            Err(_) => self.renamed(name),
+        }
+    }
+
+    /// The value of the constant that `.schema` renamed because another enum of the map has `name`,
+    /// too: `A` is `A___2` in a copy. None if there are several.
+    fn renamed(&self, name: &str) -> Option<u64> {
+        let start = format!("{name}___");
+        let from = self.by_name.partition_point(|entry| *entry.0 < *start);
+        let mut found = self.by_name.get(from..)?.iter().map_while(|entry| {
+            let count = entry.0.strip_prefix(&start)?;
+            Some((count.bytes().all(|byte| byte.is_ascii_digit()) && !count.is_empty(), entry.1))
+        });
+        let mut found = found.by_ref().filter(|(counted, _)| *counted);
+        let (_, value) = found.next()?;
+        found.next().is_none().then_some(value)
     }
 }
 
@@ -284,8 +300,11 @@ impl CodecPlan {
             return Some(guess);
         }
         let order = &self.by_name[first..end];
-        let at = order.binary_search_by(|&at| (*all[at as usize].name).cmp(name)).ok()?;
-        Some(order[at] as usize)
+        let at = |name: &str| {
+            let at = order.binary_search_by(|&at| (*all[at as usize].name).cmp(name)).ok()?;
+            Some(order[at] as usize)
+        };
+        at(name).or_else(|| renamed(name, at))
     }
 
     /// Whether any complete text sets every byte of the node.
@@ -297,6 +316,28 @@ impl CodecPlan {
             PlanNode::Array { elem, .. } => self.whole(elem),
             PlanNode::Record { .. } => false,
         }
+    }
+}
+
+/// The member that `.schema` renamed because C cannot say its `name`: `p.cnt`, a static variable of
+/// a function, is `p_cnt` in a copy, and `x.2`, the second `x`, is `x___2`. None if it may be
+/// another's.
+fn renamed(name: &str, at: impl Fn(&str) -> Option<usize>) -> Option<usize> {
+    let said = |c: char| c == '_' || c.is_ascii_alphanumeric();
+    if name.chars().all(said) {
+        return None;
+    }
+    let fit =
+        |name: &str| -> String { name.chars().map(|c| if said(c) { c } else { '_' }).collect() };
+    let whole = fit(name);
+    let counted = name.rsplit_once('.').and_then(|(stem, count)| {
+        let digits = !count.is_empty() && count.bytes().all(|byte| byte.is_ascii_digit());
+        at(&format!("{}___{count}", fit(stem))).filter(|_| digits)
+    });
+    match (at(&whole), counted) {
+        (Some(_), _) if at(&format!("{whole}___2")).is_some() => None,
+        (Some(found), None) | (None, Some(found)) => Some(found),
+        (Some(_), Some(_)) | (None, None) => None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Per-CPU values added up, member by member.
 
-use super::plan::{CodecPlan, NodeId, Num, PlanNode, Sort};
+use super::plan::{CodecPlan, NodeId, Num, PlanField, PlanNode, Sort};
 use super::print::{push_fmt, push_int};
 
 /// Every CPU's bytes of one node.
@@ -16,6 +16,15 @@ pub(super) struct Slots<'a> {
 impl<'a> Slots<'a> {
     fn iter(self) -> impl Iterator<Item = &'a [u8]> {
         (0..self.cpus).map(move |cpu| &self.bytes[cpu * self.stride + self.offset..])
+    }
+
+    /// The bits of `size` bytes that any CPU has.
+    fn any(self, size: usize) -> Vec<u8> {
+        let mut any = vec![0; size];
+        for bytes in self.iter() {
+            any.iter_mut().zip(bytes).for_each(|(any, byte)| *any |= byte);
+        }
+        any
     }
 
     fn add(self, offset: usize) -> Self {
@@ -46,17 +55,19 @@ impl CodecPlan {
                 }
                 out.push(b']');
             }
-            PlanNode::Record { first, end, .. } => {
-                out.push(b'{');
-                let shown = self.fields(first, end).iter().filter(|field| field.shown);
-                for (at, field) in shown.enumerate() {
-                    if at > 0 {
-                        out.push(b',');
-                    }
-                    out.extend_from_slice(&field.label);
-                    self.print_sum(field.node, slots.add(field.offset as usize), out);
+            PlanNode::Record { first, unions: Some(tree), size, .. } => {
+                let mut chosen = Vec::new();
+                // What no CPU has needs no showing: one choice is made for all of them.
+                if !self.choose(&self.trees[tree as usize], &slots.any(size as usize), &mut chosen)
+                {
+                    return out.extend_from_slice(b"null");
                 }
-                out.push(b'}');
+                let fields = chosen.iter().map(|at| &self.fields[(first + at) as usize]);
+                self.sum_fields(fields, slots, out);
+            }
+            PlanNode::Record { first, end, .. } => {
+                let fields = self.fields(first, end).iter().filter(|field| field.shown);
+                self.sum_fields(fields, slots, out);
             }
             _ => {
                 let start = out.len();
@@ -76,6 +87,23 @@ impl CodecPlan {
                 }
             }
         }
+    }
+
+    fn sum_fields<'p>(
+        &self,
+        fields: impl Iterator<Item = &'p PlanField>,
+        slots: Slots<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        out.push(b'{');
+        for (at, field) in fields.enumerate() {
+            if at > 0 {
+                out.push(b',');
+            }
+            out.extend_from_slice(&field.label);
+            self.print_sum(field.node, slots.add(field.offset as usize), out);
+        }
+        out.push(b'}');
     }
 }
 

@@ -1,6 +1,7 @@
 //! Pointers, arrays and functions around a declared name.
 
 use super::attributes::Attributes;
+use super::specifiers::qualifier;
 use super::{Parser, Result};
 use crate::spec::types::{CType, Qualifier, TypeId, Unsized};
 
@@ -78,12 +79,7 @@ impl Parser {
         let mut qualifiers = Vec::new();
         loop {
             self.attributes(&mut own)?;
-            let qualifier = match self.word() {
-                Some("const" | "__const") => Qualifier::Const,
-                Some("volatile" | "__volatile__") => Qualifier::Volatile,
-                Some("restrict" | "__restrict" | "__restrict__") => Qualifier::Restrict,
-                _ => break,
-            };
+            let Some(qualifier) = self.word().and_then(qualifier) else { break };
             self.next();
             if !qualifiers.contains(&qualifier) {
                 qualifiers.push(qualifier);
@@ -109,7 +105,7 @@ impl Parser {
 
     /// What follows a `[`.
     fn array(&mut self) -> Result<Chunk> {
-        while matches!(self.word(), Some("static" | "const" | "restrict")) {
+        while self.word().is_some_and(|word| word == "static" || qualifier(word).is_some()) {
             self.next();
         }
         if self.eat("]") {

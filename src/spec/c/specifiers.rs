@@ -55,7 +55,8 @@ const BASIC: [&str; 16] = [
     "_Float16",
 ];
 
-fn qualifier(word: &str) -> Option<Qualifier> {
+/// The qualifier that a word spells, wherever it stands.
+pub(super) fn qualifier(word: &str) -> Option<Qualifier> {
     match word {
         "const" | "__const" | "__const__" => Some(Qualifier::Const),
         "volatile" | "__volatile" | "__volatile__" => Some(Qualifier::Volatile),
