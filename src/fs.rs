@@ -33,6 +33,7 @@ use crate::node::{MapRef, Node, NodeTable, Place};
 use crate::spec::{Making, Spec};
 use base::by_ino::ByIno;
 use base::handles::Handles;
+use base::held;
 use base::maps::Maps;
 use base::opened::OpenedFile;
 use base::owner::Owner;
@@ -138,6 +139,7 @@ impl Fs {
     /// # Errors
     /// EACCES, as the kernel says of a mount without `allow_other`.
     pub fn admit(&self, caller: Caller) -> Result<()> {
+        held::asks(&caller);
         if self.maps.owner.allow_other || caller.is_owner {
             return Ok(());
         }

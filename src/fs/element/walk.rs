@@ -3,7 +3,7 @@
 use super::{links, member, name};
 use crate::fs::base::attr::FileKind;
 use crate::fs::base::error::{Error, Result};
-use crate::fs::base::held::{self, Share};
+use crate::fs::base::held::Share;
 use crate::fs::base::listing::{DOTS, ListEntry, Sink};
 use crate::fs::base::maps::Maps;
 use crate::map::cursor::{Batch, Cursor};
@@ -47,7 +47,8 @@ impl KeyListing {
 
     /// The directory as it is now, from the start.
     pub fn rewind(&mut self) {
-        *self = Self::new(self.at.clone(), self.view.clone());
+        let held = self.held.another();
+        *self = Self { held, ..Self::new(self.at.clone(), self.view.clone()) };
     }
 
     /// Lists from the key number `from` on until `sink` is full.
@@ -61,7 +62,7 @@ impl KeyListing {
             self.rewind();
         }
         if self.cursor.is_none() {
-            held::check_walk(&map)?;
+            self.held.check_walk(&map)?;
         }
         let cursor = self.cursor.get_or_insert_with(|| Cursor::new(&map, false));
         // What lies before the place asked for will not be asked for again.

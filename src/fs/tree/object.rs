@@ -2,7 +2,7 @@
 
 use crate::bpffs::{Bpffs, Pin};
 use crate::fs::base::error::{Error, Result};
-use crate::fs::base::held::{self, Held};
+use crate::fs::base::held::Held;
 use crate::fs::base::open_file::{OpenFile, TextFile, part};
 use crate::sys::info::{Detail, LinkInfo, ProgInfo, link_info, prog_info};
 use crate::sys::object::ObjectKind;
@@ -126,7 +126,7 @@ impl OpenFile for IterFile {
         let mut state = self.0.lock();
         let end = state.start + state.part.len() as u64;
         if offset == end {
-            held::check(size)?;
+            state.part.check(size)?;
             let mut next = vec![0; size];
             let mut filled = 0;
             // The kernel gives a page at a time; a short reply would end a direct read.
@@ -139,7 +139,7 @@ impl OpenFile for IterFile {
             next.truncate(filled);
             next.shrink_to_fit();
             state.start = end;
-            state.part = Held::new(next);
+            state.part.replace(next);
         } else if offset < state.start || offset > end {
             return Err(Error::new(libc::ESPIPE, "an iterator is read from the start on"));
         }
