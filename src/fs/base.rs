@@ -14,4 +14,5 @@ pub mod open_file;
 pub mod opened;
 pub mod operation;
 pub mod owner;
+pub mod quota;
 pub mod refusals;

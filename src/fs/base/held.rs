@@ -60,6 +60,11 @@ pub fn asks(caller: &Caller) {
     ASKS.set((!caller.is_owner).then_some(caller.uid));
 }
 
+/// For which user this thread opens files now; `None` for the owner.
+pub(super) fn asking() -> Option<u32> {
+    ASKS.get()
+}
+
 /// On whose account something is held.
 #[derive(Debug, Clone)]
 struct Payer {

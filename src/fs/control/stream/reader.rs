@@ -5,6 +5,7 @@ use super::open_streams::{Claim, Streams};
 use super::source::Source;
 use crate::fs::base::error::{Error, Result};
 use crate::fs::base::open_file::OpenFile;
+use crate::fs::base::quota::{self, Permit};
 use crate::map::Map;
 use crate::sys::os;
 use parking_lot::Mutex;
@@ -37,7 +38,8 @@ impl EventReader {
         let claim = Claim::new(streams, map.info.id)?;
         let source = Source::open(map)?;
         let fds = source.descriptors()?;
-        let open = Some(OpenSource { source, _claim: claim });
+        let permit = quota::DESCRIPTORS.take(fds.len() + 1)?;
+        let open = Some(OpenSource { source, _claim: claim, _permit: permit });
         let window = Window { open, fds, text: Vec::new(), start: 0, taken: 0 };
         Ok(Self { state: Mutex::new(window), codec })
     }
@@ -48,6 +50,7 @@ impl EventReader {
 struct OpenSource {
     source: Source,
     _claim: Claim,
+    _permit: Permit,
 }
 
 #[derive(Debug)]
