@@ -10,7 +10,7 @@
 //! was merely looked at before.
 
 mod renamed;
-mod seen;
+pub mod seen;
 
 use crate::sys::object::{self, ObjectKind};
 use crate::sys::os::NewTime;

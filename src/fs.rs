@@ -28,6 +28,7 @@ pub use base::caller::Caller;
 pub use base::error::{Error, Result};
 pub use base::operation::Op;
 
+use crate::bpffs::seen;
 use crate::bpffs::{Bpffs, Pin};
 use crate::node::{MapRef, Node, NodeTable, Place};
 use crate::spec::{Making, Spec};
@@ -140,6 +141,7 @@ impl Fs {
     /// EACCES, as the kernel says of a mount without `allow_other`.
     pub fn admit(&self, caller: Caller) -> Result<()> {
         held::asks(&caller);
+        seen::answers();
         if self.maps.owner.allow_other || caller.is_owner {
             return Ok(());
         }
