@@ -28,12 +28,14 @@ pub use base::caller::Caller;
 pub use base::error::{Error, Result};
 pub use base::operation::Op;
 
+use crate::bpffs::seen;
 use crate::bpffs::{Bpffs, Pin};
 use crate::node::{MapRef, Node, NodeTable, Place};
 use crate::spec::{Making, Spec};
 use crate::sys::processes;
 use base::by_ino::ByIno;
 use base::handles::Handles;
+use base::held;
 use base::maps::Maps;
 use base::opened::OpenedFile;
 use base::owner::Owner;
@@ -146,6 +148,8 @@ impl Fs {
     /// # Errors
     /// EACCES, as the kernel says of a mount without `allow_other`.
     pub fn admit(&self, caller: Caller) -> Result<()> {
+        held::asks(&caller);
+        seen::answers();
         if self.maps.owner.allow_other || caller.is_owner {
             return Ok(());
         }

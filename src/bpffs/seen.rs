@@ -3,12 +3,13 @@
 //! Every operation looks whether its pin is still there, and a walk over its path costs more than
 //! most operations on the map. So a path that is asked for often is watched, and then one cheap
 //! question to the kernel, before each use, tells whether anything has changed ([`Changes`]). Each
-//! thread asks for itself: what one has drained, another has not missed.
+//! thread asks for itself: what one has drained, another has not missed. Only threads that answer
+//! callers do so, and few of them: a user has 128 inotify instances on the whole machine, root too.
 
 use super::Stat;
 use crate::sys::changes::Changes;
 use siphasher::sip::SipHasher13;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fs::{File, FileType, Metadata};
 use std::hash::{BuildHasher, BuildHasherDefault};
@@ -16,6 +17,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Paths known at a time: beyond, all are forgotten.
 const KNOWN_MAX: usize = 256;
@@ -23,9 +25,9 @@ const KNOWN_MAX: usize = 256;
 const WATCHES_MAX: usize = 4096;
 /// Paths remembered as asked for.
 const ASKED: usize = 64;
-/// A path that is asked for so many times, before another takes its place, is watched. A thread that
-/// lives for one operation asks less often: the kernel takes its time to end an inotify instance, and
-/// a user has 128 of them.
+/// Threads that may have an inotify instance.
+const INSTANCES_MAX: usize = 16;
+/// A path that is asked for so many times, before another takes its place, is watched.
 const OFTEN: u8 = 16;
 
 /// What is at a path.
@@ -55,13 +57,32 @@ pub(super) fn look(
     SIGHT.with_borrow_mut(|sight| sight.look(root, path, reach))
 }
 
-/// The calling thread watches nothing from now on, and looks each time: inotify instances are few, and
-/// for those threads alone that answer often.
-pub fn watch_nothing() {
-    SIGHT.with_borrow_mut(|sight| sight.is_blind = true);
+/// Threads that have an inotify instance now.
+static INSTANCES: AtomicUsize = AtomicUsize::new(0);
+
+/// One of [`INSTANCES_MAX`].
+struct Place(());
+
+impl Place {
+    fn take() -> Option<Self> {
+        let more = |taken| (taken < INSTANCES_MAX).then_some(taken + 1);
+        INSTANCES.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok().map(|_| Self(()))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        INSTANCES.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// This thread answers callers, and may watch what they ask for.
+pub fn answers() {
+    ANSWERS.set(true);
 }
 
 thread_local! {
+    static ANSWERS: Cell<bool> = const { Cell::new(false) };
     static SIGHT: RefCell<Sight> = RefCell::new(Sight::default());
 }
 
@@ -70,12 +91,11 @@ type Fast = BuildHasherDefault<SipHasher13>;
 struct Sight {
     asked: [Asked; ASKED],
     watched: Option<Watched>,
-    is_blind: bool,
 }
 
 impl Default for Sight {
     fn default() -> Self {
-        Self { asked: [Asked::default(); ASKED], watched: None, is_blind: false }
+        Self { asked: [Asked::default(); ASKED], watched: None }
     }
 }
 
@@ -97,6 +117,8 @@ impl Asked {
 
 struct Watched {
     changes: Changes,
+    /// Given back after the instance is closed.
+    _place: Place,
     watches: usize,
     known: HashMap<Box<[u8]>, Seen, Fast>,
 }
@@ -120,7 +142,7 @@ impl Sight {
         let hash = Fast::default().hash_one(bytes);
         let often = self.asked[hash as usize % ASKED].again(hash);
         let seen = Seen::of(&ask()?);
-        if often && !self.is_blind && self.watch(root, path, &reach).is_some() {
+        if often && self.watch(root, path, &reach).is_some() {
             // Watched first, looked at then: what changes in between is an event.
             let seen = Seen::of(&ask()?);
             if let Some(watched) = &mut self.watched {
@@ -140,9 +162,15 @@ impl Sight {
         path: &Path,
         reach: &impl Fn(&Path) -> io::Result<File>,
     ) -> Option<()> {
+        if !ANSWERS.get() {
+            return None;
+        }
         if self.watched.as_ref().is_none_or(Watched::is_full) {
+            self.watched = None;
+            let place = Place::take()?;
             let changes = Changes::new().ok()?;
-            self.watched = Some(Watched { changes, watches: 0, known: HashMap::default() });
+            let known = HashMap::default();
+            self.watched = Some(Watched { changes, _place: place, watches: 0, known });
         }
         let watched = self.watched.as_mut()?;
         let on_the_way: Vec<&Path> = path.ancestors().take_while(|dir| *dir != root).collect();

@@ -15,4 +15,5 @@ pub mod opened;
 pub mod operation;
 pub mod owner;
 pub mod pool;
+pub mod quota;
 pub mod refusals;

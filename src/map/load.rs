@@ -19,6 +19,11 @@ pub struct Load {
 }
 
 impl Load {
+    /// Bytes allocated.
+    pub fn allocated(&self) -> usize {
+        self.keys.capacity() + self.values.capacity()
+    }
+
     /// Adds an element: `key_size` and [`Map::value_len`] bytes.
     pub fn push(&mut self, key: &[u8], value: &[u8]) {
         self.keys.extend_from_slice(key);

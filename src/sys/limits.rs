@@ -18,6 +18,12 @@ pub fn raise_open_files() -> Result<()> {
     raise(Resource::RLIMIT_NOFILE)
 }
 
+/// How many files this process may have open; few, if that cannot be known.
+pub fn open_files() -> usize {
+    getrlimit(Resource::RLIMIT_NOFILE)
+        .map_or(1024, |(soft, _)| usize::try_from(soft).unwrap_or(usize::MAX))
+}
+
 /// Lifts the limit of locked memory, which before Linux 5.11 maps count against, and buffers of
 /// perf events on any; without CAP_SYS_RESOURCE, to the hard limit.
 ///

@@ -3,7 +3,7 @@
 
 use super::caller::Caller;
 use super::error::{Error, Result};
-use crate::bpffs::seen;
+use super::held;
 use crate::sys::os;
 use parking_lot::{Condvar, Mutex};
 use std::collections::{BTreeMap, VecDeque};
@@ -146,7 +146,6 @@ impl Pool {
         if let Err(error) = os::be_nice(NICE) {
             log::debug!("a thread keeps its priority: {error}");
         }
-        seen::watch_nothing();
         let mut queues = self.queues.lock();
         loop {
             let Some((caller, job)) = queues.next() else {
@@ -161,6 +160,7 @@ impl Pool {
                 continue;
             };
             drop(queues);
+            held::asks(&caller);
             // Nobody may wait for it any more, long as it had to.
             let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                 job(caller.go_on());

@@ -4,6 +4,7 @@ use super::row::{Control, Rights, unknown_to};
 use crate::codec::{TextError, TextErrorKind};
 use crate::fs::base::error::{Error, Result};
 use crate::fs::base::facts::line;
+use crate::fs::base::held::Held;
 use crate::fs::base::maps::Maps;
 use crate::fs::base::open_file::{OpenFile, has_large_values, unfinished};
 use crate::fs::element::take;
@@ -44,7 +45,7 @@ pub struct Push {
     at: MapRef,
     maps: Arc<Maps>,
     /// What is not yet a whole value.
-    written: Mutex<Vec<u8>>,
+    written: Mutex<Held>,
 }
 
 impl Push {
@@ -55,7 +56,7 @@ impl Push {
 }
 
 /// Adds the values that `written` begins with and removes their text.
-fn push_all(map: &Map, written: &mut Vec<u8>) -> Result<()> {
+fn push_all(map: &Map, written: &mut Held) -> Result<()> {
     let mut done = 0;
     let mut value = Vec::new();
     room::zeros(&mut value, map.value_len())?;
@@ -79,7 +80,7 @@ fn push_all(map: &Map, written: &mut Vec<u8>) -> Result<()> {
         match parsed {
             Ok(()) => map.push(&value)?,
             Err(error) if is_incomplete(&error) => {
-                written.drain(..done);
+                written.consume(done);
                 return Ok(());
             }
             Err(error) => return Err(error.into()),
@@ -124,7 +125,7 @@ impl OpenFile for Push {
     fn write(&self, _offset: u64, data: &[u8]) -> Result<usize> {
         let (map, _) = self.maps.open(&self.at)?;
         let mut written = self.written.lock();
-        room::append(&mut written, data)?;
+        written.append(data)?;
         let outcome = if written.len() > map.value_len().saturating_mul(256) + TEXT_MAX {
             Err(Error::new(libc::EFBIG, "the text is longer than any value of this map"))
         } else {
@@ -146,7 +147,7 @@ impl OpenFile for Push {
     }
 
     fn release(&self) -> Result<()> {
-        let written = std::mem::take(&mut *self.written.lock());
+        let written = self.written.lock().take();
         if written.is_empty() { Ok(()) } else { Err(unfinished()) }
     }
 }

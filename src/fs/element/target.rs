@@ -35,6 +35,6 @@ impl ElementRef {
             return Ok(None);
         }
         text::render(map, &self.view, &value, &mut text);
-        Ok(Some(Held::new(text)))
+        Ok(Some(Held::by(&self.opener, text)))
     }
 }

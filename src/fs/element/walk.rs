@@ -4,7 +4,7 @@ use super::{links, member, name};
 use crate::fs::base::attr::FileKind;
 use crate::fs::base::caller::Caller;
 use crate::fs::base::error::{Error, Result};
-use crate::fs::base::held::{self, Share};
+use crate::fs::base::held::Share;
 use crate::fs::base::listing::{DOTS, ListEntry, Sink};
 use crate::fs::base::maps::Maps;
 use crate::map::Listing;
@@ -55,8 +55,8 @@ impl KeyListing {
 
     /// The directory as it is now, from the start.
     pub fn rewind(&mut self) {
-        let furthest = self.furthest;
-        *self = Self { furthest, ..Self::new(self.at.clone(), self.view.clone()) };
+        let (furthest, held) = (self.furthest, self.held.another());
+        *self = Self { furthest, held, ..Self::new(self.at.clone(), self.view.clone()) };
     }
 
     /// Whether a read may take longer than a few milliseconds.
@@ -90,7 +90,7 @@ impl KeyListing {
             self.rewind();
         }
         if self.cursor.is_none() {
-            held::check_walk(&map)?;
+            self.held.check_walk(&map)?;
         }
         let cursor = self.cursor.get_or_insert_with(|| Cursor::new(&map, false));
         // What lies before the place asked for will not be asked for again.

@@ -10,6 +10,7 @@ use crate::fs::base::caller::Caller;
 use crate::fs::base::error::{Error, Result};
 use crate::fs::base::handles::Handle;
 use crate::fs::base::listing::{DOTS, ListEntry, Sink};
+use crate::fs::base::quota;
 use crate::fs::control::stream::event::EventCodec;
 use crate::fs::element::walk::KeyListing;
 use crate::fs::element::{member, view};
@@ -27,6 +28,7 @@ impl Fs {
     /// ENOENT if it is gone.
     pub fn opendir(&self, ino: Ino, caller: Caller) -> Result<Handle> {
         self.admit(caller)?;
+        quota::OPEN.check()?;
         let node = self.node(ino)?;
         let listing = match &*node {
             Node::Dir(_)

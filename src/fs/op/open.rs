@@ -7,6 +7,7 @@ use crate::fs::base::error::{Error, Result};
 use crate::fs::base::handles::Handle;
 use crate::fs::base::open_file::{Access, OpenFile, TextFile, has_large_values, is_large};
 use crate::fs::base::opened::{Opened, OpenedFile};
+use crate::fs::base::quota;
 use crate::fs::control::row::{Opening, Rights};
 use crate::fs::control::{self, stream};
 use crate::fs::element::file::ElementFile;
@@ -25,6 +26,7 @@ impl Fs {
     /// ENOENT if it is gone by now; EPERM to write a frozen map; EOPNOTSUPP.
     pub fn open(&self, ino: Ino, flags: i32, caller: Caller) -> Result<Opened> {
         self.admit(caller)?;
+        quota::OPEN.check()?;
         let access = Access::of(flags);
         let node = self.node(ino)?;
         if takes(&node) {
@@ -125,6 +127,7 @@ impl Fs {
         caller: Caller,
     ) -> Result<(Found, Opened)> {
         self.admit(caller)?;
+        quota::OPEN.check()?;
         let dir = self.node(parent)?;
         let Node::In(at, place) = &*dir else {
             return self.create_spec(parent, name, caller);

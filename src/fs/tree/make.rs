@@ -4,6 +4,7 @@ use super::place::{self, Sought};
 use crate::bpffs::Pin;
 use crate::fs::base::caller::Caller;
 use crate::fs::base::error::{Error, Result};
+use crate::fs::base::held::Held;
 use crate::fs::base::maps::Maps;
 use crate::fs::base::open_file::{OpenFile, part};
 use crate::node::MapRef;
@@ -101,7 +102,7 @@ pub struct SpecFile {
 
 #[derive(Debug, Default)]
 struct Written {
-    text: Vec<u8>,
+    text: Held,
     /// What was made; `Some(None)` if it is not there any more.
     made: Option<Option<Pin>>,
     refused: bool,
@@ -157,7 +158,7 @@ impl OpenFile for SpecFile {
         if offset != state.text.len() as u64 {
             state.text.clear();
         }
-        state.text.extend_from_slice(data);
+        state.text.append(data)?;
         match Making::parse(&state.text) {
             // `entries 10` may be the beginning of `entries 1024`: what has no end of a line or of a
             // definition waits for the rest, or for the end of the file.

@@ -2,8 +2,9 @@
 
 use crate::bpffs::{Bpffs, Pin};
 use crate::fs::base::error::{Error, Result};
-use crate::fs::base::held::{self, Held};
+use crate::fs::base::held::Held;
 use crate::fs::base::open_file::{OpenFile, TextFile, part};
+use crate::fs::base::quota::{self, Permit};
 use crate::sys::info::{Detail, LinkInfo, ProgInfo, link_info, prog_info};
 use crate::sys::object::ObjectKind;
 use crate::sys::{iter, os};
@@ -30,7 +31,7 @@ pub fn open(
         ObjectKind::Link => {
             let info = link_info(fd.as_fd())?;
             if info.type_name == "iter" {
-                return Ok(Arc::new(IterFile::new(iter::create(fd.as_fd())?)));
+                return Ok(Arc::new(IterFile::open(&fd)?));
             }
             link(info)
         }
@@ -113,11 +114,15 @@ struct IterState {
     file: File,
     part: Held,
     start: u64,
+    _permit: Permit,
 }
 
 impl IterFile {
-    fn new(fd: OwnedFd) -> Self {
-        Self(Mutex::new(IterState { file: File::from(fd), part: Held::default(), start: 0 }))
+    fn open(link: &OwnedFd) -> Result<Self> {
+        let permit = quota::DESCRIPTORS.take(1)?;
+        let file = File::from(iter::create(link.as_fd())?);
+        let state = IterState { file, part: Held::default(), start: 0, _permit: permit };
+        Ok(Self(Mutex::new(state)))
     }
 }
 
@@ -130,7 +135,7 @@ impl OpenFile for IterFile {
         let mut state = self.0.lock();
         let end = state.start + state.part.len() as u64;
         if offset == end {
-            held::check(size)?;
+            state.part.check(size)?;
             let mut next = vec![0; size];
             let mut filled = 0;
             // The kernel gives a page at a time; a short reply would end a direct read.
@@ -143,7 +148,7 @@ impl OpenFile for IterFile {
             next.truncate(filled);
             next.shrink_to_fit();
             state.start = end;
-            state.part = Held::new(next);
+            state.part.replace(next);
         } else if offset < state.start || offset > end {
             return Err(Error::new(libc::ESPIPE, "an iterator is read from the start on"));
         }

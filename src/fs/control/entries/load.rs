@@ -3,6 +3,7 @@
 use super::line::{self, Line};
 use crate::codec::TextError;
 use crate::fs::base::error::{Error, Result};
+use crate::fs::base::held::{Held, Share};
 use crate::fs::element::refs;
 use crate::fs::element::target::ElementRef;
 use crate::map::load::Load;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub struct Loader {
     /// The beginning of a line whose end has not come yet.
-    partial: Vec<u8>,
+    partial: Held,
     /// Lines that were complete, blank ones included.
     lines: u64,
     /// A close ended the last line where it had no newline: one that still comes ends no other.
@@ -28,6 +29,8 @@ pub struct Loader {
     key: Vec<u8>,
     value: Vec<u8>,
     probe: Vec<u8>,
+    /// What is kept for the next lines.
+    kept: Share,
     /// Where elements stand for objects of the kernel: the one to set, but for its key.
     reference: Option<ElementRef>,
 }
@@ -54,6 +57,8 @@ impl Loader {
             return Err(error.clone());
         }
         let outcome = self.take(map, data).and_then(|()| self.store(map));
+        let element = self.key.capacity() + self.value.capacity() + self.probe.capacity();
+        self.kept.set(element + self.waiting.allocated());
         if let Err(error) = &outcome {
             self.failed = Some(error.clone());
         }
@@ -68,11 +73,11 @@ impl Loader {
                     let reason = "the line is longer than any element of this map";
                     return Err(self.refuse(map, &Error::new(libc::EFBIG, reason)));
                 }
-                room::append(&mut self.partial, piece)?;
+                self.partial.append(piece)?;
             } else if self.partial.is_empty() {
                 self.line(map, piece)?;
             } else {
-                let mut line = std::mem::take(&mut self.partial);
+                let mut line = self.partial.take();
                 room::append(&mut line, piece)?;
                 self.line(map, &line)?;
             }
@@ -180,9 +185,9 @@ impl Loader {
             return Ok(());
         }
         let number = self.lines + 1;
-        let line = std::mem::take(&mut self.partial);
+        let line = self.partial.take();
         if let Err(fault) = line::split(&line) {
-            self.partial = line;
+            self.partial.replace(line);
             self.told = true;
             let error = Error::new(libc::EINVAL, format!("the text ends within the line: {fault}"));
             return Err(self.at_line(number, &error));

@@ -3,7 +3,7 @@
 
 use super::render::LinePrinter;
 use crate::fs::base::error::{Error, Result};
-use crate::fs::base::held::{self, Share};
+use crate::fs::base::held::Share;
 use crate::fs::base::maps::Maps;
 use crate::fs::base::open_file::part;
 use crate::map::Map;
@@ -57,7 +57,7 @@ impl Reader {
         reply: &mut dyn FnMut(&[u8]),
     ) -> Result<()> {
         if offset == 0 && self.start > 0 {
-            *self = Self::default();
+            *self = Self { held: self.held.another(), ..Self::default() };
         }
         let Some(mut inside) = offset.checked_sub(self.start) else {
             let reason = "the text is made as it is read: going back starts at 0";
@@ -102,7 +102,7 @@ impl Reader {
         let (map, _) = maps.open(at)?;
         let walk = match std::mem::take(&mut self.next) {
             Next::Start => {
-                held::check_walk(&map)?;
+                self.held.check_walk(&map)?;
                 Box::new(Walk::new(&map))
             }
             Next::Walk(walk) => walk,

@@ -5,6 +5,7 @@ use super::open_streams::{Claim, Streams};
 use super::source::Source;
 use crate::fs::base::error::{Error, Result};
 use crate::fs::base::open_file::OpenFile;
+use crate::fs::base::quota::{self, Permit};
 use crate::map::Map;
 use parking_lot::Mutex;
 use std::os::fd::OwnedFd;
@@ -30,7 +31,8 @@ impl EventReader {
     pub(super) fn open(streams: &Arc<Streams>, map: &Map, codec: Arc<EventCodec>) -> Result<Self> {
         let claim = Claim::new(streams, map.info.id)?;
         let source = Source::open(map)?;
-        let open = Some(OpenSource { source, _claim: claim });
+        let permit = quota::DESCRIPTORS.take(source.descriptors()?.len() + 1)?;
+        let open = Some(OpenSource { source, _claim: claim, _permit: permit });
         let window = Window { open, text: Vec::new(), start: 0, taken: 0 };
         Ok(Self { state: Mutex::new(window), codec })
     }
@@ -41,6 +43,7 @@ impl EventReader {
 struct OpenSource {
     source: Source,
     _claim: Claim,
+    _permit: Permit,
 }
 
 #[derive(Debug)]

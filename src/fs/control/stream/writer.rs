@@ -4,6 +4,7 @@ use super::event::EventCodec;
 use super::open_streams::Streams;
 use super::reader::AHEAD;
 use crate::fs::base::error::{Error, Result};
+use crate::fs::base::held::Held;
 use crate::fs::base::open_file::OpenFile;
 use crate::map::Map;
 use crate::sys::ring::RingWriter;
@@ -18,7 +19,7 @@ pub(super) struct EventWriter {
     /// Bytes of a line's text at most.
     longest: usize,
     /// A line that has not ended yet.
-    written: Mutex<Vec<u8>>,
+    written: Mutex<Held>,
 }
 
 impl EventWriter {
@@ -55,7 +56,7 @@ impl OpenFile for EventWriter {
         let mut written = self.written.lock();
         let mut taken = 0;
         while let Some(end) = data[taken..].iter().position(|&c| c == b'\n') {
-            let mut line = std::mem::take(&mut *written);
+            let mut line = written.take();
             line.extend_from_slice(&data[taken..=taken + end]);
             match self.push(&line) {
                 Ok(()) => taken += end + 1,
@@ -70,7 +71,7 @@ impl OpenFile for EventWriter {
             written.clear();
             return Err(Error::new(libc::EFBIG, "the line is longer than any event"));
         }
-        written.extend_from_slice(rest);
+        written.append(rest)?;
         Ok(data.len())
     }
 
@@ -84,7 +85,7 @@ impl OpenFile for EventWriter {
 
     /// A last line without a newline is as good as one with it.
     fn release(&self) -> Result<()> {
-        let line = std::mem::take(&mut *self.written.lock());
+        let line = self.written.lock().take();
         self.push(&line)
     }
 }
