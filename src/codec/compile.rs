@@ -3,13 +3,13 @@
 //! Nothing in the BTF is trusted: cycles end at a depth, sizes and offsets are checked against
 //! each other, and a type that would print out of all proportion to its bytes is refused.
 
+use super::cover::Covers;
 use super::name::is_identifier;
 use super::plan::{CodecPlan, Enumerators, Gap, NodeId, Num, PlanNode, Sort};
 use super::print::push_json_str;
 use super::record::Builder;
 use crate::btf::{Btf, BtfType, Int, KERNEL_STRUCTS, Kind};
 use std::collections::{HashMap, HashSet};
-use std::rc::Rc;
 
 /// Structs and arrays inside one another, before a type counts as a cycle (the kernel: 32).
 const DEPTH: usize = 32;
@@ -72,7 +72,7 @@ pub(super) struct Compiler<'b> {
     /// Nodes by the id behind typedefs and, for numbers, the byte order.
     memo: HashMap<(u32, bool), NodeId>,
     /// For each node, the bits that printing it shows, from its first.
-    pub(super) covers: HashMap<NodeId, Rc<[(u64, u64)]>>,
+    pub(super) covers: Covers,
     /// Enums' names by the enum's id.
     tables: HashMap<u32, u32>,
     /// For each node, the numbers and strings that printing it gives.

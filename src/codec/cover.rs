@@ -1,38 +1,45 @@
 //! Which bits of a value printing shows.
 
-use super::compile::Compiler;
-use super::plan::{NodeId, PlanField, PlanNode};
+use super::plan::{CodecPlan, NodeId, PlanField, PlanNode};
+use std::collections::HashMap;
 use std::rc::Rc;
 
 /// Ranges of bits, first to before last, sorted and apart.
 pub(super) type Bits = Vec<(u64, u64)>;
 
+/// For each node that was asked for, the bits that printing it shows, from its first.
+pub(super) type Covers = HashMap<NodeId, Rc<[(u64, u64)]>>;
+
 /// Ranges of an array's elements at most, before the type counts as too large to look into.
 const RANGES: usize = 1 << 16;
 
 /// The bits that a member shows, from its record's first.
-pub(super) fn of_field(compiler: &mut Compiler<'_>, field: &PlanField) -> Result<Bits, String> {
-    if let PlanNode::Num(_) = compiler.plan.node(field.node) {
+pub(super) fn of_field(
+    plan: &CodecPlan,
+    known: &mut Covers,
+    field: &PlanField,
+) -> Result<Bits, String> {
+    if let PlanNode::Num(_) = plan.node(field.node) {
         // A bit-field's bytes have others' bits, too.
         return Ok(vec![field.bits]);
     }
     let base = u64::from(field.offset) * 8;
-    let cover = of_node(compiler, field.node)?;
+    let cover = of_node(plan, known, field.node)?;
     Ok(cover.iter().map(|(start, end)| (base + start, base + end)).collect())
 }
 
-fn of_node(compiler: &mut Compiler<'_>, id: NodeId) -> Result<Rc<[(u64, u64)]>, String> {
-    if let Some(known) = compiler.covers.get(&id) {
+fn of_node(plan: &CodecPlan, covers: &mut Covers, id: NodeId) -> Result<Rc<[(u64, u64)]>, String> {
+    if let Some(known) = covers.get(&id) {
         return Ok(Rc::clone(known));
     }
-    let size = compiler.plan.size_of(id) as u64 * 8;
-    let bits: Bits = match compiler.plan.node(id) {
+    let size = plan.size_of(id) as u64 * 8;
+    let bits: Bits = match plan.node(id) {
         PlanNode::Num(num) => {
             vec![(u64::from(num.shift), u64::from(num.shift) + u64::from(num.width))]
         }
         PlanNode::Array { len, stride, elem } => {
             let stride = u64::from(stride) * 8;
-            let cover = of_node(compiler, elem)?;
+            let cover = of_node(plan, covers, elem)?;
             match *cover {
                 [(0, end)] if end == stride => vec![(0, size)],
                 ref cover if cover.len().saturating_mul(len as usize) <= RANGES => {
@@ -48,13 +55,13 @@ fn of_node(compiler: &mut Compiler<'_>, id: NodeId) -> Result<Rc<[(u64, u64)]>, 
         PlanNode::Record { first, end, .. } => {
             let mut bits = Vec::new();
             for at in first..end {
-                let field = &compiler.plan.fields[at as usize];
+                let field = &plan.fields[at as usize];
                 let (offset, node, own) = (field.offset, field.node, field.bits);
-                match compiler.plan.node(node) {
+                match plan.node(node) {
                     PlanNode::Num(_) => bits.push(own),
                     _ => {
                         let base = u64::from(offset) * 8;
-                        let cover = of_node(compiler, node)?;
+                        let cover = of_node(plan, covers, node)?;
                         bits.extend(cover.iter().map(|(a, b)| (base + a, base + b)));
                     }
                 }
@@ -68,7 +75,7 @@ fn of_node(compiler: &mut Compiler<'_>, id: NodeId) -> Result<Rc<[(u64, u64)]>, 
         | PlanNode::Ipv6 => vec![(0, size)],
     };
     let bits: Rc<[(u64, u64)]> = bits.into();
-    compiler.covers.insert(id, Rc::clone(&bits));
+    covers.insert(id, Rc::clone(&bits));
     Ok(bits)
 }
 

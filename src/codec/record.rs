@@ -225,7 +225,7 @@ impl Builder {
             match item {
                 Item::Field(at) => {
                     let field = &self.fields[*at as usize];
-                    bits.extend(cover::of_field(compiler, field)?);
+                    bits.extend(cover::of_field(&compiler.plan, &mut compiler.covers, field)?);
                 }
                 // Whatever of it is not zero is shown, or the whole record in hex.
                 Item::Union(alternatives) => {

@@ -162,7 +162,7 @@ impl Maps {
             None => own.as_ref().map_or(self.read_only, |mount| mount.read_only),
         };
         if is_read_only {
-            let reason = "to read this takes away, and the mount (or one of the same that you see) is read-only";
+            let reason = "to read this takes away, and the mount is read-only, or one of the same that you see";
             return Err(Error::new(libc::EROFS, reason));
         }
         Ok(())

@@ -6,13 +6,11 @@
 //! still holds.
 
 pub mod event;
-mod holders;
 pub mod open_streams;
 mod own_descriptor;
 mod perf;
 mod reader;
 mod source;
-mod taken;
 mod writer;
 
 use super::row::{Control, Opening, Rights, unknown_to};
@@ -23,7 +21,6 @@ use crate::sys::map::kind as k;
 use event::EventCodec;
 use reader::EventReader;
 use std::sync::Arc;
-use taken::TakenStream;
 use writer::EventWriter;
 
 /// `.stream`
@@ -41,10 +38,10 @@ pub static STREAM: Control = Control {
             "echo 0x0a0b > .stream",
         ),
         line_if(
-            is_read,
+            |map| map.kind.number == k::PERF_EVENT_ARRAY,
             ".stream",
-            "the same where a program reads: it gets nothing more",
-            "(exec 3<> .stream; echo take >&3; head -n 3 <&3)",
+            "(takes the place of another program's reader)",
+            "cat .stream",
         ),
     ],
     open: |opening| open(opening, EventCodec::bytes()),
@@ -89,23 +86,12 @@ fn open(opening: &Opening<'_>, codec: EventCodec) -> Result<Arc<dyn OpenFile>> {
         (k::USER_RINGBUF, Access { read: false, .. }) => {
             Ok(Arc::new(EventWriter::open(&state.streams, map, codec)?))
         }
-        (number, Access { read, write }) => {
+        (_, Access { write: true, .. }) => refuse("programs write this ring; it is read here"),
+        (number, Access { write: false, .. }) => {
             if number == k::PERF_EVENT_ARRAY {
                 maps.owner.only(*caller, "opening perf events")?;
             }
-            match (read, write) {
-                (true, false) => {
-                    holders::check(map.info.id)?;
-                    Ok(Arc::new(EventReader::open(&state.streams, map, Arc::new(codec))?))
-                }
-                // Who writes `take` wants what another reader would get.
-                (true, true) => {
-                    Ok(Arc::new(TakenStream::new(&state.streams, opening.maps, opening.at, codec)))
-                }
-                (false, _) => {
-                    refuse("programs write this ring: open it for reading, or for both to take it")
-                }
-            }
+            Ok(Arc::new(EventReader::open(&state.streams, map, Arc::new(codec))?))
         }
     }
 }
