@@ -52,9 +52,12 @@ fn a_ring_in_hex_and_typed() {
     assert_eq!(bed.ok("head -n 3 mnt/events/.stream"), hex(1) + &hex(2) + &hex(3));
     programs.run_raw("to_ring", [4, 3], None);
     assert_eq!(bed.ok("head -n 3 mnt/events/.events/event"), lines(4..7));
-    // A type of another size: nothing of the event is lost.
+    // A type of another size: what it does not cover is `rest`.
     programs.run_raw("to_ring", [7, 1], None);
-    assert_eq!(bed.ok("head -n 1 mnt/events/.events/command"), hex(7));
+    assert_eq!(
+        bed.ok("head -n 1 mnt/events/.events/command"),
+        "{\"id\":7,\"amount\":0,\"rest\":\"0x0e000000746573746572000000000000\"}\n"
+    );
     bed.fails_with("cat mnt/events/.events/no_such_type", "No such file");
 }
 
