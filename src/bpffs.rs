@@ -169,10 +169,13 @@ impl Bpffs {
             return Ok(root);
         }
         match os::open_below(&root, below) {
-            Err(error) if error.errno == libc::EXDEV && self.is_all_bpffs(path) => {
-                Ok(os::open_path(path)?)
+            Err(error) if error.errno == libc::EXDEV => {
+                if self.is_all_bpffs(path)? {
+                    Ok(os::open_path(path)?)
+                } else {
+                    Err(gone())
+                }
             }
-            Err(error) if error.errno == libc::EXDEV => Err(gone()),
             found => Ok(found?),
         }
     }
@@ -183,7 +186,7 @@ impl Bpffs {
         let device = u64::from(major) << 32 | u64::from(minor);
         if self.device.load(Ordering::Relaxed) != device {
             let name = format!("{major}:{minor}");
-            if !mounts::all().iter().any(|mount| mount.device == name && mount.kind == "bpf") {
+            if !mounts::all()?.iter().any(|mount| mount.device == name && mount.kind == "bpf") {
                 return Err(io::Error::from_raw_os_error(libc::ENODEV));
             }
             self.device.store(device, Ordering::Relaxed);
@@ -192,14 +195,13 @@ impl Bpffs {
     }
 
     /// Whether what is mounted on the way to a path is bpffs, and nothing else.
-    fn is_all_bpffs(&self, path: &Path) -> bool {
-        let on_the_way = mounts::all()
+    fn is_all_bpffs(&self, path: &Path) -> io::Result<bool> {
+        let on_the_way = mounts::all()?
             .into_iter()
             .filter(|mount| mount.point.starts_with(&self.root) && mount.point != *self.root)
             .filter(|mount| path.starts_with(&mount.point));
         let kinds: Vec<String> = on_the_way.map(|mount| mount.kind).collect();
-        // None is seen where there is no mount table to be had.
-        !kinds.is_empty() && kinds.iter().all(|kind| kind == "bpf")
+        Ok(!kinds.is_empty() && kinds.iter().all(|kind| kind == "bpf"))
     }
 
     /// Opens a pin's inode itself, with O_PATH; gives its attributes as well.
@@ -335,8 +337,10 @@ impl Bpffs {
             let file_type = entry.file_type()?;
             let kind = if file_type.is_dir() {
                 // As it was before something was mounted there.
-                let mounts = mounted.get_or_insert_with(mount_points);
-                if mounts.contains(&*pin.path) {
+                if mounted.is_none() {
+                    mounted = Some(mount_points()?);
+                }
+                if mounted.iter().any(|mounts| mounts.contains(&*pin.path)) {
                     match self.reach(&pin.path).and_then(|root| root.metadata()) {
                         Ok(root) => pin.ino = root.ino(),
                         Err(error) if sys::is_shortage_of(&error) => return Err(error),
@@ -502,8 +506,8 @@ impl Place {
 }
 
 /// Where something is mounted.
-fn mount_points() -> HashSet<PathBuf> {
-    mounts::all().into_iter().map(|mount| mount.point).collect()
+fn mount_points() -> io::Result<HashSet<PathBuf>> {
+    Ok(mounts::all()?.into_iter().map(|mount| mount.point).collect())
 }
 
 fn gone() -> io::Error {

@@ -56,7 +56,12 @@ impl Error {
 
     /// The error that the last libc call of this thread left in errno.
     fn last(call: Call) -> Self {
-        Self::new(call, io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO))
+        Self::of(call, &io::Error::last_os_error())
+    }
+
+    /// What std says of `call`.
+    fn of(call: Call, error: &io::Error) -> Self {
+        Self::new(call, error.raw_os_error().unwrap_or(libc::EIO))
     }
 }
 
@@ -69,6 +74,21 @@ pub fn is_shortage(errno: i32) -> bool {
 /// [`is_shortage`] of an error of std's.
 pub fn is_shortage_of(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(is_shortage)
+}
+
+/// What a call about something in /proc gave; `None` where the process, the thread or the descriptor is
+/// gone, or not ours to see.
+///
+/// # Errors
+/// EMFILE, ENFILE, ENOMEM: then it may well be there, and to leave it out would be a lie.
+pub fn unless_gone<T>(
+    result: std::result::Result<T, impl Into<io::Error>>,
+) -> io::Result<Option<T>> {
+    match result.map_err(Into::into) {
+        Ok(there) => Ok(Some(there)),
+        Err(error) if is_shortage_of(&error) => Err(error),
+        Err(_) => Ok(None),
+    }
 }
 
 impl fmt::Display for Error {

@@ -20,14 +20,14 @@ const ANON_INODE_FS: i32 = 0x0904_1934;
 /// All processes that hold maps or programs.
 ///
 /// # Errors
-/// Those of reading /proc.
+/// As for [`processes::processes`].
 pub fn holders() -> io::Result<Processes> {
     static PROGRAM: Kept = Kept::new(c"bpffuse_holders", "bpf_iter_task_file", assemble);
     let descriptors = PROGRAM.run().map(|output| read(&output)).unwrap_or_default();
     // The loaded program itself is a descriptor of ours.
     let ourselves = processes::ourselves()?;
     if descriptors.iter().any(|descriptor| descriptor.pid == ourselves) {
-        Ok(processes::holding(&descriptors))
+        processes::holding(&descriptors)
     } else {
         processes::processes()
     }

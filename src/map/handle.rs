@@ -77,7 +77,8 @@ pub fn foreign(pid: u32, fd: u32) -> sys::Result<OwnedFd> {
 /// Opens a path that leads through no symlink and into no FUSE mount, which might be our own: then
 /// we would wait for ourselves.
 fn open_path(path: &Path) -> sys::Result<OwnedFd> {
-    if mounts::holding(path).is_none_or(|kind| kind.starts_with("fuse")) {
+    let holding = mounts::holding(path)?;
+    if holding.is_empty() || holding.starts_with("fuse") {
         return Err(sys::Error { call: Call::OpenKeysObject, errno: libc::EXDEV });
     }
     Ok(os::open_path(path)?.into())

@@ -58,7 +58,8 @@ fn flag_bit(flag: &str) -> (libc::c_ulong, bool) {
 /// `device`. With files open in it, the mount leaves the tree at once and ends with us.
 pub(super) fn detach(mountpoint: &Path, device: Option<&str>) -> Result<(), Error> {
     // By the table: to ask the mount itself, it would have to answer.
-    if mounts::at(mountpoint).is_some_and(|mount| Some(&*mount.device) == device) {
+    let there = mounts::at(mountpoint).map_err(|error| super::checks::no_mount_table(&error))?;
+    if there.is_some_and(|mount| Some(&*mount.device) == device) {
         return unmount(mountpoint);
     }
     let reason = "something else is there by now; it stays, and what is under it is dead";

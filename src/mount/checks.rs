@@ -26,7 +26,7 @@ pub(super) fn mountpoint(path: &Path) -> Result<(), Error> {
         }
         Err(error) => return Err(mountpoint_error(path, &error)),
     }
-    if mounted(path).as_deref() == Some("fuse.bpffuse") {
+    if mounted(path)?.as_deref() == Some("fuse.bpffuse") {
         let shown = path.display();
         return Err(Error(format!(
             "{shown}: bpffuse is mounted here already; umount {shown} first"
@@ -47,8 +47,15 @@ pub(super) fn mountpoint_error(path: &Path, error: &io::Error) -> Error {
 }
 
 /// The type of what is mounted at `path` itself, if anything is.
-fn mounted(path: &Path) -> Option<String> {
-    mounts::at(&path.canonicalize().ok()?).map(|mount| mount.kind)
+fn mounted(path: &Path) -> Result<Option<String>, Error> {
+    let Ok(path) = path.canonicalize() else { return Ok(None) };
+    let mount = mounts::at(&path).map_err(|error| no_mount_table(&error))?;
+    Ok(mount.map(|mount| mount.kind))
+}
+
+/// That it cannot be known what is mounted where.
+pub(super) fn no_mount_table(error: &crate::sys::Error) -> Error {
+    Error(format!("/proc/self/mountinfo: {error}; mount /proc"))
 }
 
 /// With a bpffs that others may write to, plain bpf(2) turns "may read" into "may write" (BPF_OBJ_GET
@@ -101,7 +108,7 @@ pub(super) fn bpffs(path: &Path, mount: bool) -> Result<(), Error> {
     if os::fs_magic(path).map_err(|error| Error(format!("{shown}: {error}")))? == os::BPF_FS_MAGIC {
         return Ok(());
     }
-    if let Some(other) = mounted(path) {
+    if let Some(other) = mounted(path)? {
         return Err(Error(format!(
             "{shown}: {other} is mounted here, not bpffs; name the bpffs to show, or umount {shown}"
         )));
@@ -129,12 +136,13 @@ pub(super) fn bpffs(path: &Path, mount: bool) -> Result<(), Error> {
 /// The mount point must not be a bpffs, nor in one: it would hide it, or the daemon would wait for itself.
 pub(super) fn apart(bpffs: &Path, mountpoint: &Path) -> Result<(), Error> {
     let Ok(mountpoint) = mountpoint.canonicalize() else { return Ok(()) };
-    if mounts::holding(&mountpoint).is_none_or(|kind| kind != "bpf") {
+    let holding = |path: &Path| mounts::holding(path).map_err(|error| no_mount_table(&error));
+    if holding(&mountpoint)? != "bpf" {
         return Ok(());
     }
     let shown = mountpoint.display();
-    let is_bpffs = mounts::at(&mountpoint).is_some();
-    let of_first = bpffs.canonicalize().ok().and_then(|bpffs| mounts::holding(&bpffs));
+    let is_bpffs = mounted(&mountpoint)?.is_some();
+    let of_first = bpffs.canonicalize().ok().map(|bpffs| holding(&bpffs)).transpose()?;
     Err(Error(match is_bpffs {
         true if of_first.is_some_and(|kind| kind != "bpf") => format!(
             "{shown}: this is the bpffs, and {} is not; swap the two: bpffuse {shown} {}",

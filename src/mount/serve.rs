@@ -66,14 +66,17 @@ pub(super) fn serve(
     })?;
     let kernel = attach::attach(config, owner, &mountpoint)
         .map_err(|error| checks::session_error(&mountpoint, &error.into()))?;
-    let device = mounts::at(&mountpoint).map(|mount| mount.device);
-    let is_still_mounted =
-        || device.is_some() && mounts::at(&mountpoint).map(|mount| mount.device) == device;
-    let detach = || attach::detach(&mountpoint, device.as_deref());
+    let device = || {
+        let mount = mounts::at(&mountpoint).map_err(|error| checks::no_mount_table(&error))?;
+        Ok::<_, Error>(mount.map(|mount| mount.device))
+    };
+    let ours = device()?;
+    let is_still_mounted = || Ok::<_, Error>(ours.is_some() && device()? == ours);
+    let detach = || attach::detach(&mountpoint, ours.as_deref());
     let served =
         start(config, &mountpoint, fs, kernel, sender).and_then(|()| follow(config, &ends, ready));
     match served {
-        Ok(None) if is_still_mounted() => {
+        Ok(None) if is_still_mounted()? => {
             // Somebody has cut the connection (fusectl's abort), and what is left answers nobody.
             log::warn!("{}: the connection was aborted: unmounting", mountpoint.display());
             detach()

@@ -41,8 +41,8 @@ impl Changes {
     pub fn new() -> Result<Self> {
         let flags = InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK;
         let events = named(Call::InotifyInit, Inotify::init(flags))?;
-        let mounts = File::open("/proc/self/mountinfo")
-            .map_err(|error| Error::new(Call::Open, error.raw_os_error().unwrap_or(libc::EIO)))?;
+        let mounts =
+            File::open("/proc/self/mountinfo").map_err(|error| Error::of(Call::Open, &error))?;
         let ready = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC);
         let ready = named(Call::EpollCreate, ready)?;
         let event = EpollEvent::new(EpollFlags::EPOLLIN, EVENTS);

@@ -66,9 +66,7 @@ impl IterProgram {
                 Err(error) if error.kind() == ErrorKind::WouldBlock && pauses < PAUSES => {
                     pauses += 1
                 }
-                Err(error) => {
-                    return Err(Error::new(Call::Read, error.raw_os_error().unwrap_or(libc::EIO)));
-                }
+                Err(error) => return Err(Error::of(Call::Read, &error)),
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The mount table: what is mounted where, without asking the file systems themselves, one of which
 //! may be our own and would wait for us.
 
+use super::{Call, Error, Result, is_shortage};
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
@@ -19,28 +20,48 @@ pub struct Mount {
     pub read_only: bool,
 }
 
-/// All mounts that this process sees, later ones covering earlier ones; none without /proc.
-pub fn all() -> Vec<Mount> {
-    let table = fs::read("/proc/self/mountinfo").unwrap_or_default();
-    table.split(|&c| c == b'\n').filter_map(parse).collect()
+/// All mounts that this process sees, later ones covering earlier ones.
+///
+/// # Errors
+/// ENOENT without /proc; EMFILE, ENFILE, ENOMEM.
+pub fn all() -> Result<Vec<Mount>> {
+    Ok(table(&fs::read("/proc/self/mountinfo").map_err(|error| Error::of(Call::Open, &error))?))
 }
 
-/// All mounts that a process sees; none if that cannot be known.
-pub fn of_process(pid: u32) -> Vec<Mount> {
-    let table = fs::read(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
-    table.split(|&c| c == b'\n').filter_map(parse).collect()
+/// All mounts that a process sees; none if it is gone, or not ours to look into.
+///
+/// # Errors
+/// EMFILE, ENFILE, ENOMEM.
+pub fn of_process(pid: u32) -> Result<Vec<Mount>> {
+    let text = fs::read(format!("/proc/{pid}/mountinfo"));
+    match text.map_err(|error| Error::of(Call::Open, &error)) {
+        Ok(text) => Ok(table(&text)),
+        Err(error) if is_shortage(error.errno) => Err(error),
+        Err(_) => Ok(Vec::new()),
+    }
+}
+
+fn table(text: &[u8]) -> Vec<Mount> {
+    text.split(|&c| c == b'\n').filter_map(parse).collect()
 }
 
 /// What is mounted at `path` itself, absolute and without symlinks, if anything is.
-pub fn at(path: &Path) -> Option<Mount> {
-    all().into_iter().rfind(|mount| mount.point == path)
+///
+/// # Errors
+/// As for [`all`].
+pub fn at(path: &Path) -> Result<Option<Mount>> {
+    Ok(all()?.into_iter().rfind(|mount| mount.point == path))
 }
 
-/// The type of the file system that `path` lies in.
-pub fn holding(path: &Path) -> Option<String> {
-    let holding = all().into_iter().filter(|mount| path.starts_with(&mount.point));
+/// The type of the file system that `path` lies in; empty for none that is mounted.
+///
+/// # Errors
+/// As for [`all`].
+pub fn holding(path: &Path) -> Result<String> {
+    let holding = all()?.into_iter().filter(|mount| path.starts_with(&mount.point));
     // The last of the longest.
-    holding.max_by_key(|mount| mount.point.components().count()).map(|mount| mount.kind)
+    let holding = holding.max_by_key(|mount| mount.point.components().count());
+    Ok(holding.map(|mount| mount.kind).unwrap_or_default())
 }
 
 /// A line of proc_pid_mountinfo(5): two ids, the device, a root, the mount point, options, and behind
@@ -93,8 +114,8 @@ mod tests {
 
     #[test]
     fn root_and_proc() {
-        assert_eq!(at(Path::new("/proc")).unwrap().kind, "proc");
-        assert_eq!(holding(Path::new("/proc/self/mounts")).as_deref(), Some("proc"));
-        assert_eq!(at(Path::new("/proc/self")), None);
+        assert_eq!(at(Path::new("/proc")).unwrap().unwrap().kind, "proc");
+        assert_eq!(holding(Path::new("/proc/self/mounts")).unwrap(), "proc");
+        assert_eq!(at(Path::new("/proc/self")).unwrap(), None);
     }
 }

@@ -278,7 +278,7 @@ pub fn cgroup_by_id(id: u64) -> Result<OwnedFd> {
         id: [u8; 8],
     }
     let mut handle = Handle { bytes: 8, kind: KERNFS, id: id.to_ne_bytes() };
-    let cgroup2 = mounts::all().into_iter().find(|mount| mount.kind == "cgroup2");
+    let cgroup2 = mounts::all()?.into_iter().find(|mount| mount.kind == "cgroup2");
     let Some(cgroup2) = cgroup2 else { return Err(Error::new(CALL, libc::ENODEV)) };
     let mount = open_dir(&cgroup2.point)?;
     // SAFETY: `handle` has the layout of `struct file_handle` with 8 bytes behind it, and outlives

@@ -3,6 +3,7 @@
 //! A process that holds a map only by a mapping of its memory is not found: /proc does not tell. Nor is this
 //! process.
 
+use super::unless_gone;
 use nix::dir::Dir;
 use nix::fcntl::{OFlag, open, openat, readlinkat};
 use nix::sys::stat::{Mode, fstat};
@@ -10,6 +11,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::OnceLock;
@@ -79,24 +81,27 @@ pub struct Processes {
 /// look into, without CAP_SYS_PTRACE.
 ///
 /// # Errors
-/// Those of reading /proc.
+/// ENOENT without /proc; EMFILE, ENFILE, ENOMEM if not all could be looked at.
 pub fn processes() -> io::Result<Processes> {
     let ourselves = ourselves()?;
     let mut found = Found::default();
     for entry in fs::read_dir("/proc")? {
         let pid = entry?.file_name().to_str().and_then(|name| name.parse().ok());
         if let Some(pid) = pid.filter(|pid| *pid != ourselves) {
-            found.look_for(pid);
+            found.look_for(pid)?;
         }
     }
     Ok(found.all())
 }
 
 /// One process; `None` if it holds neither maps nor programs, or there is none.
-pub fn process(pid: u32) -> Option<Process> {
+///
+/// # Errors
+/// As for [`processes`].
+pub fn process(pid: u32) -> io::Result<Option<Process>> {
     let mut found = Found::default();
-    found.look_for(pid);
-    found.all().all.pop()
+    found.look_for(pid)?;
+    Ok(found.all().all.pop())
 }
 
 /// This process's id, as /proc has it.
@@ -121,17 +126,20 @@ pub struct Descriptor {
 }
 
 /// Those processes of which some descriptors are known, but for this one, as [`processes`] finds them.
-pub fn holding(descriptors: &[Descriptor]) -> Processes {
-    let ourselves = ourselves().unwrap_or(0);
+///
+/// # Errors
+/// As for [`processes`].
+pub fn holding(descriptors: &[Descriptor]) -> io::Result<Processes> {
+    let ourselves = ourselves()?;
     let mut found = Found::default();
     let same_table = |a: &Descriptor, b: &Descriptor| (a.pid, a.thread) == (b.pid, b.thread);
     for table in descriptors.chunk_by(same_table) {
         if let Some(Descriptor { pid, thread, .. }) = table.first().filter(|d| d.pid != ourselves) {
             let numbers = table.iter().map(|descriptor| descriptor.number);
-            found.look_at(*pid, *thread, numbers);
+            found.look_at(*pid, *thread, numbers)?;
         }
     }
-    found.all()
+    Ok(found.all())
 }
 
 const DIRECTORY: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_CLOEXEC);
@@ -157,73 +165,92 @@ impl Found {
 
     /// All descriptors of a process: those in its main thread's table, and those of threads that have
     /// another one.
-    fn look_for(&mut self, pid: u32) -> Option<()> {
+    fn look_for(&mut self, pid: u32) -> io::Result<()> {
         self.look_in(pid, pid)?;
-        for thread in fs::read_dir(format!("/proc/{pid}/task")).ok()? {
-            let thread = thread.ok()?.file_name().to_str().and_then(|name| name.parse().ok())?;
-            if thread != pid && !share_files(pid, thread) {
+        let Some(threads) = unless_gone(fs::read_dir(format!("/proc/{pid}/task")))? else {
+            return Ok(());
+        };
+        for thread in threads {
+            let Some(thread) = unless_gone(thread)? else { break };
+            let thread = thread.file_name().to_str().and_then(|name| name.parse().ok());
+            if let Some(thread) = thread
+                && thread != pid
+                && !share_files(pid, thread)
+            {
                 self.look_in(pid, thread)?;
             }
         }
-        Some(())
+        Ok(())
     }
 
     /// All descriptors in a thread's table.
-    fn look_in(&mut self, pid: u32, thread: u32) -> Option<()> {
-        let home = Home::of(pid, thread)?;
-        let mut descriptors = Dir::openat(&home.fd, "fd", DIRECTORY, Mode::empty()).ok()?;
+    fn look_in(&mut self, pid: u32, thread: u32) -> io::Result<()> {
+        let Some(home) = Home::of(pid, thread)? else { return Ok(()) };
+        let descriptors = Dir::openat(&home.fd, "fd", DIRECTORY, Mode::empty());
+        let Some(mut descriptors) = unless_gone(descriptors)? else { return Ok(()) };
         for entry in descriptors.iter() {
-            let name = entry.ok()?;
+            let Some(name) = unless_gone(entry)? else { break };
             let number = name.file_name().to_str().ok().and_then(|name| name.parse().ok());
-            if let Some(number) = number {
-                self.look(&home, number)?;
+            if let Some(number) = number
+                && self.look(&home, number)?.is_break()
+            {
+                break;
             }
         }
-        Some(())
+        Ok(())
     }
 
     /// Descriptors of a table.
-    fn look_at(&mut self, pid: u32, thread: u32, numbers: impl Iterator<Item = u32>) -> Option<()> {
-        let home = Home::of(pid, thread)?;
+    fn look_at(
+        &mut self,
+        pid: u32,
+        thread: u32,
+        numbers: impl Iterator<Item = u32>,
+    ) -> io::Result<()> {
+        let Some(home) = Home::of(pid, thread)? else { return Ok(()) };
         for number in numbers {
-            self.look(&home, number)?;
+            if self.look(&home, number)?.is_break() {
+                break;
+            }
         }
-        Some(())
+        Ok(())
     }
 
-    /// A descriptor; `None` if no more of the table need be looked at.
-    fn look(&mut self, home: &Home, number: u32) -> Option<()> {
+    /// A descriptor; tells whether more of the table need be looked at.
+    fn look(&mut self, home: &Home, number: u32) -> io::Result<ControlFlow<()>> {
+        const GO_ON: ControlFlow<()> = ControlFlow::Continue(());
         if !self.budget.take(home.user) {
-            return None;
+            return Ok(ControlFlow::Break(()));
         }
         // One that was closed meanwhile.
         let link = format!("fd/{number}");
-        let Ok(link) = readlinkat(&home.fd, link.as_str()) else { return Some(()) };
+        let Some(link) = unless_gone(readlinkat(&home.fd, link.as_str()))? else {
+            return Ok(GO_ON);
+        };
         let (has_map, has_program) = match link.as_bytes() {
             b"anon_inode:bpf-map" => (true, false),
             b"anon_inode:bpf-prog" => (false, true),
             // A link holds its program, and the map that it belongs to if it does.
             b"anon_inode:bpf_link" | b"anon_inode:bpf-link" => (true, true),
-            _ => return Some(()),
+            _ => return Ok(GO_ON),
         };
-        let Some(info) = home.read(&format!("fdinfo/{number}")) else { return Some(()) };
+        let Some(info) = home.read(&format!("fdinfo/{number}"))? else { return Ok(GO_ON) };
         let map = id(&info, "map_id").filter(|_| has_map);
         let program = id(&info, "prog_id").filter(|_| has_program);
         if map.is_none() && program.is_none() {
-            return Some(());
+            return Ok(GO_ON);
         }
         let process = match self.processes.entry(home.pid) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => {
-                let comm = Home::of(home.pid, home.pid)?.read("comm")?;
-                let comm = comm.strip_suffix('\n').unwrap_or(&comm).to_owned();
+                let Some(comm) = home.command()? else { return Ok(ControlFlow::Break(())) };
                 let (maps, programs) = (Vec::new(), Vec::new());
                 new.insert(Process { pid: home.pid, comm, maps, programs })
             }
         };
         process.maps.extend(map);
         process.programs.extend(program);
-        Some(())
+        Ok(GO_ON)
     }
 }
 
@@ -247,23 +274,32 @@ struct Home {
 }
 
 impl Home {
-    fn of(pid: u32, thread: u32) -> Option<Self> {
+    fn of(pid: u32, thread: u32) -> io::Result<Option<Self>> {
         let path = match thread == pid {
             true => format!("/proc/{pid}"),
             false => format!("/proc/{pid}/task/{thread}"),
         };
-        let fd = open(path.as_str(), DIRECTORY | OFlag::O_PATH, Mode::empty()).ok()?;
-        let user = fstat(&fd).ok()?.st_uid;
-        Some(Self { fd, pid, user })
+        let fd = open(path.as_str(), DIRECTORY | OFlag::O_PATH, Mode::empty());
+        let Some(fd) = unless_gone(fd)? else { return Ok(None) };
+        let Some(stat) = unless_gone(fstat(&fd))? else { return Ok(None) };
+        Ok(Some(Self { fd, pid, user: stat.st_uid }))
     }
 
     /// The text of a file in it.
-    fn read(&self, name: &str) -> Option<String> {
+    fn read(&self, name: &str) -> io::Result<Option<String>> {
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-        let file = openat(&self.fd, name, flags, Mode::empty()).ok()?;
+        let file = openat(&self.fd, name, flags, Mode::empty());
+        let Some(file) = unless_gone(file)? else { return Ok(None) };
         let mut text = Vec::new();
-        File::from(file).read_to_end(&mut text).ok()?;
-        Some(String::from_utf8_lossy(&text).into_owned())
+        let read = unless_gone(File::from(file).read_to_end(&mut text))?;
+        Ok(read.map(|_| String::from_utf8_lossy(&text).into_owned()))
+    }
+
+    /// The name of the process's main thread.
+    fn command(&self) -> io::Result<Option<String>> {
+        let Some(main) = Self::of(self.pid, self.pid)? else { return Ok(None) };
+        let comm = main.read("comm")?;
+        Ok(comm.map(|comm| comm.strip_suffix('\n').unwrap_or(&comm).to_owned()))
     }
 }
 
@@ -328,16 +364,16 @@ mod tests {
         let (pid, comm) = (child.id(), "sleep".to_owned());
         let expected = Process { pid, comm, maps: vec![id], programs: vec![] };
         assert_eq!(holders(), std::slice::from_ref(&expected));
-        assert_eq!(process(pid), Some(expected));
+        assert_eq!(process(pid).unwrap(), Some(expected));
         child.kill().expect("kill");
         // It is a zombie now, which holds nothing.
-        let gone = || process(pid).is_none();
+        let gone = || process(pid).unwrap().is_none();
         assert!((0..1000).any(|_| {
             std::thread::sleep(std::time::Duration::from_millis(10));
             gone()
         }));
         child.wait().expect("the end");
-        assert_eq!(process(pid), None);
+        assert_eq!(process(pid).unwrap(), None);
         assert_eq!(holders(), []);
     }
 }

@@ -219,7 +219,7 @@ mod tests {
         let uses = program(id).map(|program| program.map(|program| program.maps));
         child.kill().expect("kill");
         child.wait().expect("the end");
-        let holder = holder.expect("it holds the program");
+        let holder = holder.expect("/proc").expect("it holds the program");
         assert_eq!((holder.maps, holder.programs), (vec![], vec![id]));
         assert_eq!(uses, Ok(Some(vec![map_info(map.as_fd()).expect("a map").id])));
         // Nobody else had it.

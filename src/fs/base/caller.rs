@@ -4,6 +4,7 @@ use super::error::{Error, Result};
 use crate::bpffs::Stat;
 use crate::node::Ino;
 use crate::sys::acting::acting_only_as;
+use crate::sys::unless_gone;
 use std::cell::{OnceCell, RefCell};
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -180,7 +181,7 @@ impl Caller {
     /// other descriptor of it. A child's close of what it inherited is not, unless its parent is gone.
     ///
     /// # Errors
-    /// [`Error::later`] if it holds many.
+    /// [`Error::later`] if it holds many; EMFILE and the like if they could not be looked at.
     pub fn closes_last(&self, ino: Ino, opener: Self) -> Result<bool> {
         let exists = |path: String| Path::new(&path).exists();
         let opener_is_elsewhere = opener.pid == 0
@@ -189,49 +190,56 @@ impl Caller {
         if opener_is_elsewhere {
             return Ok(false);
         }
-        let Ok(fds) = fs::read_dir(format!("/proc/{}/fdinfo", self.pid)) else { return Ok(false) };
+        let fds = fs::read_dir(format!("/proc/{}/fdinfo", self.pid));
+        let Some(fds) = unless_gone(fds)? else { return Ok(false) };
         let mounts = OnceCell::new();
         for (n, fd) in fds.flatten().enumerate() {
             if n == FEW_FDS {
                 self.long_work()?;
             }
-            let Ok(text) = fs::read_to_string(fd.path()) else { continue };
-            if may_be(&text, ino, || mounts.get_or_init(|| self.mounts()).as_str()) {
+            let Some(text) = unless_gone(fs::read_to_string(fd.path()))? else { continue };
+            if mounts.get().is_none() && number(&text).is_none() {
+                let _ = mounts.set(self.mounts()?);
+            }
+            if may_be(&text, ino, mounts.get().map_or("", String::as_str)) {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    /// Its mount table.
-    fn mounts(&self) -> String {
-        fs::read_to_string(format!("/proc/{}/mountinfo", self.pid)).unwrap_or_default()
+    /// Its mount table; empty if it is gone.
+    fn mounts(&self) -> Result<String> {
+        let table = fs::read_to_string(format!("/proc/{}/mountinfo", self.pid));
+        Ok(unless_gone(table)?.unwrap_or_default())
     }
 }
 
-/// Whether a descriptor with that text in /proc/PID/fdinfo may be one of the file with inode number
-/// `ino`. Before Linux 5.14 the text has no number, and any descriptor of ours may be.
-fn may_be<'a>(text: &str, ino: Ino, mounts: impl Fn() -> &'a str) -> bool {
-    let field = |name| {
-        let mut lines = text.lines();
-        lines.find_map(|line| line.strip_prefix(name)).map(str::trim)
-    };
-    if let Some(number) = field("ino:") {
+/// The inode's number in a descriptor's text in /proc/PID/fdinfo, which has none before Linux 5.14.
+fn number(text: &str) -> Option<&str> {
+    field(text, "ino:")
+}
+
+/// Whether a descriptor with that text may be one of the file with inode number `ino`. By a text without
+/// a number, any descriptor in a mount of ours may be.
+fn may_be(text: &str, ino: Ino, mounts: &str) -> bool {
+    if let Some(number) = number(text) {
         return number.parse() == Ok(ino.0);
     }
-    let Some(mount) = field("mnt_id:") else { return true };
+    let Some(mount) = field(text, "mnt_id:") else { return true };
     let of_mount = |line: &&str| line.split(' ').next() == Some(mount);
-    mounts().lines().find(of_mount).is_some_and(|line| line.contains(" - fuse.bpffuse "))
+    mounts.lines().find(of_mount).is_some_and(|line| line.contains(" - fuse.bpffuse "))
+}
+
+/// What a text in /proc says behind a name at the beginning of a line.
+fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
 }
 
 /// Whether proc_pid_status(5) tells of a thread that has ended, or will not leave its call alive.
 fn status_says_gone(status: &str) -> bool {
-    let field = |name| {
-        let mut lines = status.lines();
-        lines.find_map(|line| line.strip_prefix(name)).map(str::trim)
-    };
-    let has_ended = field("State:").is_some_and(|state| state.starts_with(['Z', 'X']));
-    let pending = field("SigPnd:").and_then(|bits| u64::from_str_radix(bits, 16).ok());
+    let has_ended = field(status, "State:").is_some_and(|state| state.starts_with(['Z', 'X']));
+    let pending = field(status, "SigPnd:").and_then(|bits| u64::from_str_radix(bits, 16).ok());
     has_ended || pending.unwrap_or(0) & (1 << (libc::SIGKILL - 1)) != 0
 }
 
@@ -296,7 +304,7 @@ mod tests {
 
     #[test]
     fn descriptors_that_may_be_a_file() {
-        let mounts = || "29 1 0:44 / /m rw - fuse.bpffuse bpf rw\n30 1 0:5 / /d rw - tmpfs t rw\n";
+        let mounts = "29 1 0:44 / /m rw - fuse.bpffuse bpf rw\n30 1 0:5 / /d rw - tmpfs t rw\n";
         for (text, may) in [
             ("pos:\t0\nflags:\t01\nmnt_id:\t29\nino:\t77\n", true),
             ("pos:\t0\nflags:\t01\nmnt_id:\t29\nino:\t777\n", false),

@@ -28,7 +28,20 @@ const SWEEP: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 struct Kept {
     map: Arc<Map>,
+    opened: Instant,
     last_use: Instant,
+}
+
+impl Kept {
+    /// Whether it is to be closed: a pin holds its map itself, but one that was reached by its id may be
+    /// alive by us alone, and must end even if somebody asks for it again and again.
+    fn is_over(&self, at: &MapRef) -> bool {
+        let since = match at {
+            MapRef::Pin(_) => self.last_use,
+            MapRef::Id(_) => self.opened,
+        };
+        since.elapsed() > IDLE
+    }
 }
 
 /// The maps in use.
@@ -86,7 +99,8 @@ impl Maps {
             return Ok((Arc::clone(&kept.map), stat));
         }
         let map = Arc::new(self.open_once(at)?);
-        let kept = Kept { map: Arc::clone(&map), last_use: Instant::now() };
+        let now = Instant::now();
+        let kept = Kept { map: Arc::clone(&map), opened: now, last_use: now };
         let mut open = self.open.lock();
         if open.is_empty() {
             self.wake_closer();
@@ -151,12 +165,12 @@ impl Maps {
     /// kernel does not tell which of those that the caller sees it came through.
     ///
     /// # Errors
-    /// EROFS.
+    /// EROFS; EMFILE and the like if that could not be looked at.
     pub fn check_writable(&self, caller: Caller) -> Result<()> {
-        let own = mounts::at(&self.mountpoint);
+        let own = mounts::at(&self.mountpoint)?;
         let is_ours =
             |mount: &mounts::Mount| own.as_ref().is_some_and(|own| own.device == mount.device);
-        let mut seen = mounts::of_process(caller.pid).into_iter().filter(is_ours).peekable();
+        let mut seen = mounts::of_process(caller.pid)?.into_iter().filter(is_ours).peekable();
         let is_read_only = match seen.peek() {
             Some(_) => seen.any(|mount| mount.read_only),
             None => own.as_ref().map_or(self.read_only, |mount| mount.read_only),
@@ -198,7 +212,7 @@ fn close_idle(maps: &Weak<Maps>) {
             let Some(maps) = maps.upgrade() else { return };
             let (idle, none_left) = {
                 let mut open = maps.open.lock();
-                let idle = open.extract_if(|_, kept| kept.last_use.elapsed() > IDLE);
+                let idle = open.extract_if(|at, kept| kept.is_over(at));
                 let idle: Vec<Kept> = idle.map(|(_, kept)| kept).collect();
                 (idle, open.is_empty())
             };

@@ -1,6 +1,7 @@
 //! `.info`: what the kernel says of a map, and where it is pinned, as one JSON object.
 
 use super::row::{Control, Rights, nothing_lacks};
+use crate::fs::base::error::Error;
 use crate::fs::base::facts::line;
 use crate::fs::base::open_file::TextFile;
 use crate::fs::tree::map_info::{About, object};
@@ -19,15 +20,13 @@ pub static INFO: Control = Control {
         let id = open.map.info.id;
         let pins = open.state.pins.of_map(id, open.at, &open.maps.bpffs, open.caller);
         open.caller.go_on()?;
+        let reason = |error: Error| error.reason.into_owned();
         let about = About {
             count: table::count(&open.map.info, table::counts_for(open.map).as_ref()),
-            pins: Some(pins.map_err(|error| error.reason.into_owned())),
-            programs: Some(table::programs_of(id)?),
+            pins: pins.map_err(reason),
+            programs: table::programs_of(id).map_err(reason),
             // Who runs what is nobody's business but the owner's.
-            processes: match open.caller.is_owner {
-                true => Some(table::processes_of(id)?),
-                false => None,
-            },
+            processes: open.caller.is_owner.then(|| table::processes_of(id).map_err(reason)),
         };
         Ok(Arc::new(TextFile::new(format!("{}\n", object(open.map, about)).into_bytes())))
     },

@@ -141,7 +141,7 @@ fn cgroup(text: &str) -> Result<OwnedFd> {
         return Err(invalid("a cgroup is its directory's absolute path, or its id"));
     }
     // By the mount table first: to open a path in our own mount would be to wait for ourselves.
-    if mounts::holding(Path::new(text)).is_none_or(|kind| kind != "cgroup2") {
+    if mounts::holding(Path::new(text))? != "cgroup2" {
         return Err(invalid(format!("{text} is not in a cgroup2 hierarchy")));
     }
     Ok(os::open_dir_plain(Path::new(text))?)

@@ -16,21 +16,31 @@ use std::os::fd::{AsFd, OwnedFd};
 /// Every map, open, with what the kernel says of it.
 ///
 /// # Errors
-/// EPERM without CAP_SYS_ADMIN.
-pub fn maps() -> Result<impl Iterator<Item = (OwnedFd, MapInfo)>> {
-    Ok(ids::list()?.into_iter().filter_map(|id| {
-        let fd = object::map_by_id(id).ok()?;
-        let info = map_info(fd.as_fd()).ok()?;
-        Some((fd, info))
-    }))
+/// EPERM without CAP_SYS_ADMIN; for each, EMFILE and the like if it could not be looked at.
+pub fn maps() -> Result<impl Iterator<Item = Result<(OwnedFd, MapInfo)>>> {
+    let look = |fd: OwnedFd| {
+        let info = map_info(fd.as_fd())?;
+        Ok((fd, info))
+    };
+    let fds = ids::list()?.into_iter().filter_map(|id| unless_gone(object::map_by_id(id)));
+    Ok(fds.map(move |fd| fd.and_then(look)))
+}
+
+/// What a call by id gave; `None` if there is none with that id any more.
+fn unless_gone<T>(result: crate::sys::Result<T>) -> Option<Result<T>> {
+    match result {
+        Err(error) if error.errno == libc::ENOENT => None,
+        result => Some(result.map_err(Error::from)),
+    }
 }
 
 /// The names of all maps.
 ///
 /// # Errors
-/// EPERM without CAP_SYS_ADMIN.
+/// As for [`maps`].
 pub fn names() -> Result<MapNames> {
-    Ok(MapNames::of(maps()?.map(|(_, info)| (info.id, info.name))))
+    let named = maps()?.map(|map| map.map(|(_, info)| (info.id, info.name)));
+    Ok(MapNames::of(named.collect::<Result<Vec<_>>>()?))
 }
 
 /// The ids of all loaded programs.
@@ -50,9 +60,10 @@ pub fn program_ids() -> Result<Vec<u32>> {
 /// Every loaded program.
 ///
 /// # Errors
-/// EPERM without CAP_SYS_ADMIN.
-pub fn programs() -> Result<impl Iterator<Item = ProgInfo>> {
-    Ok(program_ids()?.into_iter().filter_map(|id| program(id).ok()))
+/// EPERM without CAP_SYS_ADMIN; for each, EMFILE and the like if it could not be looked at.
+pub fn programs() -> Result<impl Iterator<Item = Result<ProgInfo>>> {
+    let fds = program_ids()?.into_iter().filter_map(|id| unless_gone(object::prog_by_id(id)));
+    Ok(fds.map(|fd| Ok(info::prog_info(fd?.as_fd())?)))
 }
 
 /// The program with an id.
@@ -77,7 +88,8 @@ pub fn program_named(name: &OsStr) -> Result<u32> {
     if let Ok(id) = ids::parse(OsStr::new(name)) {
         return program(id).map(|program| program.id);
     }
-    let mut named = programs()?.filter(|program| program.name == name);
+    let programs = programs()?.collect::<Result<Vec<_>>>()?;
+    let mut named = programs.iter().filter(|program| program.name == name);
     match (named.next(), named.next()) {
         (Some(program), None) => Ok(program.id),
         (None, _) | (Some(_), Some(_)) => Err(missing()),
@@ -87,10 +99,10 @@ pub fn program_named(name: &OsStr) -> Result<u32> {
 /// The maps that a process holds, by itself or through a program.
 ///
 /// # Errors
-/// ENOENT if it is gone, or holds none.
+/// ENOENT if it is gone, or holds none; those of reading /proc.
 pub fn maps_of_process(pid: u32) -> Result<BTreeSet<u32>> {
     let programs = Programs::all()?;
-    let maps = process(pid).map(|process| held(&process, &programs)).unwrap_or_default();
+    let maps = process(pid)?.map(|process| held(&process, &programs)).unwrap_or_default();
     if maps.is_empty() { Err(Error::missing("no such process holds a map")) } else { Ok(maps) }
 }
 

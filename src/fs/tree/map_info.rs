@@ -5,17 +5,20 @@ use crate::spec::flags;
 use crate::sys::map::kind::BtfUse;
 use serde_json::{Value, json};
 
-/// What others than the map itself know of it; `None` is not known, or not for who asks.
-#[derive(Debug, Default)]
+/// What others know of it, or why that is not known.
+type Known<T> = Result<T, String>;
+
+/// What others than the map itself know of it.
+#[derive(Debug)]
 pub struct About {
     /// How many elements it has, where that costs no walk.
     pub count: Option<u64>,
-    /// Its pins in this bpffs, or why they are not known.
-    pub pins: Option<Result<Vec<String>, String>>,
+    /// Its pins in this bpffs.
+    pub pins: Known<Vec<String>>,
     /// The programs that use it: id and name.
-    pub programs: Option<Vec<(u32, String)>>,
-    /// The processes that hold it: pid and command.
-    pub processes: Option<Vec<(u32, String)>>,
+    pub programs: Known<Vec<(u32, String)>>,
+    /// The processes that hold it: pid and command; `None` if they are not for who asks.
+    pub processes: Option<Known<Vec<(u32, String)>>>,
 }
 
 /// A kind's name, or the number of one that this build does not know.
@@ -26,11 +29,6 @@ fn type_name(map: &Map) -> Value {
 /// The object.
 pub fn object(map: &Map, about: About) -> Value {
     let info = &map.info;
-    let (pins, pins_unknown) = match about.pins {
-        Some(Ok(pins)) => (Some(pins), None),
-        Some(Err(reason)) => (None, Some(reason)),
-        None => (None, None),
-    };
     let mut object = json!({
         "id": info.id,
         "name": info.name,
@@ -46,7 +44,6 @@ pub fn object(map: &Map, about: About) -> Value {
         // A bloom filter's names are values: it has no keys.
         "btf_key_type": if info.key_size == 0 { None } else { map.codec.key_type() },
         "btf_value_type": map.codec.value_type(),
-        "pins": pins,
     });
     let refused = (info.btf_id == 0 && map.kind.btf == BtfUse::Refused)
         .then_some("the kernel takes no BTF for this kind of map");
@@ -55,19 +52,25 @@ pub fn object(map: &Map, about: About) -> Value {
         let object = |(number, word): (u32, String)| json!({id: number, name: word});
         Value::from_iter(pairs.into_iter().map(object))
     };
-    let more = [
-        ("count", about.count.map(Value::from)),
-        ("programs", about.programs.map(|programs| pairs(programs, "id", "name"))),
-        ("processes", about.processes.map(|processes| pairs(processes, "pid", "comm"))),
-        ("btf_unused", unused.map(Value::from)),
-        ("pins_unknown", pins_unknown.map(Value::from)),
-    ];
-    if let Some(object) = object.as_object_mut() {
-        for (name, value) in more {
-            if let Some(value) = value {
-                object.insert(name.to_owned(), value);
-            }
+    let mut add = |name: &str, value: Option<Value>| {
+        if let (Some(object), Some(value)) = (object.as_object_mut(), value) {
+            object.insert(name.to_owned(), value);
         }
+    };
+    let mut add_known = |name: &str, known: Known<Value>| {
+        let (value, reason) = match known {
+            Ok(value) => (value, None),
+            Err(reason) => (Value::Null, Some(Value::from(reason))),
+        };
+        add(name, Some(value));
+        add(&format!("{name}_unknown"), reason);
+    };
+    add_known("pins", about.pins.map(Value::from));
+    add_known("programs", about.programs.map(|programs| pairs(programs, "id", "name")));
+    if let Some(processes) = about.processes {
+        add_known("processes", processes.map(|processes| pairs(processes, "pid", "comm")));
     }
+    add("count", about.count.map(Value::from));
+    add("btf_unused", unused.map(Value::from));
     object
 }

@@ -160,7 +160,7 @@ fn in_mount(maps: &Maps, path: &Path, sought: Sought) -> Result<OwnedFd> {
 
 /// The object pinned at an absolute path outside the mount.
 fn in_bpffs(path: &Path, sought: Sought) -> Result<OwnedFd> {
-    if mounts::holding(path).is_none_or(|kind| kind != "bpf") {
+    if mounts::holding(path)? != "bpf" {
         let reason = format!("{} is neither in this mount nor in a bpffs", path.display());
         return Err(Error::new(libc::EINVAL, reason));
     }

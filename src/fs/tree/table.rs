@@ -50,9 +50,9 @@ impl Users {
     pub fn about(&self, info: &MapInfo) -> About {
         About {
             count: count(info, self.counts.as_ref()),
-            pins: Some(Ok(self.pins.get(&info.id).cloned().unwrap_or_default())),
-            programs: Some(id_and_name(&self.programs, info.id)),
-            processes: Some(self.processes.get(&info.id).cloned().unwrap_or_default()),
+            pins: Ok(self.pins.get(&info.id).cloned().unwrap_or_default()),
+            programs: Ok(id_and_name(&self.programs, info.id)),
+            processes: Some(Ok(self.processes.get(&info.id).cloned().unwrap_or_default())),
         }
     }
 }
@@ -124,7 +124,8 @@ fn count_or_walk(info: &MapInfo, map: &Map, counts: Option<&Counts>) -> Option<u
 pub fn json(maps: &Maps, pins: &Pins, caller: Caller) -> Result<Vec<u8>> {
     let users = Users::look(maps, pins, caller)?;
     let mut text = Vec::new();
-    for (fd, info) in machine::maps()? {
+    for map in machine::maps()? {
+        let (fd, info) = map?;
         // Gone meanwhile, or without memory for its types: the others are told all the same.
         let Ok(map) = Map::open(fd) else { continue };
         let mut about = users.about(&info);
@@ -160,7 +161,8 @@ const NUMBERS: [bool; 12] =
 pub fn text(maps: &Maps, pins: &Pins, caller: Caller) -> Result<Vec<u8>> {
     let users = Users::look(maps, pins, caller)?;
     let mut rows = vec![HEADER.map(str::to_owned)];
-    for (fd, info) in machine::maps()? {
+    for map in machine::maps()? {
+        let (fd, info) = map?;
         rows.push(row(fd, &info, &users));
     }
     let widths: Vec<usize> = (0..HEADER.len())

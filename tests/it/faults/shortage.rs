@@ -30,24 +30,27 @@ fn a_full_map() {
     assert_eq!(map.keys().len(), 5);
 }
 
-/// Where descriptors run out while a map's pins are looked for, `.info` says so: no pin is left out
-/// without a word.
+/// Where descriptors run out while a map's pins, programs and processes are looked for, `.info` says so:
+/// none is left out without a word.
 #[test]
 fn no_descriptors_for_pins() {
     require!("root", "bpf", "fuse", "python3", "bpftool");
     let bed = Bed::new();
-    bed.ok("mkdir mnt/h; mkdir bpf/d; for i in $(seq 9); do bpftool map pin pinned bpf/h bpf/d/p$i; done");
+    let _held = bed.map("h", Kind::Hash, 4, 8, 5);
+    bed.ok("mkdir bpf/d; for i in $(seq 9); do bpftool map pin pinned bpf/h bpf/d/p$i; done");
     let (base, pid) = (Base::of(&bed, "h"), bed.pid());
     let told = bed.python(&format!(
         "
         import json, resource
         def pins():
             with open('mnt/h/.info') as f: info = json.load(f)
-            assert (info['pins'] is None) == ('pins_unknown' in info), info
+            for what in ('pins', 'programs', 'processes'):
+                assert (info[what] is None) == (what + '_unknown' in info), info
+            assert info['processes'] is None or len(info['processes']) == 1, info
             return info['pins'] and len(info['pins'])
         told = set()
         soft, hard = resource.prlimit({pid}, resource.RLIMIT_NOFILE)
-        for files in [*range({files}, {files} + 40)] * 20:
+        for files in [*range({files}, {files} + 40)] * 5:
             resource.prlimit({pid}, resource.RLIMIT_NOFILE, (files, hard))
             try: told.add(pins())
             except OSError as e: assert e.errno == errno.EMFILE, e
