@@ -289,6 +289,8 @@ impl Filesystem for Fuse {
             InitFlags::FUSE_ATOMIC_O_TRUNC,
             InitFlags::FUSE_PARALLEL_DIROPS,
             InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP,
+            // Tells an abort (`mount::serve`) from unmounting.
+            InitFlags::FUSE_ABORT_ERROR,
         ] {
             if config.add_capabilities(flag).is_err() {
                 ::log::debug!("the kernel has no {flag:?}");

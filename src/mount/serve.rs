@@ -66,23 +66,19 @@ pub(super) fn serve(
     })?;
     let kernel = attach::attach(config, owner, &mountpoint)
         .map_err(|error| checks::session_error(&mountpoint, &error.into()))?;
-    let device = || {
-        let mount = mounts::at(&mountpoint).map_err(|error| checks::no_mount_table(&error))?;
-        Ok::<_, Error>(mount.map(|mount| mount.device))
-    };
-    let ours = device()?;
-    let is_still_mounted = || Ok::<_, Error>(ours.is_some() && device()? == ours);
-    let detach = || attach::detach(&mountpoint, ours.as_deref());
+    let mount = mounts::at(&mountpoint).map_err(|error| checks::no_mount_table(&error))?;
+    let device = mount.map(|mount| mount.device);
+    let detach = || attach::detach(&mountpoint, device.as_deref());
     let served =
         start(config, &mountpoint, fs, kernel, sender).and_then(|()| follow(config, &ends, ready));
     match served {
-        Ok(None) if is_still_mounted()? => {
-            // Somebody has cut the connection (fusectl's abort), and what is left answers nobody.
+        Ok(Ended::Unmounted) => Ok(()),
+        Ok(Ended::Aborted) => {
+            // What is left answers nobody.
             log::warn!("{}: the connection was aborted: unmounting", mountpoint.display());
             detach()
         }
-        Ok(None) => Ok(()),
-        Ok(Some(signal)) => {
+        Ok(Ended::Signal(signal)) => {
             log::info!("signal {signal}: unmounting {}", mountpoint.display());
             detach()
         }
@@ -115,12 +111,22 @@ fn start(
     })
 }
 
-/// Calls `ready` once the mount answers, and waits for the end: a signal, or unmounting (`None`).
+/// How serving ended that had begun well.
+enum Ended {
+    /// The mount stands.
+    Signal(i32),
+    /// Another daemon may serve at the mount point by now, even with the same device number.
+    Unmounted,
+    /// Somebody has cut the connection (fusectl's abort); the mount stands.
+    Aborted,
+}
+
+/// Calls `ready` once the mount answers, and waits for the end.
 fn follow(
     config: &Config,
     ends: &Receiver<End>,
     ready: impl FnOnce() -> Result<(), Error>,
-) -> Result<Option<i32>, Error> {
+) -> Result<Ended, Error> {
     // In the background, the caller is told by our return; a service that NOTIFY_SOCKET was meant
     // for may be somebody else.
     let notify = |state: &str| {
@@ -139,8 +145,11 @@ fn follow(
     };
     notify("STOPPING=1");
     match end {
-        Ok(End::Signal(signal)) => Ok(Some(signal)),
-        Ok(End::Session(Ok(()))) | Err(_) => Ok(None),
+        Ok(End::Signal(signal)) => Ok(Ended::Signal(signal)),
+        Ok(End::Session(Ok(()))) | Err(_) => Ok(Ended::Unmounted),
+        Ok(End::Session(Err(error))) if error.kind() == io::ErrorKind::ConnectionAborted => {
+            Ok(Ended::Aborted)
+        }
         Ok(End::Session(Err(error))) => {
             Err(Error(format!("the mount ended: {}", describe(&error))))
         }

@@ -67,7 +67,14 @@ impl From<sys::Error> for Error {
 
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
-        let errno = error.raw_os_error().unwrap_or(libc::EIO);
+        let errno = match error.raw_os_error() {
+            // pthread_create(3) alone says this of something that std does; a reader would take it for
+            // "nothing yet".
+            Some(libc::EAGAIN) => {
+                return Self::new(libc::ENOMEM, "bpffuse can start no thread for it");
+            }
+            errno => errno.unwrap_or(libc::EIO),
+        };
         match shortage(errno) {
             Some(reason) => Self::new(errno, reason),
             None => Self::new(errno, sys::describe(&error)),
