@@ -1,229 +1,70 @@
 //! One line of `.entries`, taken apart: `{"key":…,"value":…}` in any order and with any white space.
 //!
-//! Only the outer object is read here. Where a part ends is found by its brackets and quotes; what
-//! is between them is for the codec, which reads it as JSON of the part's type.
+//! Only the outer object is read here; its parts are for the codec, which reads each as JSON of the
+//! part's type.
 
-use std::borrow::Cow;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 /// The parts of a line, each one JSON document.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct Line<'a> {
     /// The key.
-    pub key: &'a [u8],
-    /// The value, or for `values` the array of all CPUs'.
-    pub value: &'a [u8],
-    /// Whether the line had `values`.
-    pub per_cpu: bool,
+    pub key: &'a RawValue,
+    /// The value, or those of all CPUs.
+    pub value: LineValue<'a>,
+}
+
+/// What a line sets its key to.
+#[derive(Debug, Clone, Copy)]
+pub enum LineValue<'a> {
+    /// `value`.
+    One(&'a RawValue),
+    /// `values`: an array of a value for each CPU.
+    PerCpu(&'a RawValue),
 }
 
 /// Why a line is none, in words.
-pub type LineFault = Cow<'static, str>;
+pub type LineFault = String;
+
+/// The members as they stand in the line.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Members<'a> {
+    #[serde(borrow)]
+    key: &'a RawValue,
+    #[serde(borrow)]
+    value: Option<&'a RawValue>,
+    #[serde(borrow)]
+    values: Option<&'a RawValue>,
+}
 
 /// Takes a line apart.
 ///
 /// # Errors
 /// If it is not an object with exactly the members `key` and `value` or `values`.
 pub fn split(line: &[u8]) -> Result<Line<'_>, LineFault> {
-    let mut scan = Scan { text: line, at: 0 };
-    let (mut key, mut value) = (None, None);
-    scan.byte(b'{', "the line is no JSON object")?;
-    if scan.peek() == Some(b'}') {
-        return Err("the object has no members; `key` and `value` are needed".into());
-    }
-    loop {
-        let name = scan.name()?;
-        scan.byte(b':', "a `:` is missing after a member's name")?;
-        let part = scan.value()?;
-        let twice = match &*name {
-            "key" => key.replace(part).is_some(),
-            "value" => value.replace((part, false)).is_some(),
-            "values" => value.replace((part, true)).is_some(),
-            _ => {
-                let name: String = name.chars().flat_map(char::escape_debug).take(40).collect();
-                return Err(
-                    format!("there is no member `{name}`, only key, value and values").into()
-                );
-            }
-        };
-        if twice {
-            return Err(format!("`{name}` stands where there is one already").into());
-        }
-        match scan.next() {
-            Some(b',') => {}
-            Some(b'}') => break,
-            _ => return Err("the object does not end: `}` or `,` is missing".into()),
-        }
-    }
-    if scan.peek().is_some() {
-        return Err("something stands after the object".into());
-    }
-    match (key, value) {
-        (Some(key), Some((value, per_cpu))) => Ok(Line { key, value, per_cpu }),
-        (None, _) => Err("there is no `key`".into()),
-        (_, None) => Err("there is no `value`".into()),
-    }
+    let members: Members<'_> = serde_json::from_slice(line).map_err(|error| fault(&error))?;
+    let value = match (members.value, members.values) {
+        (Some(value), None) => LineValue::One(value),
+        (None, Some(values)) => LineValue::PerCpu(values),
+        (None, None) => return Err("missing field `value`".to_owned()),
+        (Some(_), Some(_)) => return Err("either `value` or `values`, not both".to_owned()),
+    };
+    Ok(Line { key: members.key, value })
 }
 
-/// The elements of a JSON array, handed to `each` one by one.
+/// The elements of `values`.
 ///
 /// # Errors
-/// If it is no array, or when `each` refuses.
-pub fn elements<'a, E: From<LineFault>>(
-    array: &'a [u8],
-    mut each: impl FnMut(&'a [u8]) -> Result<(), E>,
-) -> Result<(), E> {
-    let mut scan = Scan { text: array, at: 0 };
-    scan.byte(b'[', "`values` is no array")?;
-    if scan.peek() == Some(b']') {
-        scan.at += 1;
-    } else {
-        loop {
-            each(scan.value()?)?;
-            match scan.next() {
-                Some(b',') => {}
-                Some(b']') => break,
-                _ => {
-                    return Err(
-                        LineFault::from("`values` does not end: `]` or `,` is missing").into()
-                    );
-                }
-            }
-        }
-    }
-    match scan.peek() {
-        None => Ok(()),
-        Some(_) => Err(LineFault::from("something stands after `values`").into()),
-    }
+/// If it is no array.
+pub fn elements(values: &RawValue) -> Result<Vec<&RawValue>, LineFault> {
+    serde_json::from_str(values.get()).map_err(|_| "`values` is no array".to_owned())
 }
 
-struct Scan<'a> {
-    text: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Scan<'a> {
-    /// The next byte that is no white space.
-    fn peek(&mut self) -> Option<u8> {
-        while let Some(b' ' | b'\t' | b'\r' | b'\n') = self.text.get(self.at) {
-            self.at += 1;
-        }
-        self.text.get(self.at).copied()
-    }
-
-    fn next(&mut self) -> Option<u8> {
-        let byte = self.peek();
-        self.at += 1;
-        byte
-    }
-
-    fn byte(&mut self, wanted: u8, fault: &'static str) -> Result<(), LineFault> {
-        if self.next() == Some(wanted) { Ok(()) } else { Err(fault.into()) }
-    }
-
-    /// A member's name.
-    fn name(&mut self) -> Result<Cow<'a, str>, LineFault> {
-        if self.peek() != Some(b'"') {
-            return Err("a member's name in quotes is missing".into());
-        }
-        let start = self.at;
-        self.string()?;
-        let quoted = self.text.get(start..self.at).unwrap_or_default();
-        match quoted {
-            b"\"key\"" => Ok("key".into()),
-            b"\"value\"" => Ok("value".into()),
-            b"\"values\"" => Ok("values".into()),
-            _ => serde_json::from_slice::<String>(quoted)
-                .map(Cow::from)
-                .map_err(|error| format!("a member's name is no JSON string: {error}").into()),
-        }
-    }
-
-    /// Passes a string, from its opening quote on.
-    fn string(&mut self) -> Result<(), LineFault> {
-        self.at += 1;
-        loop {
-            match self.text.get(self.at) {
-                Some(b'"') => break,
-                Some(b'\\') => self.at += 2,
-                Some(_) => self.at += 1,
-                None => return Err("a string does not end".into()),
-            }
-        }
-        self.at += 1;
-        Ok(())
-    }
-
-    /// One value: a string, an object or an array up to its end, or a number or word.
-    fn value(&mut self) -> Result<&'a [u8], LineFault> {
-        let first = self.peek();
-        let start = self.at;
-        match first {
-            Some(b'"') => self.string()?,
-            Some(b'{' | b'[') => {
-                let mut depth = 0_usize;
-                loop {
-                    match self.text.get(self.at) {
-                        Some(b'"') => {
-                            self.string()?;
-                            continue;
-                        }
-                        Some(b'{' | b'[') => depth += 1,
-                        Some(b'}' | b']') => depth -= 1,
-                        Some(_) => {}
-                        None => return Err("a bracket is not closed".into()),
-                    }
-                    self.at += 1;
-                    if depth == 0 {
-                        break;
-                    }
-                }
-            }
-            _ => {
-                let rest = self.text.get(start..).unwrap_or_default();
-                let end = |c: &u8| matches!(c, b',' | b'}' | b']' | b' ' | b'\t' | b'\r' | b'\n');
-                self.at = start + rest.iter().position(end).unwrap_or(rest.len());
-                let word = rest.get(..self.at - start).unwrap_or_default();
-                // The codec takes bare words too, but a line is JSON.
-                if !is_number(word) && !matches!(word, b"true" | b"false" | b"null") {
-                    let word = String::from_utf8_lossy(word);
-                    let word: String = word.chars().flat_map(char::escape_debug).take(40).collect();
-                    return Err(format!("`{word}` is no JSON value").into());
-                }
-            }
-        }
-        Ok(self.text.get(start..self.at).unwrap_or_default())
-    }
-}
-
-/// Whether `word` is a number in JSON's grammar.
-fn is_number(word: &[u8]) -> bool {
-    fn digits(text: &[u8]) -> &[u8] {
-        let end = text.iter().position(|c| !c.is_ascii_digit()).unwrap_or(text.len());
-        &text[end..]
-    }
-    let word = word.strip_prefix(b"-").unwrap_or(word);
-    let mut rest = match word {
-        [b'0', rest @ ..] => rest,
-        [b'1'..=b'9', rest @ ..] => digits(rest),
-        _ => return false,
-    };
-    if let [b'.', fraction @ ..] = rest {
-        rest = digits(fraction);
-        if rest.len() == fraction.len() {
-            return false;
-        }
-    }
-    if let [b'e' | b'E', exponent @ ..] = rest {
-        let exponent = match exponent {
-            [b'+' | b'-', exponent @ ..] => exponent,
-            exponent => exponent,
-        };
-        rest = digits(exponent);
-        if rest.len() == exponent.len() {
-            return false;
-        }
-    }
-    rest.is_empty()
+/// serde's words; that all of it is on line 1 would be taken for the line's number in the text.
+fn fault(error: &serde_json::Error) -> LineFault {
+    error.to_string().replace(" at line 1 column ", " at its character ")
 }
 
 #[cfg(test)]
@@ -234,8 +75,11 @@ mod tests {
 
     fn parts(line: &str) -> Option<(&str, &str, bool)> {
         let line = split(line.as_bytes()).ok()?;
-        let text = |part| std::str::from_utf8(part).unwrap();
-        Some((text(line.key), text(line.value), line.per_cpu))
+        let (value, per_cpu) = match line.value {
+            LineValue::One(value) => (value, false),
+            LineValue::PerCpu(values) => (values, true),
+        };
+        Some((line.key.get(), value.get(), per_cpu))
     }
 
     #[test]
@@ -284,12 +128,10 @@ mod tests {
     #[test]
     fn elements_of_an_array() {
         let list = |array: &str| {
-            let mut list = Vec::new();
-            elements::<LineFault>(array.as_bytes(), |part| {
-                list.push(String::from_utf8(part.to_vec()).unwrap());
-                Ok(())
-            })
-            .map(|()| list)
+            let array: &RawValue =
+                serde_json::from_str(array).map_err(|error| error.to_string())?;
+            let parts = elements(array)?.into_iter().map(|part| part.get().to_owned());
+            Ok::<_, LineFault>(parts.collect::<Vec<_>>())
         };
         assert_eq!(list("[1, {\"a\":[2]} ,\"x]\"]").unwrap(), ["1", "{\"a\":[2]}", "\"x]\""]);
         assert!(list(" [ ] ").unwrap().is_empty());
@@ -321,19 +163,17 @@ mod tests {
             let text =
                 if pretty { serde_json::to_string_pretty(&whole) } else { serde_json::to_string(&whole) };
             let text = text.unwrap();
-            let line = split(text.as_bytes()).unwrap();
-            prop_assert_eq!(serde_json::from_slice::<Value>(line.key).unwrap(), key);
-            prop_assert_eq!(serde_json::from_slice::<Value>(line.value).unwrap(), value);
+            let (key_part, value_part, per_cpu) = parts(&text).unwrap_or_default();
+            prop_assert_eq!(serde_json::from_str::<Value>(key_part).unwrap(), key);
+            prop_assert_eq!(serde_json::from_str::<Value>(value_part).unwrap(), value);
+            prop_assert!(!per_cpu);
         }
 
         /// Any text: no panic, and what is accepted here with parts that are JSON is JSON.
         #[test]
         fn accepts_json_only(text in r#"[{}\[\]",:\\ 0-9a]{0,30}"#) {
             let text = format!(r#"{{"key":1,"value":{text}}}"#);
-            if let Ok(line) = split(text.as_bytes())
-                && serde_json::from_slice::<Value>(line.key).is_ok()
-                && serde_json::from_slice::<Value>(line.value).is_ok()
-            {
+            if split(text.as_bytes()).is_ok() {
                 prop_assert!(serde_json::from_str::<Value>(&text).is_ok(), "{}", text);
             }
         }

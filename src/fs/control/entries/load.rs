@@ -1,6 +1,6 @@
 //! Writing `.entries`: each complete line sets an element, in batches, as the bytes come.
 
-use super::line::{self, Line};
+use super::line::{self, Line, LineFault, LineValue};
 use crate::codec::TextError;
 use crate::fs::base::error::{Error, Result};
 use crate::fs::base::held::{Held, Share};
@@ -8,6 +8,7 @@ use crate::fs::element::refs;
 use crate::fs::element::target::ElementRef;
 use crate::map::load::Load;
 use crate::map::{ANY, Map, room};
+use serde_json::value::RawValue;
 use std::sync::Arc;
 
 /// What was written so far.
@@ -135,9 +136,10 @@ impl Loader {
 
     /// Turns a line into `key` and `value`; what stands for something is set at once.
     fn element(&mut self, map: &Map, text: &[u8]) -> Result<()> {
-        let line = line::split(text).map_err(|fault| Error::new(libc::EINVAL, fault))?;
+        let line = line::split(text).map_err(invalid)?;
         let member = |error: TextError, name| Error::from(error).context(name);
-        map.codec.parse_key(line.key, &mut self.key).map_err(|error| member(error, "key"))?;
+        let key = line.key.get().as_bytes();
+        map.codec.parse_key(key, &mut self.key).map_err(|error| member(error, "key"))?;
         let index = self.key.first_chunk::<4>().map(|index| u32::from_ne_bytes(*index));
         if map.kind.is_indexed()
             && let Some(index) = index
@@ -149,7 +151,11 @@ impl Loader {
         }
         if let Some(element) = &mut self.reference {
             element.key = Arc::from(self.key.as_slice());
-            return match refs::set(element, map, line.value, ANY)? {
+            let value = match line.value {
+                LineValue::One(value) => value,
+                LineValue::PerCpu(_) => return Err(one_value(map)),
+            };
+            return match refs::set(element, map, value.get().as_bytes(), ANY)? {
                 true => Ok(()),
                 false => Err(Error::new(libc::EINVAL, "value: nothing is named")),
             };
@@ -207,43 +213,38 @@ impl Loader {
 }
 
 fn parse_value(map: &Map, line: &Line<'_>, value: &mut [u8]) -> Result<()> {
-    let member = |error: TextError, name: &str| Error::from(error).context(name);
-    let Some(cpus) = map.codec.cpus() else {
-        if line.per_cpu {
-            let reason =
-                format!("`values` is for per-CPU maps; {} has `value`", map.kind.with_article());
-            return Err(Error::new(libc::EINVAL, reason));
+    let parse =
+        |text: &RawValue, slot: &mut [u8]| map.codec.parse_value(text.get().as_bytes(), slot);
+    let member = |error: TextError| Error::from(error).context("value");
+    let cpus = map.codec.cpus();
+    match (line.value, cpus) {
+        (LineValue::One(text), None) => parse(text, value).map_err(member),
+        (LineValue::One(text), Some(cpus)) => (0..cpus).try_for_each(|cpu| {
+            // As one line written to a key's file: the same for all CPUs.
+            parse(text, value.get_mut(map.codec.slot(cpu)).unwrap_or_default()).map_err(member)
+        }),
+        (LineValue::PerCpu(_), None) => Err(one_value(map)),
+        (LineValue::PerCpu(texts), Some(cpus)) => {
+            let texts = line::elements(texts).map_err(invalid)?;
+            if texts.len() != cpus {
+                let reason =
+                    format!("`values` has {} elements, but there are {cpus} CPUs", texts.len());
+                return Err(Error::new(libc::EINVAL, reason));
+            }
+            texts.into_iter().enumerate().try_for_each(|(cpu, text)| {
+                let slot = value.get_mut(map.codec.slot(cpu)).unwrap_or_default();
+                parse(text, slot).map_err(|e| Error::from(e).context(&format!("values[{cpu}]")))
+            })
         }
-        return map.codec.parse_value(line.value, value).map_err(|error| member(error, "value"));
-    };
-    if !line.per_cpu {
-        // As one line written to a key's file: the same for all CPUs.
-        for cpu in 0..cpus {
-            let slot = value.get_mut(map.codec.slot(cpu)).unwrap_or_default();
-            map.codec.parse_value(line.value, slot).map_err(|error| member(error, "value"))?;
-        }
-        return Ok(());
-    }
-    let mut cpu = 0;
-    line::elements(line.value, |text| {
-        if cpu < cpus {
-            let slot = value.get_mut(map.codec.slot(cpu)).unwrap_or_default();
-            let parsed = map.codec.parse_value(text, slot);
-            parsed.map_err(|error| member(error, &format!("values[{cpu}]")))?;
-        }
-        cpu += 1;
-        Ok::<(), Error>(())
-    })?;
-    if cpu == cpus {
-        Ok(())
-    } else {
-        let reason = format!("`values` has {cpu} elements, but there are {cpus} CPUs");
-        Err(Error::new(libc::EINVAL, reason))
     }
 }
 
-impl From<line::LineFault> for Error {
-    fn from(fault: line::LineFault) -> Self {
-        Self::new(libc::EINVAL, fault)
-    }
+/// That a map has one value for each key.
+fn one_value(map: &Map) -> Error {
+    let kind = map.kind.with_article();
+    Error::new(libc::EINVAL, format!("`values` is for per-CPU maps; {kind} has `value`"))
+}
+
+fn invalid(fault: LineFault) -> Error {
+    Error::new(libc::EINVAL, fault)
 }
