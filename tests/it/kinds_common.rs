@@ -8,7 +8,7 @@ use bpffuse::sys::object::btf_load;
 use libbpf_rs::{MapCore, Object, ObjectBuilder, ProgramInput};
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::Child;
 
@@ -31,6 +31,7 @@ impl Programs {
             let name = prog.name().to_string_lossy().into_owned();
             prog.pin(bed.pin("p").join(name)).unwrap();
         }
+        let_go_of_maps(&object);
         Self(object)
     }
 
@@ -53,6 +54,18 @@ impl Programs {
     fn run(&self, name: &str, input: ProgramInput<'_>) -> i32 {
         let prog = self.0.progs_mut().find(|prog| prog.name() == name).expect("a program");
         prog.test_run(input).expect("the program runs").return_value.cast_signed()
+    }
+}
+
+/// Puts something else in the place of the maps' descriptors: a process that has a map open may be one that
+/// reads its events.
+fn let_go_of_maps(object: &Object) {
+    let null = File::open("/dev/null").unwrap();
+    for map in object.maps() {
+        // SAFETY: both are descriptors of ours; what takes the other's number is the object's to close.
+        #[allow(unsafe_code)]
+        let put = unsafe { libc::dup2(null.as_raw_fd(), map.as_fd().as_raw_fd()) };
+        assert!(put >= 0, "{}", std::io::Error::last_os_error());
     }
 }
 

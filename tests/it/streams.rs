@@ -3,8 +3,7 @@
 
 use crate::common::require::require;
 use crate::common::{Bed, eventually, patience};
-use crate::kinds_common::Programs;
-use libbpf_rs::MapCore;
+use crate::kinds_common::{Holder, Programs};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::AsFd;
@@ -394,6 +393,70 @@ fn a_full_ring_is_enospc() {
     assert_eq!(bed.ok("head -n 300 mnt/events/.events/event"), expected);
 }
 
+/// "Reading takes nothing from another program unasked."
+#[test]
+fn anothers_events_are_taken_only_when_asked() {
+    require!("root", "bpf", "fuse", "user_ringbuf maps", "clang", "python3");
+    let bed = Bed::new();
+    let programs = Programs::load(&bed, "streams");
+    let holds = "keep = [bpf_get('bpf/events'), bpf_get('bpf/perf')]\nready()\ntime.sleep(1000)";
+    let (holder, _) = Holder::start(&bed, holds);
+    programs.run_raw("to_ring", [1, 2], None);
+    for file in ["events/.stream", "perf/.stream", "events/.events/event", "perf/.events/event"] {
+        bed.fails_with(&format!("cat mnt/{file}"), "Device or resource busy");
+        let errors = bed.errors();
+        let last = errors.last().expect("a reason");
+        let who = format!("EBUSY: process {} (python3) has this map open", holder.pid());
+        assert!(last.contains(&who) && last.contains("`take`"), "{last}");
+        // Nor is it taken by opening for both, until `take` is written.
+        bed.fails_with(&format!("exec 3<> mnt/{file}; head -n 1 <&3"), "resource busy");
+        bed.fails_with(&format!("exec 3<> mnt/{file}; echo mine >&3"), "Invalid argument");
+        bed.fails_with(&format!("echo take > mnt/{file}"), "Operation not supported");
+    }
+    let take = "exec 3<> mnt/events/.events/event; echo take >&3; head -n 2 <&3";
+    assert_eq!(bed.ok(take), lines(1..3));
+    // A perf event array's events are the taker's from then on.
+    let taker =
+        bed.spawn("exec 3<> mnt/perf/.events/event; echo take >&3; touch taken; head -n 1 <&3");
+    let gather = thread::spawn(move || output(taker));
+    eventually("it is taken", || bed.dir.join("taken").exists());
+    programs.run_raw("to_perf", [7, 1], Some(0));
+    assert_eq!(gather.join().unwrap(), lines(7..8));
+    drop(holder);
+    programs.run_raw("to_ring", [3, 1], None);
+    assert_eq!(bed.ok("head -n 1 mnt/events/.events/event"), lines(3..4));
+}
+
+/// Who only looks at a map, or holds a program of it, or reads here itself, is nobody to be robbed.
+#[test]
+fn who_does_not_read_is_not_in_the_way() {
+    require!("root", "bpf", "fuse", "user_ringbuf maps", "clang", "python3", "bpftool");
+    let bed = Bed::new();
+    let programs = Programs::load(&bed, "streams");
+    let (_through, _) =
+        Holder::start(&bed, "keep = bpf_get('bpf/p/to_ring')\nready()\ntime.sleep(1000)");
+    let mut looker = bed.spawn("while :; do bpftool map show pinned bpf/events; done");
+    for seq in 1..4 {
+        programs.run_raw("to_ring", [seq, 1], None);
+        assert_eq!(bed.ok("head -n 1 mnt/events/.events/event"), lines(seq..seq + 1));
+    }
+    let _ = looker.kill();
+    let _ = looker.wait();
+    programs.run_raw("to_ring", [9, 1], None);
+    fs::write(
+        bed.dir.join("own.py"),
+        "import ctypes, os, struct
+libc = ctypes.CDLL(None, use_errno=True)
+name = ctypes.create_string_buffer(b'bpf/events')
+attr = ctypes.create_string_buffer(struct.pack('=QII', ctypes.addressof(name), 0, 0), 128)
+assert libc.syscall(321 if os.uname().machine == 'x86_64' else 280, 7, attr, 16) >= 0
+print(os.read(os.open('mnt/events/.events/event', os.O_RDONLY), 100).decode(), end='')
+",
+    )
+    .unwrap();
+    assert_eq!(bed.ok("python3 own.py"), lines(9..10));
+}
+
 /// What another process does to the pages it shares with us is no reason to fall over.
 #[test]
 fn broken_positions_do_no_harm() {
@@ -401,8 +464,8 @@ fn broken_positions_do_no_harm() {
     let bed = Bed::new();
     let programs = Programs::load(&bed, "streams");
     programs.run_raw("to_ring", [0, 10], None);
-    poke(&programs, "events", 0, 3);
-    poke(&programs, "commands", 4096, 5);
+    poke(&bed, "events", 0, 3);
+    poke(&bed, "commands", 4096, 5);
     bed.run("timeout 1 head -n 1 mnt/events/.stream");
     bed.fails_with("echo 0x00 > mnt/commands/.stream", "Input/output error");
     assert!(!bed.log().contains("panicked"), "{}", bed.log());
@@ -410,8 +473,8 @@ fn broken_positions_do_no_harm() {
 }
 
 /// Sets a position in a ring's pages, as any program can that has the map open.
-fn poke(programs: &Programs, map: &str, page: u32, position: u64) {
-    let map = programs.0.maps().find(|one| one.name() == map).unwrap();
+fn poke(bed: &Bed, map: &str, page: u32, position: u64) {
+    let map = bed.open(map).fd;
     let script = format!(
         "import mmap, struct
 m = mmap.mmap(0, 4096, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE, offset={page})

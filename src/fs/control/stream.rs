@@ -6,11 +6,13 @@
 //! still holds.
 
 pub mod event;
+mod holders;
 pub mod open_streams;
 mod own_descriptor;
 mod perf;
 mod reader;
 mod source;
+mod taken;
 mod writer;
 
 use super::row::{Control, Opening, Rights, unknown_to};
@@ -21,6 +23,7 @@ use crate::sys::map::kind as k;
 use event::EventCodec;
 use reader::EventReader;
 use std::sync::Arc;
+use taken::TakenStream;
 use writer::EventWriter;
 
 /// `.stream`
@@ -38,10 +41,16 @@ pub static STREAM: Control = Control {
             "echo 0x0a0b > .stream",
         ),
         line_if(
+            |map| map.kind.number == k::RINGBUF,
+            ".stream",
+            "from a program that reads: it gets only what is left",
+            "(exec 3<> .stream; echo take >&3; head -n 3 <&3)",
+        ),
+        line_if(
             |map| map.kind.number == k::PERF_EVENT_ARRAY,
             ".stream",
-            "(takes the place of another program's reader)",
-            "cat .stream",
+            "from a program that reads: it gets none until it starts anew",
+            "(exec 3<> .stream; echo take >&3; head -n 3 <&3)",
         ),
     ],
     open: |opening| open(opening, EventCodec::bytes()),
@@ -86,12 +95,21 @@ fn open(opening: &Opening<'_>, codec: EventCodec) -> Result<Arc<dyn OpenFile>> {
         (k::USER_RINGBUF, Access { read: false, .. }) => {
             Ok(Arc::new(EventWriter::open(&state.streams, map, codec)?))
         }
-        (_, Access { write: true, .. }) => refuse("programs write this ring; it is read here"),
-        (number, Access { write: false, .. }) => {
+        (number, Access { read, write }) => {
             if number == k::PERF_EVENT_ARRAY {
                 maps.owner.only(*caller, "opening perf events")?;
             }
-            Ok(Arc::new(EventReader::open(&state.streams, map, Arc::new(codec))?))
+            match (read, write) {
+                (true, false) => {
+                    holders::check(map.info.id, *caller)?;
+                    Ok(Arc::new(EventReader::open(&state.streams, map, Arc::new(codec))?))
+                }
+                // Who writes `take` wants what another reader would get.
+                (true, true) => Ok(Arc::new(TakenStream::new(opening, codec))),
+                (false, _) => {
+                    refuse("programs write this ring: open it for reading, or for both to take it")
+                }
+            }
         }
     }
 }
