@@ -43,13 +43,13 @@ pub static STREAM: Control = Control {
         line_if(
             |map| map.kind.number == k::RINGBUF,
             ".stream",
-            "from a program that reads: it gets only what is left",
+            "from a program that reads: it gets the rest",
             "(exec 3<> .stream; echo take >&3; head -n 3 <&3)",
         ),
         line_if(
             |map| map.kind.number == k::PERF_EVENT_ARRAY,
             ".stream",
-            "from a program that reads: it gets none until it starts anew",
+            "for good from a program that reads",
             "(exec 3<> .stream; echo take >&3; head -n 3 <&3)",
         ),
     ],
