@@ -1,10 +1,10 @@
 //! Which processes hold which maps.
 //!
 //! `/proc/PID/fd` of every process tells, at 4 us a descriptor. A program that runs over all open files
-//! finds those few that are BPF's thirty times as fast; what they are is then read from /proc. Where the program cannot be had, or tells the processes'
-//! ids of another namespace than /proc, /proc alone is asked.
+//! finds those few that are BPF's thirty times as fast; what they are is then read from /proc. Where the
+//! program cannot be had, or tells the processes' ids of another namespace than /proc, /proc alone is asked.
 
-use super::kept::Kept;
+use super::kept::{Kept, MOST};
 use super::program::*;
 use crate::btf::Btf;
 use crate::sys::processes::{self, Descriptor, Processes};
@@ -23,11 +23,14 @@ const ANON_INODE_FS: i32 = 0x0904_1934;
 /// Those of reading /proc.
 pub fn holders() -> io::Result<Processes> {
     static PROGRAM: Kept = Kept::new(c"bpffuse_holders", "bpf_iter_task_file", assemble);
-    let descriptors = PROGRAM.run().map(|output| read(&output)).unwrap_or_default();
+    let output = PROGRAM.run().unwrap_or_default();
+    let descriptors = read(&output);
     // The loaded program itself is a descriptor of ours.
     let ourselves = processes::ourselves()?;
     if descriptors.iter().any(|descriptor| descriptor.pid == ourselves) {
-        Ok(processes::holding(&descriptors))
+        let mut found = processes::holding(&descriptors);
+        found.more |= output.len() as u64 >= MOST;
+        Ok(found)
     } else {
         processes::processes()
     }

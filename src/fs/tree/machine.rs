@@ -2,13 +2,12 @@
 //! asked for anew; what ends meanwhile is left out.
 
 use super::ids;
-use super::names::MapNames;
 use crate::fs::base::error::{Error, Result};
 use crate::sys::info::{self, ProgInfo};
 use crate::sys::map::{MapInfo, map_info};
 use crate::sys::object;
 use crate::sys::processes::{Process, process};
-use crate::sys::programs::Programs;
+use crate::sys::programs::{self, Programs};
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -18,19 +17,14 @@ use std::os::fd::{AsFd, OwnedFd};
 /// # Errors
 /// EPERM without CAP_SYS_ADMIN.
 pub fn maps() -> Result<impl Iterator<Item = (OwnedFd, MapInfo)>> {
-    Ok(ids::list()?.into_iter().filter_map(|id| {
-        let fd = object::map_by_id(id).ok()?;
-        let info = map_info(fd.as_fd()).ok()?;
-        Some((fd, info))
-    }))
+    Ok(ids::list()?.into_iter().filter_map(map))
 }
 
-/// The names of all maps.
-///
-/// # Errors
-/// EPERM without CAP_SYS_ADMIN.
-pub fn names() -> Result<MapNames> {
-    Ok(MapNames::of(maps()?.map(|(_, info)| (info.id, info.name))))
+/// The map with an id, if it is there.
+pub fn map(id: u32) -> Option<(OwnedFd, MapInfo)> {
+    let fd = object::map_by_id(id).ok()?;
+    let info = map_info(fd.as_fd()).ok()?;
+    Some((fd, info))
 }
 
 /// The ids of all loaded programs.
@@ -51,7 +45,7 @@ pub fn program_ids() -> Result<Vec<u32>> {
 ///
 /// # Errors
 /// EPERM without CAP_SYS_ADMIN.
-pub fn programs() -> Result<impl Iterator<Item = ProgInfo>> {
+fn programs() -> Result<impl Iterator<Item = ProgInfo>> {
     Ok(program_ids()?.into_iter().filter_map(|id| program(id).ok()))
 }
 
@@ -89,9 +83,17 @@ pub fn program_named(name: &OsStr) -> Result<u32> {
 /// # Errors
 /// ENOENT if it is gone, or holds none.
 pub fn maps_of_process(pid: u32) -> Result<BTreeSet<u32>> {
-    let programs = Programs::all()?;
-    let maps = process(pid).map(|process| held(&process, &programs)).unwrap_or_default();
-    if maps.is_empty() { Err(Error::missing("no such process holds a map")) } else { Ok(maps) }
+    let process = process(pid).ok_or_else(no_holder)?;
+    let mut maps: BTreeSet<u32> = process.maps.iter().copied().collect();
+    for id in process.programs {
+        // One that it has closed meanwhile may be gone.
+        maps.extend(programs::program(id)?.into_iter().flat_map(|program| program.maps));
+    }
+    if maps.is_empty() { Err(no_holder()) } else { Ok(maps) }
+}
+
+fn no_holder() -> Error {
+    Error::missing("no such process holds a map")
 }
 
 /// The maps that a process holds, those of its programs included.

@@ -14,9 +14,21 @@ pub struct About {
     pub pins: Option<Result<Vec<String>, String>>,
     /// The programs that use it: id and name.
     pub programs: Option<Vec<(u32, String)>>,
-    /// The processes that hold it: pid and command.
-    pub processes: Option<Vec<(u32, String)>>,
+    /// The processes that hold it.
+    pub processes: Option<Holders>,
 }
+
+/// The processes that hold a map.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Holders {
+    /// Process id and command.
+    pub found: Vec<(u32, String)>,
+    /// Whether there may be more: not all processes' descriptors were looked at.
+    pub more: bool,
+}
+
+/// Why processes may be missing.
+const MORE: &str = "a user has more descriptors than are looked at: there may be more processes";
 
 /// A kind's name, or the number of one that this build does not know.
 fn type_name(map: &Map) -> Value {
@@ -55,10 +67,12 @@ pub fn object(map: &Map, about: About) -> Value {
         let object = |(number, word): (u32, String)| json!({id: number, name: word});
         Value::from_iter(pairs.into_iter().map(object))
     };
+    let processes_unknown = about.processes.as_ref().filter(|holders| holders.more).map(|_| MORE);
     let more = [
         ("count", about.count.map(Value::from)),
         ("programs", about.programs.map(|programs| pairs(programs, "id", "name"))),
-        ("processes", about.processes.map(|processes| pairs(processes, "pid", "comm"))),
+        ("processes", about.processes.map(|holders| pairs(holders.found, "pid", "comm"))),
+        ("processes_unknown", processes_unknown.map(Value::from)),
         ("btf_unused", unused.map(Value::from)),
         ("pins_unknown", pins_unknown.map(Value::from)),
     ];
