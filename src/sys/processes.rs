@@ -3,13 +3,14 @@
 //! A process that holds a map only by a mapping of its memory is not found: /proc does not tell. Nor is this
 //! process.
 
+use super::info::short_text;
 use nix::dir::Dir;
 use nix::fcntl::{OFlag, open, openat, readlinkat};
 use nix::sys::stat::{Mode, fstat};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::OnceLock;
@@ -34,7 +35,7 @@ pub struct Process {
     pub programs: Vec<u32>,
 }
 
-/// Descriptors looked at of one user's processes, but for root's, and of all: each takes 4 us, and a user
+/// Descriptors looked at in /proc of one user's processes, but for root's, and of all: each takes 4 us, and a user
 /// may have millions.
 const OF_USER: usize = 100_000;
 const OF_ALL: usize = 1_000_000;
@@ -118,6 +119,8 @@ pub struct Descriptor {
     pub thread: u32,
     /// Its number.
     pub number: u32,
+    /// The map that it is, if that is known.
+    pub map: Option<u32>,
 }
 
 /// Those processes of which some descriptors are known, but for this one, as [`processes`] finds them.
@@ -127,8 +130,7 @@ pub fn holding(descriptors: &[Descriptor]) -> Processes {
     let same_table = |a: &Descriptor, b: &Descriptor| (a.pid, a.thread) == (b.pid, b.thread);
     for table in descriptors.chunk_by(same_table) {
         if let Some(Descriptor { pid, thread, .. }) = table.first().filter(|d| d.pid != ourselves) {
-            let numbers = table.iter().map(|descriptor| descriptor.number);
-            found.look_at(*pid, *thread, numbers);
+            found.look_at(*pid, *thread, table);
         }
     }
     found.all()
@@ -183,10 +185,14 @@ impl Found {
     }
 
     /// Descriptors of a table.
-    fn look_at(&mut self, pid: u32, thread: u32, numbers: impl Iterator<Item = u32>) -> Option<()> {
+    fn look_at(&mut self, pid: u32, thread: u32, table: &[Descriptor]) -> Option<()> {
         let home = Home::of(pid, thread)?;
-        for number in numbers {
-            self.look(&home, number)?;
+        let known = table.iter().filter_map(|descriptor| descriptor.map);
+        if table.iter().any(|descriptor| descriptor.map.is_some()) {
+            self.process(&home)?.maps.extend(known);
+        }
+        for descriptor in table.iter().filter(|descriptor| descriptor.map.is_none()) {
+            self.look(&home, descriptor.number)?;
         }
         Some(())
     }
@@ -212,7 +218,15 @@ impl Found {
         if map.is_none() && program.is_none() {
             return Some(());
         }
-        let process = match self.processes.entry(home.pid) {
+        let process = self.process(home)?;
+        process.maps.extend(map);
+        process.programs.extend(program);
+        Some(())
+    }
+
+    /// What was found of a process, which holds something.
+    fn process(&mut self, home: &Home) -> Option<&mut Process> {
+        Some(match self.processes.entry(home.pid) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => {
                 let comm = Home::of(home.pid, home.pid)?.read("comm")?;
@@ -220,10 +234,7 @@ impl Found {
                 let (maps, programs) = (Vec::new(), Vec::new());
                 new.insert(Process { pid: home.pid, comm, maps, programs })
             }
-        };
-        process.maps.extend(map);
-        process.programs.extend(program);
-        Some(())
+        })
     }
 }
 
@@ -261,9 +272,7 @@ impl Home {
     fn read(&self, name: &str) -> Option<String> {
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
         let file = openat(&self.fd, name, flags, Mode::empty()).ok()?;
-        let mut text = Vec::new();
-        File::from(file).read_to_end(&mut text).ok()?;
-        Some(String::from_utf8_lossy(&text).into_owned())
+        short_text(File::from(file))
     }
 }
 
