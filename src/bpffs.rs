@@ -11,6 +11,7 @@
 
 mod renamed;
 pub mod seen;
+mod target;
 
 use crate::sys::object::{self, ObjectKind};
 use crate::sys::os::NewTime;
@@ -303,7 +304,10 @@ impl Bpffs {
         } else {
             match known(&pin) {
                 Some(kind) => PinKind::Object(kind),
-                None => PinKind::Object(kind_of(&self.open_inode(&pin)?)?),
+                None => {
+                    let kind = kind_of(&self.open_inode(&pin)?)?;
+                    PinKind::Object(kind.unwrap_or(ObjectKind::Other))
+                }
             }
         };
         Ok((pin, kind, seen.stat))
@@ -353,8 +357,11 @@ impl Bpffs {
             } else if let Some(kind) = known(&pin) {
                 PinKind::Object(kind)
             } else {
-                match self.reach(&pin.path) {
-                    Ok(file) => PinKind::Object(kind_of(&file)?),
+                match self.reach(&pin.path).and_then(|file| kind_of(&file)) {
+                    Ok(Some(kind)) => PinKind::Object(kind),
+                    // What copies directories would fail at it.
+                    Ok(None) if is_the_kernels(&entry.file_name()) => continue,
+                    Ok(None) => PinKind::Object(ObjectKind::Other),
                     Err(error) if sys::is_shortage_of(&error) => return Err(error),
                     // Removed since the directory was read.
                     Err(_) => continue,
@@ -365,14 +372,16 @@ impl Bpffs {
         Ok(entries)
     }
 
-    /// A symlink's target.
+    /// A symlink's target; an absolute one in this bpffs as seen from the symlink's directory, so that who
+    /// follows it elsewhere, as in the mount, stays there.
     ///
     /// # Errors
     /// ENOENT if it is gone.
     pub fn readlink(&self, pin: &Pin) -> io::Result<PathBuf> {
         let pin = &*self.current(pin);
         let place = self.place_of(pin)?;
-        fs::read_link(place.path())
+        let target = fs::read_link(place.path())?;
+        Ok(target::relative(&self.root, &pin.path, &target).unwrap_or(target))
     }
 
     /// Makes a symlink in bpffs.
@@ -519,11 +528,16 @@ fn proc_path(file: &File) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
-fn kind_of(file: &File) -> io::Result<ObjectKind> {
+/// What an inode holds; `None` if the kernel does not open it.
+fn kind_of(file: &File) -> io::Result<Option<ObjectKind>> {
     match object::obj_get(&proc_path(file)) {
-        Ok(object) => Ok(object::object_kind(object.as_fd())),
+        Ok(object) => Ok(Some(object::object_kind(object.as_fd()))),
         Err(error) if sys::is_shortage(error.errno) => Err(error.into()),
-        // `maps.debug` and the like: listed, though the kernel may not open them.
-        Err(_) => Ok(ObjectKind::Other),
+        Err(_) => Ok(None),
     }
+}
+
+/// Whether the kernel itself has put it there, as `maps.debug`: nobody else can give it a dot.
+fn is_the_kernels(name: &OsStr) -> bool {
+    name.as_bytes().contains(&b'.')
 }

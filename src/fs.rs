@@ -51,6 +51,7 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tree::known_names::KnownNames;
 use tree::make::SpecFile;
 
 /// What the command line says of the file system.
@@ -77,6 +78,8 @@ pub struct Fs {
     nodes: NodeTable,
     /// What controls keep from one open to the next.
     controls: ControlState,
+    /// The machine's maps by name.
+    names: KnownNames,
     /// Symlinks into maps of maps, on their way to a key.
     links: Links,
     files: Handles<OpenedFile>,
@@ -113,6 +116,7 @@ impl Fs {
             maps,
             nodes: NodeTable::new(root),
             controls,
+            names: KnownNames::default(),
             links: Links::default(),
             files: Handles::default(),
             dirs: Handles::default(),

@@ -113,8 +113,8 @@ pub enum Machine {
     Json,
     /// A directory with a symlink for each map.
     List(MapList),
-    /// A symlink in it, by its name.
-    Link(MapList, Arc<OsStr>),
+    /// A symlink in it: its name, and the id of the map that it leads to.
+    Link(MapList, Arc<OsStr>, u32),
     /// `/.prog`: the loaded programs by their ids.
     Programs,
     /// `/.prog/N/.info`

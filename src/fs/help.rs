@@ -56,15 +56,19 @@ const DIR: &[HelpLine] = &[
     line(".help", "this text; every directory has one", "cat MAP/.help"),
 ];
 
+/// What most come for stands first: which map is theirs.
+const MACHINE: &[HelpLine] = &[
+    line(".maps", "all maps of the machine: how full, who uses them", "cat .maps"),
+    line(".maps.json", "the same, one JSON object a line", "jq -r .name .maps.json"),
+    line(".pid/N/", "the maps that a process holds", "ls .pid"),
+    line(".prog/N/", "the maps of a program, by its id or name", "ls .prog"),
+    line(".name/NAME/", "the newest map of that name, pinned or not", "ls .name"),
+    line(".id/N/", "the map whose id is N, pinned or not", "ls .id"),
+];
+
 const ROOT: &[HelpLine] = &[
     line(".errors", "why operations were refused: all programs' last 64", "tail -n 3 .errors"),
     line(".errors", "the same, of this shell alone", "grep \"pid=$$ \" .errors"),
-    line(".maps", "all maps of the machine: how full, who uses them", "cat .maps"),
-    line(".maps.json", "the same, one JSON object a line", "jq -r .name .maps.json"),
-    line(".name/NAME/", "the newest map of that name, pinned or not", "ls .name"),
-    line(".prog/N/", "the maps of a program, by its id or name", "ls .prog"),
-    line(".pid/N/", "the maps that a process holds", "ls .pid"),
-    line(".id/N/", "the map whose id is N, pinned or not", "ls .id"),
 ];
 
 /// A map's elements.
@@ -214,7 +218,7 @@ const IDS: &[HelpLine] = &[line("N/", "the map whose id is N, pinned or not", "l
 pub fn render(dir: &Node, is_root: bool, map: Option<&MapHelp>) -> Vec<u8> {
     let mut lines: Vec<&HelpLine> = Vec::new();
     match dir {
-        Node::Dir(_) if is_root => lines.extend(DIR.iter().chain(ROOT)),
+        Node::Dir(_) if is_root => lines.extend(MACHINE.iter().chain(DIR).chain(ROOT)),
         Node::Dir(_)
         | Node::Symlink(_)
         | Node::Object(..)

@@ -1,6 +1,7 @@
 //! bpffs's own directories, and the machine's objects by id.
 
 pub mod ids;
+pub mod known_names;
 pub mod machine;
 pub mod make;
 pub mod map_info;

@@ -21,8 +21,9 @@ pub(super) fn say(config: &Config, owner: u32) {
         0 => String::new(),
         uid => format!(", for {} and root", owner::name(uid)),
     };
+    let maps = if loaded == 1 { "map" } else { "maps" };
     println!(
-        "{mountpoint}: {pinned} of {loaded} maps are pinned{whose}; cat {mountpoint}/.help goes on"
+        "{mountpoint}: {pinned} pinned of {loaded} {maps}{whose}: cat {mountpoint}/.maps lists them all; cat {mountpoint}/.help goes on"
     );
 }
 

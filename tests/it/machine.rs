@@ -1,10 +1,11 @@
 //! The machine's maps, pinned or not: `/.maps`, `/.name`, `/.prog`, `/.pid`, and `.info`'s members.
 
 use crate::common::require::require;
-use crate::common::{Bed, RawMap, eventually, key32, object};
+use crate::common::{Bed, RawMap, eventually, key32, object, patience};
 use bpffuse::sys::map::NewMap;
 use bpffuse::sys::map::kind::{ARRAY, HASH};
 use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
 
 /// A map that this process holds, pinned nowhere.
 fn map(name: &str, kind: u32, entries: u32) -> RawMap {
@@ -58,6 +59,8 @@ fn maps_by_name() {
         &format!("ls mnt/.name/{twice}:{}/", expected.len() * 1_000_000),
         "No such file",
     );
+    // The name that it was listed with goes on to mean it.
+    bed.ok(&format!("cat mnt/.name/{twice}:{}/.info", older.info.id));
     // The daemon itself keeps a map for up to a second.
     let id = older.info.id;
     eventually("the older map has the name", || {
@@ -86,6 +89,15 @@ fn a_thousand_of_one_name() {
         )),
         "1000\n1000\n"
     );
+    // With attributes, every name is asked for: that takes no look at all maps each.
+    let start = Instant::now();
+    assert_eq!(
+        bed.ok(&format!("ls -l mnt/.name | grep -c -- ' {name}:[0-9]* -> ../.id/'")),
+        "1000\n"
+    );
+    let spent = start.elapsed();
+    eprintln!("ls -l of 1,000 names: {spent:?}");
+    assert!(spent < Duration::from_secs(4) * patience(), "ls -l took {spent:?}");
 }
 
 /// How full, where pinned, used by which programs, held by whom: as a table and as JSON.

@@ -10,7 +10,7 @@ use crate::fs::control;
 use crate::fs::control::row::Rights;
 use crate::fs::element::{access, view};
 use crate::fs::help;
-use crate::node::{Ino, Machine, MapRef, Node, Place, View};
+use crate::node::{Ino, MapRef, Node, Place, View};
 use crate::sys::object::ObjectKind;
 use std::ffi::OsStr;
 
@@ -86,12 +86,7 @@ impl Fs {
                 let stat = self.maps.stat(&MapRef::Id(0))?;
                 Ok(dir(0o700, Stat { uid: 0, nlink: 2, ..stat }))
             }
-            Node::Machine(machine) => {
-                if let Machine::Link(..) = machine {
-                    caller.long_work()?;
-                }
-                self.machine_attr(machine)
-            }
+            Node::Machine(machine) => self.machine_attr(machine),
             Node::Errors => Ok(file(0o400, 0, Stat { uid: 0, ..root()? })),
             Node::Help(dir) => {
                 let stat = self.attr(dir, caller)?.stat;

@@ -126,7 +126,7 @@ impl Fs {
     fn list_whole(&self, node: &Node) -> Result<Vec<Listed>> {
         match node {
             Node::Dir(pin) => self.list_pins(pin),
-            Node::Machine(dir) => machine::list(dir),
+            Node::Machine(dir) => machine::list(&self.names, dir),
             Node::Ids => {
                 let entry = |id: u32| {
                     let node = Node::In(MapRef::Id(id), Place::Root);

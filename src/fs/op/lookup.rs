@@ -69,7 +69,7 @@ impl Fs {
             Node::Machine(dir) => {
                 // All maps, programs or processes are looked at.
                 caller.long_work()?;
-                Node::Machine(machine::find(dir, name)?)
+                Node::Machine(machine::find(&self.names, dir, name)?)
             }
             Node::In(at, Place::Root) if self.links.get(at, name).is_some() => {
                 Node::In(at.clone(), Place::Link(name.into()))
@@ -241,10 +241,7 @@ impl Fs {
         match &*self.node(ino)? {
             Node::Symlink(pin) => Ok(self.maps.bpffs.readlink(pin)?),
             Node::In(at, Place::Link(name)) => self.links.kept_target(&self.maps, at, name),
-            Node::Machine(Machine::Link(list, name)) => {
-                caller.long_work()?;
-                machine::target(*list, name)
-            }
+            Node::Machine(Machine::Link(list, _, id)) => Ok(machine::target(*list, *id)),
             Node::In(at, Place::Element(view, key)) => {
                 let (map, stat) = self.maps.open(at)?;
                 if !links::is_link(&map, view) {
