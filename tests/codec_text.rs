@@ -1072,3 +1072,30 @@ fn blank_lines_are_no_strings_of_a_cpu() {
     assert_eq!(member(b"n", "1\n\n2\n\n").as_deref(), Ok("1\n2\n"));
     assert_eq!(member(b"n", "7\n\n").as_deref(), Ok("7\n7\n"));
 }
+
+/// A short event whose union no member shows whole is hex, as the whole one would be.
+#[test]
+fn short_events_with_unions() {
+    let mut blob = Blob::new();
+    let (u8s, u16s) = (blob.int("u8", 1, 0), blob.int("u16", 2, 0));
+    // Neither shows all of four bytes.
+    let one = blob.record(4, "", 4, &[("a", u8s, 0, 0), ("b", u16s, 16, 0)]);
+    let other = blob.record(4, "", 4, &[("c", u8s, 8, 0), ("d", u16s, 16, 0)]);
+    let both = blob.record(5, "", 4, &[("", one, 0, 0), ("", other, 0, 0)]);
+    let event = blob.record(
+        4,
+        "event",
+        8,
+        &[("first", u16s, 0, 0), ("", both, 16, 0), ("last", u16s, 48, 0)],
+    );
+    let codec = of(&blob, event, 8);
+    let print = |event: &[u8]| {
+        let mut out = Vec::new();
+        codec.print_event(event, 0, &mut out);
+        String::from_utf8(out).unwrap()
+    };
+    assert_eq!(print(&[7, 0, 1, 0, 2, 0]), r#"{"first":7,"a":1,"b":2}"#);
+    assert_eq!(print(&[7, 0, 0, 1, 2, 0]), r#"{"first":7,"c":1,"d":2}"#);
+    assert_eq!(print(&[7, 0]), r#"{"first":7}"#);
+    assert_eq!(print(&[7, 0, 1, 1, 2, 0]), r#""0x070001010200""#);
+}

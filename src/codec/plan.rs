@@ -270,6 +270,11 @@ impl CodecPlan {
         &self.fields[first as usize..end as usize]
     }
 
+    /// The members that [`Self::choose`] chose, of the record whose members begin with `first`.
+    pub(super) fn chosen(&self, first: u32, chosen: &[u32]) -> impl Iterator<Item = &PlanField> {
+        chosen.iter().map(move |at| &self.fields[(first + at) as usize])
+    }
+
     pub(super) fn gaps(&self, range: (u32, u32)) -> &[Gap] {
         &self.gaps[range.0 as usize..range.1 as usize]
     }
@@ -364,7 +369,7 @@ impl CodecPlan {
 }
 
 /// Whether the bits of `gaps` are zero.
-fn is_zero(gaps: &[Gap], bytes: &[u8]) -> bool {
+pub(super) fn is_zero(gaps: &[Gap], bytes: &[u8]) -> bool {
     gaps.iter().all(|gap| {
         let at = gap.offset as usize;
         bytes[at..at + gap.len as usize].iter().all(|byte| byte & gap.mask == 0)

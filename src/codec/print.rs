@@ -1,6 +1,6 @@
 //! Bytes to text.
 
-use super::plan::{CodecPlan, NodeId, Num, PlanNode, Sort};
+use super::plan::{CodecPlan, NodeId, Num, PlanField, PlanNode, Sort};
 use super::word::push_hex;
 use std::io::Write;
 use std::net::Ipv6Addr;
@@ -54,6 +54,25 @@ pub(super) fn push_ipv6(bytes: &[u8], out: &mut Vec<u8>) {
     push_fmt(format_args!("{}", Ipv6Addr::from(octets)), out);
 }
 
+/// Appends an object: of each member its label, and what `each` appends for it.
+pub(super) fn push_members<'p>(
+    fields: impl Iterator<Item = &'p PlanField>,
+    out: &mut Vec<u8>,
+    mut each: impl FnMut(&PlanField, &mut Vec<u8>),
+) {
+    let mut open = b'{';
+    for field in fields {
+        out.push(open);
+        open = b',';
+        out.extend_from_slice(&field.label);
+        each(field, out);
+    }
+    if open == b'{' {
+        out.push(b'{');
+    }
+    out.push(b'}');
+}
+
 impl CodecPlan {
     /// Appends one JSON document of the node whose bytes these are.
     pub(super) fn print(&self, id: NodeId, bytes: &[u8], out: &mut Vec<u8>) {
@@ -83,33 +102,25 @@ impl CodecPlan {
                 if !self.choose(&self.trees[tree as usize], bytes, &mut chosen) {
                     return push_json_hex(&bytes[..size as usize], out);
                 }
-                let mut open = b'{';
-                for at in chosen {
-                    let field = &self.fields[(first + at) as usize];
-                    out.push(open);
-                    open = b',';
-                    out.extend_from_slice(&field.label);
-                    self.print(field.node, &bytes[field.offset as usize..], out);
-                }
-                if open == b'{' {
-                    out.push(b'{');
-                }
-                out.push(b'}');
+                self.print_members(self.chosen(first, &chosen), bytes, out);
             }
             PlanNode::Record { first, end, .. } => {
-                let mut open = b'{';
-                for field in self.fields(first, end).iter().filter(|field| field.shown) {
-                    out.push(open);
-                    open = b',';
-                    out.extend_from_slice(&field.label);
-                    self.print(field.node, &bytes[field.offset as usize..], out);
-                }
-                if open == b'{' {
-                    out.push(b'{');
-                }
-                out.push(b'}');
+                let fields = self.fields(first, end).iter().filter(|field| field.shown);
+                self.print_members(fields, bytes, out);
             }
         }
+    }
+
+    /// Appends an object of some members of the record whose bytes these are.
+    pub(super) fn print_members<'p>(
+        &self,
+        fields: impl Iterator<Item = &'p PlanField>,
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+    ) {
+        push_members(fields, out, |field, out| {
+            self.print(field.node, &bytes[field.offset as usize..], out);
+        });
     }
 
     fn print_array(&self, len: u32, stride: u32, elem: NodeId, bytes: &[u8], out: &mut Vec<u8>) {
