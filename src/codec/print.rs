@@ -1,19 +1,7 @@
 //! Bytes to text.
 
+use super::digits::{push_fmt, push_hex, push_int};
 use super::plan::{CodecPlan, NodeId, Num, PlanField, PlanNode, Sort};
-use super::word::push_hex;
-use std::io::Write;
-use std::net::Ipv6Addr;
-
-/// Appends a decimal integer.
-pub(super) fn push_int(value: impl itoa::Integer, out: &mut Vec<u8>) {
-    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
-}
-
-/// Appends through `core::fmt`, which cannot fail on a vector.
-pub(super) fn push_fmt(args: std::fmt::Arguments<'_>, out: &mut Vec<u8>) {
-    let _ = out.write_fmt(args);
-}
 
 /// Appends a JSON string.
 pub(super) fn push_json_str(text: &str, out: &mut Vec<u8>) {
@@ -27,31 +15,10 @@ pub(crate) fn push_json_hex(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// The string in a `char` array: UTF-8 with nothing but NULs after the first one.
+/// The string in a `char` array, up to the last byte that is no NUL, if all of it is UTF-8.
 pub(super) fn text_of(bytes: &[u8]) -> Option<&str> {
-    let len = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
-    let (text, rest) = bytes.split_at(len);
-    if rest.iter().any(|&byte| byte != 0) {
-        return None;
-    }
-    std::str::from_utf8(text).ok()
-}
-
-/// Appends an IPv4 address.
-pub(super) fn push_ipv4(bytes: &[u8], out: &mut Vec<u8>) {
-    for (at, &byte) in bytes.iter().take(4).enumerate() {
-        if at > 0 {
-            out.push(b'.');
-        }
-        push_int(byte, out);
-    }
-}
-
-/// Appends an IPv6 address.
-pub(super) fn push_ipv6(bytes: &[u8], out: &mut Vec<u8>) {
-    let mut octets = [0; 16];
-    octets.copy_from_slice(&bytes[..16]);
-    push_fmt(format_args!("{}", Ipv6Addr::from(octets)), out);
+    let len = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+    std::str::from_utf8(&bytes[..len]).ok()
 }
 
 /// Appends an object: of each member its label, and what `each` appends for it.
@@ -84,15 +51,8 @@ impl CodecPlan {
                 None => self.print_array(len, 1, elem, bytes, out),
             },
             PlanNode::Bytes { len } => push_json_hex(&bytes[..len as usize], out),
-            PlanNode::Ipv4 => {
-                out.push(b'"');
-                push_ipv4(bytes, out);
-                out.push(b'"');
-            }
-            PlanNode::Ipv6 => {
-                out.push(b'"');
-                push_ipv6(bytes, out);
-                out.push(b'"');
+            PlanNode::Known { known, plain } => {
+                known.push_json(&bytes[..self.size_of(plain)], self.describe, out);
             }
             PlanNode::Array { len, stride, elem } => {
                 self.print_array(len, stride, elem, bytes, out)

@@ -1,7 +1,8 @@
 //! Per-CPU values added up, member by member.
 
+use super::digits::{push_fmt, push_int};
 use super::plan::{CodecPlan, NodeId, Num, PlanField, PlanNode, Sort};
-use super::print::{push_fmt, push_int, push_members};
+use super::print::push_members;
 
 /// Every CPU's bytes of one node.
 #[derive(Clone, Copy)]

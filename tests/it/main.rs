@@ -43,6 +43,7 @@ mod kinds_sockets;
 mod kinds_streams;
 mod kinds_traces;
 mod kinds_views;
+mod known;
 mod layers;
 mod lifecycle;
 mod machine;
