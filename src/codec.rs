@@ -59,6 +59,7 @@ mod sum;
 mod word;
 
 pub use fault::{TextError, TextErrorKind};
+pub use known::Describe;
 pub use member::Member;
 pub use name::NameMatch;
 pub(crate) use print::push_json_hex;
@@ -104,9 +105,17 @@ impl Codec {
     /// Compiles the types of a map. Never fails: with no BTF, or BTF that is broken or disagrees
     /// with the sizes, keys and values are plain bytes.
     pub fn new(shape: &Shape, btf: Option<&Btf>) -> Self {
-        let mut key = Side::new(btf, shape.key_type_id, shape.key_size);
+        Self::of(shape, [btf, btf], None)
+    }
+
+    /// [`Self::new`] with the key's type of one BTF and the value's of another, and with symbols for
+    /// addresses in the kernel.
+    pub fn of(shape: &Shape, [keys, values]: [Option<&Btf>; 2], symbols: Option<Describe>) -> Self {
+        let mut key = Side::new(keys, shape.key_type_id, shape.key_size);
         key.plan.widen();
-        let value = Side::new(btf, shape.value_type_id, shape.value_size);
+        let mut value = Side::new(values, shape.value_type_id, shape.value_size);
+        key.plan.describe = symbols;
+        value.plan.describe = symbols;
         let naming = Naming::new(&key.plan, shape.lpm, key.spelled.is_some());
         let reasons: Vec<_> = [("key", key.reason), ("value", value.reason)]
             .into_iter()

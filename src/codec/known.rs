@@ -9,7 +9,7 @@ use super::digits::{address, push_fmt, push_hex, push_ipv4, push_ipv6};
 use super::plan::{Num, Sort};
 
 /// The kernel's symbol at an address, as in its stacks: `0x… name+0x…`.
-pub(crate) type Describe = fn(u64) -> String;
+pub type Describe = fn(u64) -> String;
 
 /// What bytes are known to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -61,6 +61,7 @@ mod streams;
 mod text;
 mod tools;
 mod tree;
+mod typing;
 mod unpin;
 mod views;
 mod waiting;

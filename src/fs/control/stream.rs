@@ -44,7 +44,7 @@ pub static STREAM: Control = Control {
             "cat .stream",
         ),
     ],
-    open: |opening| open(opening, EventCodec::bytes()),
+    open: |opening| open(opening, EventCodec::given(opening.map)),
 };
 
 /// Why a map has no events; `None` if it has.

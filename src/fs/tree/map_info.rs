@@ -23,6 +23,15 @@ fn type_name(map: &Map) -> Value {
     if map.kind.is_known() { Value::from(map.kind.name) } else { Value::from(map.info.map_type) }
 }
 
+/// Where the types of key and value come from.
+pub fn type_origin(map: &Map) -> &str {
+    match &map.typed.types {
+        Some(types) => &types.origin,
+        None if map.codec.key_type().or(map.codec.value_type()).is_some() => "btf",
+        None => "sizes",
+    }
+}
+
 /// The object.
 pub fn object(map: &Map, about: About) -> Value {
     let info = &map.info;
@@ -46,6 +55,7 @@ pub fn object(map: &Map, about: About) -> Value {
         // A bloom filter's names are values: it has no keys.
         "btf_key_type": if info.key_size == 0 { None } else { map.codec.key_type() },
         "btf_value_type": map.codec.value_type(),
+        "types": type_origin(map),
         "pins": pins,
     });
     let refused = (info.btf_id == 0 && map.kind.btf == BtfUse::Refused)
@@ -60,6 +70,7 @@ pub fn object(map: &Map, about: About) -> Value {
         ("programs", about.programs.map(|programs| pairs(programs, "id", "name"))),
         ("processes", about.processes.map(|processes| pairs(processes, "pid", "comm"))),
         ("btf_unused", unused.map(Value::from)),
+        ("types_unused", map.typed.unused.as_deref().map(Value::from)),
         ("pins_unknown", pins_unknown.map(Value::from)),
     ];
     if let Some(object) = object.as_object_mut() {
