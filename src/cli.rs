@@ -60,6 +60,10 @@ pub struct Cli {
     #[arg(long, value_name = "SPEC", default_value = DEFAULT_MAP)]
     default_map: String,
 
+    /// Types for maps by their names, in C, for those that have none or say too little; repeatable
+    #[arg(long, value_name = "FILE", action = ArgAction::Append, value_hint = ValueHint::FilePath)]
+    types: Vec<PathBuf>,
+
     /// How often a map that is watched is compared: seconds, or with a unit (ms, s, m)
     #[arg(long, value_name = "TIME", default_value = "1", value_parser = interval)]
     watch_interval: Duration,
@@ -112,6 +116,8 @@ pub struct Config {
     pub flags: Vec<String>,
     /// The map that mkdir makes.
     pub default_map: String,
+    /// Files with types for maps.
+    pub types: Vec<PathBuf>,
     /// How often a map that is watched is compared.
     pub watch_interval: Duration,
     /// Threads that answer requests.
@@ -146,6 +152,7 @@ impl Config {
             by_mount: cli.by_mount,
             flags: Vec::new(),
             default_map: cli.default_map,
+            types: cli.types,
             watch_interval: cli.watch_interval,
             threads: cli.threads.map_or(cpus.min(4), usize::from),
             mount_bpffs: !cli.no_mount_bpffs,
@@ -173,6 +180,7 @@ impl Config {
         match (name, value) {
             ("allow_other", None) => self.allow_other = true,
             ("owner", Some(user)) => self.owner = Some(user.to_owned()),
+            ("types", Some(file)) => self.types.push(file.into()),
             (
                 "ro" | "rw" | "dev" | "nodev" | "suid" | "nosuid" | "exec" | "noexec" | "atime"
                 | "noatime" | "sync" | "async" | "dirsync" | "symfollow" | "nosymfollow",
@@ -225,7 +233,7 @@ impl Config {
             }
             _ => {
                 return Err(usage_error(format!(
-                    "unknown mount option '{option}'; known are allow_other, ro and mount(8)'s generic ones"
+                    "unknown mount option '{option}'; known are allow_other, owner, types, ro and mount(8)'s generic ones"
                 )));
             }
         }

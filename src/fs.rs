@@ -30,10 +30,12 @@ pub use base::operation::Op;
 
 use crate::bpffs::seen;
 use crate::bpffs::{Bpffs, Pin};
+use crate::map::typing::TypeBook;
 use crate::node::{MapRef, Node, NodeTable, Place};
-use crate::spec::{Making, Spec};
+use crate::spec::{Making, Spec, Typing};
 use crate::sys::processes;
 use base::by_ino::ByIno;
+use base::given;
 use base::handles::Handles;
 use base::held;
 use base::maps::Maps;
@@ -69,6 +71,8 @@ pub struct Settings {
     pub default_map: Spec,
     /// How often watched maps are compared.
     pub watch_interval: Duration,
+    /// Types for maps by their names, each with where it is from.
+    pub types: Vec<(String, Typing)>,
 }
 
 /// The file system's state: no content, only who is known and what is open.
@@ -102,10 +106,21 @@ impl Fs {
     /// EAGAIN if no thread can be started.
     pub fn new(bpffs: Bpffs, settings: Settings) -> std::io::Result<Self> {
         let root = Node::Dir(bpffs.root());
-        let Settings { owner, allow_other, mountpoint, read_only, default_map, watch_interval } =
-            settings;
+        let Settings {
+            owner,
+            allow_other,
+            mountpoint,
+            read_only,
+            default_map,
+            watch_interval,
+            types,
+        } = settings;
         let owner = Owner { uid: owner, allow_other };
-        let maps = Maps::new(bpffs, mountpoint, read_only, owner)?;
+        // What cannot be BTF was refused when the file was read.
+        let types =
+            types.into_iter().filter_map(|(origin, typing)| given::of(&typing, origin).ok());
+        let types = TypeBook::new(types.map(Arc::new).collect());
+        let maps = Maps::new(bpffs, mountpoint, read_only, owner, types)?;
         let pool = Pool::new();
         let controls = ControlState {
             watches: Watches::new(Arc::clone(&maps), watch_interval, Arc::clone(&pool)),

@@ -6,6 +6,7 @@ mod notify;
 mod owner;
 mod privileges;
 mod serve;
+mod types;
 mod welcome;
 
 use crate::cli::Config;
@@ -40,6 +41,7 @@ pub fn run(config: &Config) -> Result<(), Error> {
     silence_libbpf();
     let default_map = Spec::parse(config.default_map.as_bytes())
         .map_err(|error| Error(format!("--default-map: {error}")))?;
+    let types = types::read(&config.types)?;
     checks::surroundings()?;
     checks::mountpoint(&config.mountpoint)?;
     checks::privileges()?;
@@ -51,7 +53,7 @@ pub fn run(config: &Config) -> Result<(), Error> {
     checks::bpffs(&config.bpffs, config.mount_bpffs)?;
     checks::open_to_all(config);
     if config.foreground {
-        return serve(config, owner, default_map, || Ok(()));
+        return serve(config, owner, default_map, types, || Ok(()));
     }
     match os::fork_daemon().map_err(|error| serve::no_thread(&error.into()))? {
         Fork::Parent(report) => {
@@ -65,7 +67,7 @@ pub fn run(config: &Config) -> Result<(), Error> {
             // which changes nothing here.
             let mut tell =
                 |text: &str| report.take().map(|mut pipe| pipe.write_all(text.as_bytes()));
-            let outcome = serve(config, owner, default_map, || {
+            let outcome = serve(config, owner, default_map, types, || {
                 go_to_background(config)?;
                 tell("mounted");
                 Ok(())

@@ -1,6 +1,6 @@
 //! Text to bytes: serde_json reads the document, the plan says where each part goes.
 
-use super::fault::{Fault, excerpt};
+use super::fault::{Fault, TextErrorKind, excerpt};
 use super::plan::{CodecPlan, NodeId, PlanNode, clear};
 use super::word;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
@@ -105,16 +105,17 @@ impl CodecPlan {
                 true => Ok(()),
                 false => Err(short_hex(text, len as usize)),
             },
-            PlanNode::Ipv4 | PlanNode::Ipv6 => {
-                if word::address(word, whole) || word::hex(text, whole) {
+            PlanNode::Known { known, plain } => {
+                if known.parse(word, whole) {
                     return Ok(());
                 }
-                let kind = if whole.len() == 4 {
-                    "an IPv4 address such as 10.0.0.1"
-                } else {
-                    "an IPv6 address such as fd00::1"
-                };
-                Err(Fault::invalid(format!("`{}` is not {kind}", excerpt(text))))
+                self.parse_word(plain, word, bytes, fixed).map_err(|fault| match fault.kind {
+                    TextErrorKind::Range => fault,
+                    TextErrorKind::Invalid | TextErrorKind::Incomplete => {
+                        let what = format!("`{}` is not {}", excerpt(text), known.wanted());
+                        Fault { what, ..fault }
+                    }
+                })
             }
             PlanNode::Array { elem, .. } => {
                 let small = self.size_of(elem) == 1;
@@ -198,7 +199,12 @@ impl Seed<'_> {
                 Err(error) => Err(Fault::invalid(error.to_string())),
             },
             Some(b'{' | b'[') => {
-                Err(Fault::invalid(format!("`{}` is not a number", excerpt(raw.as_bytes()))))
+                let wanted = match self.plan.node(self.id) {
+                    PlanNode::Known { known, .. } => known.wanted(),
+                    _ => "a number",
+                };
+                let raw = excerpt(raw.as_bytes());
+                Err(Fault::invalid(format!("`{raw}` is not {wanted}")))
             }
             _ => self.plan.parse_word(self.id, raw, self.bytes, self.fixed),
         }
@@ -217,7 +223,7 @@ impl<'de> DeserializeSeed<'de> for Seed<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        match self.plan.node(self.id) {
+        match self.plan.plain_node(self.id) {
             PlanNode::Num(_) | PlanNode::Float { .. } => {
                 let raw = <&RawValue as serde::Deserialize>::deserialize(deserializer)?;
                 let fault = self.fault;
@@ -239,7 +245,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
             PlanNode::Num(_) | PlanNode::Float { .. } => "a number",
             PlanNode::Text { .. } => "a string",
             PlanNode::Bytes { .. } => "a string of hex bytes",
-            PlanNode::Ipv4 | PlanNode::Ipv6 => "an address in a string",
+            PlanNode::Known { known, .. } => known.wanted(),
             PlanNode::Array { .. } => "an array",
             PlanNode::Record { .. } => "an object",
         })
@@ -269,7 +275,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        let (len, stride, elem) = match self.plan.node(self.id) {
+        let (len, stride, elem) = match self.plan.plain_node(self.id) {
             PlanNode::Array { len, stride, elem } => (len as usize, stride as usize, elem),
             PlanNode::Text { len, elem } => (len as usize, 1, elem),
             _ => return Err(self.fail(wrong_kind(&self, "an array"))),
@@ -384,7 +390,16 @@ impl SeenMembers {
         new
     }
 
-    fn iter(&self) -> impl Iterator<Item = usize> {
+    /// Whether it is there.
+    pub(super) fn contains(&self, at: usize) -> bool {
+        let word = match at / 64 {
+            0 => Some(&self.low),
+            high => self.high.get(high - 1),
+        };
+        word.is_some_and(|word| word >> (at % 64) & 1 == 1)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = usize> {
         std::iter::once(&self.low).chain(&self.high).enumerate().flat_map(|(at, &word)| {
             (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| at * 64 + bit)
         })

@@ -5,6 +5,7 @@ pub mod by_ino;
 pub mod caller;
 pub mod error;
 pub mod facts;
+pub mod given;
 pub mod handles;
 pub mod held;
 pub mod journal;

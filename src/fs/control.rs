@@ -11,6 +11,7 @@ pub mod schema;
 pub mod state;
 pub mod stream;
 pub mod switch;
+pub mod types;
 pub mod unpin;
 pub mod watch;
 
@@ -25,6 +26,7 @@ pub static CONTROLS: &[&Control] = &[
     &stream::STREAM,
     &info::INFO,
     &schema::SCHEMA,
+    &types::TYPE,
     &entries::ENTRIES,
     &count::COUNT,
     &clear::CLEAR,

@@ -5,7 +5,7 @@ use crate::bpffs::Bpffs;
 use crate::cli::Config;
 use crate::fs::{Fs, Settings};
 use crate::fuse::Fuse;
-use crate::spec::Spec;
+use crate::spec::{Spec, Typing};
 use crate::sys::{describe, limits, mounts};
 use fuser::{Session, SessionACL};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -32,6 +32,7 @@ pub(super) fn serve(
     config: &Config,
     owner: u32,
     default_map: Spec,
+    types: Vec<(String, Typing)>,
     ready: impl FnOnce() -> Result<(), Error>,
 ) -> Result<(), Error> {
     // Both before any thread: each one has its own privileges, inherited.
@@ -50,6 +51,7 @@ pub(super) fn serve(
         mountpoint: mountpoint.clone(),
         read_only: config.flags.iter().any(|flag| flag == "ro"),
         default_map,
+        types,
         watch_interval: config.watch_interval,
     };
     let fs = Fs::new(bpffs, settings).map_err(|error| no_thread(&error))?;

@@ -116,7 +116,7 @@ fn check(document: &str, at_least: usize) {
     let steps = steps(&text);
     assert!(steps.len() >= at_least, "{document} has only {} commands", steps.len());
     let bed = Bed::private("mount -t bpf bpf /sys/fs/bpf; mkdir /mnt/maps /run/netns");
-    bed.ok(&format!("cp {}/* .", path("docs").display()));
+    bed.ok(&format!("cp -r {}/* .", path("docs").display()));
     // What a reader who typed it all has on the machine; `xdp` is libxdp's, which keeps it.
     let machine = || {
         bed.ok(

@@ -8,6 +8,7 @@ use super::error::{Error, Result};
 use super::owner::Owner;
 use crate::bpffs::{Bpffs, Stat};
 use crate::map::Map;
+use crate::map::typing::{GivenTypes, TypeBook};
 use crate::node::MapRef;
 use crate::sys::acting::acting_as;
 use crate::sys::object::{self, ObjectKind};
@@ -59,6 +60,8 @@ pub struct Maps {
     read_only: bool,
     /// Whose the mount is.
     pub owner: Owner,
+    /// Types that somebody gave for maps.
+    pub types: TypeBook,
 }
 
 impl Maps {
@@ -71,6 +74,7 @@ impl Maps {
         mountpoint: PathBuf,
         read_only: bool,
         owner: Owner,
+        types: TypeBook,
     ) -> std::io::Result<Arc<Self>> {
         let maps = Arc::new(Self {
             bpffs,
@@ -80,6 +84,7 @@ impl Maps {
             mountpoint,
             read_only,
             owner,
+            types,
         });
         let weak = Arc::downgrade(&maps);
         let closer = thread::Builder::new().name("close-idle".into());
@@ -133,7 +138,13 @@ impl Maps {
         if object::object_kind(fd.as_fd()) != ObjectKind::Map {
             return Err(Error::new(libc::ENOENT, "the pin is no longer a map"));
         }
-        Ok(Map::open(fd)?)
+        Ok(Map::open_typed(fd, &self.types)?)
+    }
+
+    /// Gives types to a map, or takes them back: who opens it from now on sees them.
+    pub fn give_types(&self, id: u32, types: Option<Arc<GivenTypes>>) {
+        self.types.set(id, types);
+        self.open.lock().retain(|_, kept| kept.map.info.id != id);
     }
 
     /// Owner, mode and times of a map: its pin's, or for one reached by id root's.

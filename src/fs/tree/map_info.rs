@@ -38,6 +38,15 @@ fn type_name(map: &Map) -> Value {
     if map.kind.is_known() { Value::from(map.kind.name) } else { Value::from(map.info.map_type) }
 }
 
+/// Where the types of key and value come from.
+pub fn type_origin(map: &Map) -> &str {
+    match &map.typed.types {
+        Some(types) => &types.origin,
+        None if map.codec.key_type().or(map.codec.value_type()).is_some() => "btf",
+        None => "sizes",
+    }
+}
+
 /// The object.
 pub fn object(map: &Map, about: About) -> Value {
     let info = &map.info;
@@ -56,6 +65,7 @@ pub fn object(map: &Map, about: About) -> Value {
         // A bloom filter's names are values: it has no keys.
         "btf_key_type": if info.key_size == 0 { None } else { map.codec.key_type() },
         "btf_value_type": map.codec.value_type(),
+        "types": type_origin(map),
     });
     let refused = (info.btf_id == 0 && map.kind.btf == BtfUse::Refused)
         .then_some("the kernel takes no BTF for this kind of map");
@@ -88,5 +98,6 @@ pub fn object(map: &Map, about: About) -> Value {
     }
     add("count", about.count.map(Value::from));
     add("btf_unused", unused.map(Value::from));
+    add("types_unused", map.typed.unused.as_deref().map(Value::from));
     object
 }

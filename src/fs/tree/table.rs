@@ -141,7 +141,7 @@ pub fn json(maps: &Maps, pins: &Pins, caller: Caller) -> Result<Vec<u8>> {
     for map in machine::maps()? {
         let (fd, info) = map?;
         // Gone meanwhile, or without memory for its types: the others are told all the same.
-        let Ok(map) = Map::open(fd) else { continue };
+        let Ok(map) = Map::open_typed(fd, &maps.types) else { continue };
         let mut about = users.about(&info);
         about.count = count_or_walk(&info, &map, users.counts.as_ref());
         text.extend_from_slice(map_info::object(&map, about).to_string().as_bytes());

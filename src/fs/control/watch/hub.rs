@@ -26,7 +26,8 @@ pub(super) const PRESENCE: Duration = Duration::from_millis(500);
 pub(super) struct Hub {
     maps: Arc<Maps>,
     at: MapRef,
-    codec: Arc<Codec>,
+    /// As of the last look: somebody may have given the map other types.
+    codec: Mutex<Arc<Codec>>,
     /// Values are printed by the open map.
     special: bool,
     state: Mutex<Watched>,
@@ -92,7 +93,7 @@ impl Hub {
         let hub = Arc::new(Self {
             maps: Arc::clone(maps),
             at: at.clone(),
-            codec: Arc::clone(&map.codec),
+            codec: Mutex::new(Arc::clone(&map.codec)),
             special: map.is_special(),
             state: Mutex::default(),
             news: EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
@@ -144,7 +145,8 @@ impl Hub {
         // If it is gone, only its end is left to tell.
         let map = if self.special { self.maps.open(&self.at).ok() } else { None };
         let special = map.as_ref().map(|(map, _)| &**map);
-        let printer = LinePrinter { codec: &self.codec, special };
+        let codec = Arc::clone(&self.codec.lock());
+        let printer = LinePrinter { codec: &codec, special };
         let mut guard = self.state.lock();
         let state = &mut *guard;
         let text = match state.watchers.get_mut(&watcher) {
@@ -225,7 +227,9 @@ impl Hub {
             state.begun
         };
         // Not kept open: who polls a map by its id must not keep it alive.
-        let new = Snapshot::take(&self.maps.open_once(&self.at)?)?;
+        let map = self.maps.open_once(&self.at)?;
+        *self.codec.lock() = Arc::clone(&map.codec);
+        let new = Snapshot::take(&map)?;
         let mut guard = self.state.lock();
         let state = &mut *guard;
         let watchers = &mut state.watchers;
