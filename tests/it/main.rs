@@ -52,6 +52,7 @@ mod model;
 mod mounts;
 mod objects;
 mod owner;
+mod pieces;
 mod privileges;
 mod readme;
 mod restart;
