@@ -257,9 +257,12 @@ impl Codec {
     /// # Errors
     /// As [`Self::parse_value`]; fewer lines than CPUs, but more than one, are incomplete.
     pub fn parse_file(&self, text: &[u8], bytes: &mut [u8]) -> Result<(), TextError> {
-        self.parse_lines(text, bytes, self.value.is_text(self.value.root), |text, value| {
-            self.parse_value(text, value)
-        })
+        self.parse_lines(text, bytes, self.is_text(), |text, value| self.parse_value(text, value))
+    }
+
+    /// Whether the value is one string, `char[N]`, which is written without quotes too.
+    pub fn is_text(&self) -> bool {
+        self.value.is_text(self.value.root)
     }
 
     /// [`Self::print_file`] of one member of the value.

@@ -86,7 +86,7 @@ impl Member {
     }
 
     /// Whether it is a string: `char[N]`.
-    pub(super) fn is_text(&self) -> bool {
+    pub fn is_text(&self) -> bool {
         self.plan.is_text(self.node)
     }
 

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use std::cell::Cell;
 use std::fmt;
 
-/// A bare text of this length without a newline may be a writer's first chunk.
+/// Hex of this length without a newline may be a writer's first chunk.
 const CHUNK: usize = 4096;
 
 /// The name under which serde_json hands over a number beyond 64 bits, or with a fraction, as if it
@@ -34,7 +34,7 @@ impl CodecPlan {
             Some(b'{') if !bare_text => self.parse_json(id, word, bytes, fixed),
             Some(_) => {
                 let open = text.len() >= CHUNK && text.last() != Some(&b'\n');
-                self.parse_bare(id, text, word, bytes, fixed, open).map_err(|fault| {
+                self.parse_bare(id, text, word, bytes, fixed).map_err(|fault| {
                     if fault.short && open { Fault::incomplete(fault.what) } else { fault }
                 })
             }
@@ -69,13 +69,9 @@ impl CodecPlan {
         word: &[u8],
         bytes: &mut [u8],
         fixed: bool,
-        open: bool,
     ) -> Result<(), Fault> {
         if let PlanNode::Text { len, .. } = self.node(id) {
             let line = text.strip_suffix(b"\n").unwrap_or(text);
-            if open && line.len() < len as usize {
-                return Err(Fault::short("the string may go on"));
-            }
             return set_text(line, &mut bytes[..len as usize]);
         }
         match std::str::from_utf8(word) {
@@ -166,12 +162,17 @@ fn set_text(text: &[u8], bytes: &mut [u8]) -> Result<(), Fault> {
     if word::hex(text, bytes) {
         return Ok(());
     }
-    Err(Fault::invalid(format!(
+    let what = format!(
         "`{}` has {} bytes, but the string has room for {}",
         excerpt(text),
         text.len(),
         bytes.len()
-    )))
+    );
+    Err(if word::is_short_hex(text, bytes.len()) {
+        Fault::short(what)
+    } else {
+        Fault::invalid(what)
+    })
 }
 
 /// A node to be read from a deserializer into its bytes.

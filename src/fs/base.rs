@@ -15,6 +15,7 @@ pub mod open_file;
 pub mod opened;
 pub mod operation;
 pub mod owner;
+pub mod pieces;
 pub mod pool;
 pub mod quota;
 pub mod refusals;

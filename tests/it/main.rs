@@ -54,6 +54,7 @@ mod model;
 mod mounts;
 mod objects;
 mod owner;
+mod pieces;
 mod privileges;
 mod readme;
 mod restart;

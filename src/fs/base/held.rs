@@ -233,6 +233,11 @@ impl Held {
         self.bytes.clear();
     }
 
+    /// Forgets what is behind the first `len` bytes, not the room for it.
+    pub fn truncate(&mut self, len: usize) {
+        self.bytes.truncate(len);
+    }
+
     /// Forgets the first `count` bytes.
     pub fn consume(&mut self, count: usize) {
         self.bytes.drain(..count.min(self.bytes.len()));

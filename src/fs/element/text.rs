@@ -51,12 +51,31 @@ pub fn writes_whole(map: &Map, view: &View) -> bool {
     }
 }
 
-/// Turns what was written into the element's bytes; `value` holds the present ones. False if it
-/// is not complete.
+/// What a text is.
+#[derive(Debug)]
+pub enum Parsed {
+    /// A value.
+    Whole,
+    /// The beginning of one; what is wrong if nothing follows.
+    Part(Error),
+}
+
+/// Whether a text in this view may be a string without quotes.
+pub fn is_string(map: &Map, view: &View) -> bool {
+    match view {
+        View::Text | View::Longest | View::Pop | View::Cpu(_) => {
+            !map.kind.is_reference() && map.codec.is_text()
+        }
+        View::Field(path) => member::find(map, path).is_some_and(|member| member.is_text()),
+        View::Raw | View::Sum => false,
+    }
+}
+
+/// Turns what was written into the element's bytes; `value` holds the present ones.
 ///
 /// # Errors
 /// EINVAL or ERANGE if it can be no value.
-pub fn parse(map: &Map, view: &View, written: &[u8], value: &mut [u8]) -> Result<bool> {
+pub fn parse(map: &Map, view: &View, written: &[u8], value: &mut [u8]) -> Result<Parsed> {
     let outcome = match view {
         View::Text | View::Longest | View::Pop => map.codec.parse_file(written, value),
         View::Cpu(cpu) => match value.get_mut(map.codec.slot(*cpu as usize)) {
@@ -68,8 +87,7 @@ pub fn parse(map: &Map, view: &View, written: &[u8], value: &mut [u8]) -> Result
             None => return Err(Error::new(libc::ENOENT, "the value has no such member")),
         },
         View::Sum => return Err(Error::new(libc::EACCES, "it can only be read")),
-        View::Raw if written.len() < value.len() => return Ok(false),
-        View::Raw if written.len() > value.len() => {
+        View::Raw if written.len() != value.len() => {
             return Err(Error::new(libc::EINVAL, format!("the value has {} bytes", value.len())));
         }
         View::Raw => {
@@ -78,8 +96,10 @@ pub fn parse(map: &Map, view: &View, written: &[u8], value: &mut [u8]) -> Result
         }
     };
     match outcome {
-        Ok(()) => Ok(true),
-        Err(error) if matches!(error.kind, TextErrorKind::Incomplete) => Ok(false),
+        Ok(()) => Ok(Parsed::Whole),
+        Err(error) if matches!(error.kind, TextErrorKind::Incomplete) => {
+            Ok(Parsed::Part(error.into()))
+        }
         Err(error) => Err(error.into()),
     }
 }
