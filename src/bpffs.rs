@@ -15,7 +15,7 @@ pub mod seen;
 use crate::sys::object::{self, ObjectKind};
 use crate::sys::os::NewTime;
 use crate::sys::{self, mounts, os};
-use renamed::Renames;
+use renamed::{Renamed, Renames};
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -241,14 +241,14 @@ impl Bpffs {
 
     /// The pin, with the path that it has after what was renamed.
     pub fn current<'a>(&self, pin: &'a Pin) -> Cow<'a, Pin> {
-        let candidates = self.renames.candidates(&pin.path);
         let is_at = |path: &Path| {
-            let found = self.reach(path).and_then(|file| file.metadata());
-            found.is_ok_and(|meta| meta.ino() == pin.ino)
+            let found = seen::look(&self.root, path, |path| self.reach(path));
+            found.is_ok_and(|seen| seen.ino == pin.ino)
         };
-        if candidates.is_empty() || is_at(&pin.path) {
+        if !self.renames.any() || pin.ino == 0 || is_at(&pin.path) {
             return Cow::Borrowed(pin);
         }
+        let candidates = self.renames.candidates(&pin.path, pin.ino);
         match candidates.into_iter().find(|path| is_at(path)) {
             Some(path) => Cow::Owned(Pin { path: path.into(), ino: pin.ino }),
             None => Cow::Borrowed(pin),
@@ -258,7 +258,7 @@ impl Bpffs {
     /// Whether two pins may be the same one, before and after it was renamed.
     pub fn has_moved(&self, from: &Pin, to: &Pin) -> bool {
         from.ino == to.ino
-            && self.renames.candidates(&from.path).iter().any(|path| **path == *to.path)
+            && self.renames.candidates(&from.path, from.ino).iter().any(|path| **path == *to.path)
     }
 
     /// The attributes of a pin that is still there.
@@ -426,16 +426,34 @@ impl Bpffs {
         fs::remove_dir(place.path())
     }
 
-    /// Renames a pin or directory, with the flags of renameat2(2).
+    /// Renames a pin or directory for a user, with the flags of renameat2(2).
     ///
     /// # Errors
     /// Those of rename(2); EPERM for a name with a dot.
-    pub fn rename(&self, from: (&Pin, &OsStr), to: (&Pin, &OsStr), flags: u32) -> io::Result<()> {
+    pub fn rename(
+        &self,
+        from: (&Pin, &OsStr),
+        to: (&Pin, &OsStr),
+        flags: u32,
+        uid: u32,
+    ) -> io::Result<()> {
         let (from_dir, to_dir) = (self.current(from.0), self.current(to.0));
         let places = (self.place(&from_dir, from.1)?, self.place(&to_dir, to.1)?);
         os::rename(&places.0.path(), &places.1.path(), flags)?;
-        let exchange = flags & libc::RENAME_EXCHANGE != 0;
-        self.renames.record(from_dir.path.join(from.1), to_dir.path.join(to.1), exchange);
+        let paths = (from_dir.path.join(from.1), to_dir.path.join(to.1));
+        let mut renamed = Vec::new();
+        // Whoever renames it on at this moment records that: use finds the inode, or nothing.
+        let mut record = |place: &Place, from, to| {
+            let found = os::open_below(&place.dir, Path::new(&place.name));
+            if let Some(meta) = found.ok().and_then(|file| file.metadata().ok()) {
+                renamed.push(Renamed { ino: meta.ino(), is_dir: meta.is_dir(), from, to });
+            }
+        };
+        record(&places.1, &*paths.0, &*paths.1);
+        if flags & libc::RENAME_EXCHANGE != 0 {
+            record(&places.0, &*paths.1, &*paths.0);
+        }
+        self.renames.record(uid, &renamed);
         Ok(())
     }
 
