@@ -169,10 +169,7 @@ impl Bpffs {
             return Ok(root);
         }
         match os::open_below(&root, below) {
-            Err(error) if error.errno == libc::EXDEV && self.is_all_bpffs(path) => {
-                Ok(os::open_path(path)?)
-            }
-            Err(error) if error.errno == libc::EXDEV => Err(gone()),
+            Err(error) if error.errno == libc::EXDEV => reach_across(root, below),
             found => Ok(found?),
         }
     }
@@ -182,24 +179,12 @@ impl Bpffs {
         let (major, minor) = os::device(root)?;
         let device = u64::from(major) << 32 | u64::from(minor);
         if self.device.load(Ordering::Relaxed) != device {
-            let name = format!("{major}:{minor}");
-            if !mounts::all().iter().any(|mount| mount.device == name && mount.kind == "bpf") {
+            if !is_bpffs(root)? {
                 return Err(io::Error::from_raw_os_error(libc::ENODEV));
             }
             self.device.store(device, Ordering::Relaxed);
         }
         Ok(())
-    }
-
-    /// Whether what is mounted on the way to a path is bpffs, and nothing else.
-    fn is_all_bpffs(&self, path: &Path) -> bool {
-        let on_the_way = mounts::all()
-            .into_iter()
-            .filter(|mount| mount.point.starts_with(&self.root) && mount.point != *self.root)
-            .filter(|mount| path.starts_with(&mount.point));
-        let kinds: Vec<String> = on_the_way.map(|mount| mount.kind).collect();
-        // None is seen where there is no mount table to be had.
-        !kinds.is_empty() && kinds.iter().all(|kind| kind == "bpf")
     }
 
     /// Opens a pin's inode itself, with O_PATH; gives its attributes as well.
@@ -517,6 +502,34 @@ impl Place {
     fn path(&self) -> PathBuf {
         proc_path(&self.dir).join(&self.name)
     }
+}
+
+/// Opens the inode at a path below `root` on which something is mounted, name by name: each mount's root
+/// is held, and asked for what it is, before anything in it is looked up. So whoever exchanges directories
+/// meanwhile, with what is mounted in them, has nobody enter what is no bpffs.
+fn reach_across(root: File, below: &Path) -> io::Result<File> {
+    let mut at = root;
+    for name in below {
+        at = match os::open_below(&at, Path::new(name)) {
+            Err(error) if error.errno == libc::EXDEV => {
+                let top = os::open_mount(&at, Path::new(name))?;
+                // None is seen where there is no mount table to be had.
+                if !is_bpffs(&top)? {
+                    return Err(gone());
+                }
+                top
+            }
+            found => found?,
+        };
+    }
+    Ok(at)
+}
+
+/// Whether an open file is in a bpffs, by the mount table: the file system itself may be ours, and wait.
+fn is_bpffs(file: &File) -> io::Result<bool> {
+    let (major, minor) = os::device(file)?;
+    let device = format!("{major}:{minor}");
+    Ok(mounts::all().iter().any(|mount| mount.device == device && mount.kind == "bpf"))
 }
 
 /// Where something is mounted.

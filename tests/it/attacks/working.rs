@@ -50,6 +50,36 @@ fn swapped_for_the_mount_with_4_threads() {
     swapped_for_the_mount("4");
 }
 
+/// Directories in which a bpffs is mounted and, in the other, the mount itself, exchanged by the user whose
+/// they are: whether what is mounted may be entered is asked of what is entered.
+#[test]
+fn exchanged_mount_points() {
+    require!("root", "bpf", "fuse", "python3");
+    let bed = attacked(&["--threads", "1"]);
+    let told = attack(
+        &bed,
+        bed.pid(),
+        "
+        for name in 'a', 'b': os.makedirs(f'bpf/{name}/x')
+        for name in 'a', 'b': os.chown(f'bpf/{name}', NOBODY, NOBODY)
+        assert os.system('mount -t bpf bpf bpf/a/x; chmod 755 bpf/a/x; mount --bind mnt bpf/b/x') == 0
+        bpf.make('bpf/a/x/m', mode=0o644)
+        bpf.make('bpf/m', mode=0o644)
+        again(2, lambda: bpf.exchange(b'bpf/a', b'bpf/b'))
+        again(8, lambda: os.stat('mnt/a/x/m'))
+        again(8, lambda: os.stat('mnt/b/x/m'))
+        end = time.monotonic() + 3
+        while time.monotonic() < end:
+            assert by_root(lambda: first('mnt/root/1')) == b'42\\n'
+            time.sleep(0.02)
+        end_all()
+        os.system('umount bpf/a/x bpf/b/x')
+        print('answers')
+        ",
+    );
+    assert_eq!(told, "answers\n");
+}
+
 /// Makes a map that only a walk counts, and asks for what takes long, in many processes at once; root
 /// is answered while they still wait.
 #[track_caller]
