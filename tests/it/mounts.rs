@@ -181,8 +181,10 @@ fn a_start_at_a_terminal_counts_pins() {
     let bed = Bed::idle();
     bed.hash("h");
     bed.hash("other");
-    bed.ok("mkdir -p bpf/d/e outside; mount -t bpf bpf outside; mkdir bpf/in; mount -t bpf bpf bpf/in
-            bpftool map pin pinned bpf/h bpf/d/e/same; ln -s ../outside bpf/link");
+    bed.ok(
+        "mkdir -p bpf/d/e outside; mount -t bpf bpf outside; mkdir bpf/in; mount -t bpf bpf bpf/in
+            bpftool map pin pinned bpf/h bpf/d/e/same; ln -s ../outside bpf/link",
+    );
     bed.hash("d/e/third");
     bed.hash("in/fourth");
     bed.ok("bpftool map create outside/far type array key 4 value 4 entries 1 name far");

@@ -8,7 +8,7 @@
 mod clock;
 mod history;
 mod hub;
-mod seen;
+mod knowledge;
 mod snapshot;
 mod watcher;
 pub mod watches;

@@ -245,3 +245,41 @@ fn names_without_end_are_forgotten() {
     );
     assert!(told.starts_with("True "), "100,000 names made it grow by KiB: {told}");
 }
+
+/// A look at each of many keys, without malice, leaves little in the daemon and in the kernel, and when the
+/// kernel forgets the rest, the daemon gives its part back.
+#[test]
+fn a_look_at_all_keys_leaves_little() {
+    require!("root", "bpf", "fuse", "python3", "find");
+    let bed = attacked(&[]);
+    let told = attack(
+        &bed,
+        bed.pid(),
+        "
+        bpf.fill(bpf.make('bpf/big', entries=300_000), 300_000)
+
+        def slab():
+            with open('/proc/slabinfo') as file:
+                rows = [line.split() for line in file if line.startswith('fuse_inode ')]
+            return int(rows[0][1]) if rows else 0
+
+        os.listdir('mnt/big')
+        before, inodes = status(pid, 'VmRSS'), slab()
+        # Open throughout: what is in use is kept.
+        kept = os.open('mnt/big/7', os.O_PATH)
+        assert os.system('find mnt/big -size +0 | wc -l') == 0
+        end = time.monotonic() + 10 * PATIENCE
+        while slab() - inodes > 60_000 and time.monotonic() < end: time.sleep(0.1)
+        grown = status(pid, 'VmRSS') - before
+        print(grown < 24 << 20, slab() - inodes < 60_000, grown >> 10, slab() - inodes)
+        assert os.fstat(kept).st_size > 0
+        os.close(kept)
+        end = time.monotonic() + 20 * PATIENCE
+        with open('/proc/sys/vm/drop_caches', 'w') as file: file.write('2')
+        while status(pid, 'VmRSS') - before > 6 << 20:
+            assert time.monotonic() < end, (status(pid, 'VmRSS') - before) >> 10
+            time.sleep(0.2)
+        ",
+    );
+    assert!(told.contains("\nTrue True "), "{told}");
+}

@@ -2,7 +2,7 @@
 //! which knows how far it has seen. Keys that are gone are kept as long as a watcher may believe that
 //! they are there.
 
-use super::seen::{Known, Seen};
+use super::knowledge::{Knowledge, Known};
 use super::snapshot::Snapshot;
 use crate::map::room;
 use crate::sys;
@@ -164,14 +164,14 @@ impl History {
     }
 
     /// Whether there may be something that a watcher does not know; if not, there is nothing.
-    pub(super) fn may_tell(&self, seen: &Seen) -> bool {
+    pub(super) fn may_tell(&self, seen: &Knowledge) -> bool {
         self.changed > seen.least()
     }
 
     /// What a watcher does not know of the keys behind `after`, up to `last`, in their order.
     pub(super) fn news<'a>(
         &'a self,
-        seen: &'a Seen,
+        seen: &'a Knowledge,
         after: Option<&[u8]>,
         last: Option<&[u8]>,
     ) -> Walk<'a> {
@@ -193,7 +193,7 @@ impl History {
 #[derive(Debug)]
 pub(super) struct Walk<'a> {
     history: &'a History,
-    seen: &'a Seen,
+    seen: &'a Knowledge,
     /// Which key by order is looked at next, and which no more.
     next: usize,
     end: usize,
@@ -242,8 +242,8 @@ pub(super) struct Believers {
 
 impl Believers {
     /// Those who have seen so much.
-    pub(super) fn of<'a>(seen: impl Iterator<Item = &'a Seen>) -> Self {
-        let mut known: Vec<Known> = seen.flat_map(Seen::known).collect();
+    pub(super) fn of<'a>(seen: impl Iterator<Item = &'a Knowledge>) -> Self {
+        let mut known: Vec<Known> = seen.flat_map(Knowledge::known).collect();
         known.sort_unstable_by_key(|known| (known.least, known.most));
         known.dedup();
         let mut most = 0;
@@ -265,14 +265,14 @@ mod tests {
     use super::super::snapshot::tests::snapshot;
     use super::*;
 
-    fn advance(history: &mut History, elements: &[(u8, u8)], believers: &[&Seen]) {
+    fn advance(history: &mut History, elements: &[(u8, u8)], believers: &[&Knowledge]) {
         let number = history.number + 1;
         let believers = Believers::of(believers.iter().copied());
         history.advance(snapshot(elements), number, &believers).unwrap();
         history.forget(&believers);
     }
 
-    fn news(history: &History, seen: &Seen) -> Vec<(u8, Option<u8>)> {
+    fn news(history: &History, seen: &Knowledge) -> Vec<(u8, Option<u8>)> {
         let one = |news| match news {
             News::Set(key, value) => (key[0], Some(value[0])),
             News::Deleted(key) => (key[0], None),
@@ -283,7 +283,7 @@ mod tests {
     #[test]
     fn each_is_told_what_it_has_not_seen() {
         let mut history = History::default();
-        let (none, first) = (Seen::all(0), Seen::all(1));
+        let (none, first) = (Knowledge::all(0), Knowledge::all(1));
         advance(&mut history, &[(3, 3), (1, 1), (2, 2)], &[&none]);
         assert_eq!(news(&history, &none), [(1, Some(1)), (2, Some(2)), (3, Some(3))]);
         assert!(!history.may_tell(&first));
@@ -292,16 +292,16 @@ mod tests {
         assert_eq!(news(&history, &first), [(3, Some(4))]);
         advance(&mut history, &[(2, 2), (7, 7), (3, 4)], &[&none, &first]);
         assert_eq!(news(&history, &first), [(1, None), (3, Some(4)), (7, Some(7))]);
-        assert_eq!(news(&history, &Seen::all(2)), [(1, None), (7, Some(7))]);
+        assert_eq!(news(&history, &Knowledge::all(2)), [(1, None), (7, Some(7))]);
         assert_eq!(news(&history, &none), [(2, Some(2)), (3, Some(4)), (7, Some(7))]);
         advance(&mut history, &[(2, 2), (7, 7), (3, 4)], &[&first]);
-        assert!(!history.may_tell(&Seen::all(3)));
+        assert!(!history.may_tell(&Knowledge::all(3)));
     }
 
     #[test]
     fn what_nobody_believes_in_is_not_kept() {
         let mut history = History::default();
-        let first = Seen::all(1);
+        let first = Knowledge::all(1);
         advance(&mut history, &[(1, 1)], &[]);
         for n in 2..200 {
             advance(&mut history, &[(n, 1)], &[&first]);
@@ -313,7 +313,7 @@ mod tests {
         assert_eq!(news(&history, &first), [(1, Some(5))]);
         advance(&mut history, &[], &[&first]);
         assert_eq!(news(&history, &first), [(1, None)]);
-        history.forget(&Believers::of([Seen::all(history.number)].iter()));
+        history.forget(&Believers::of([Knowledge::all(history.number)].iter()));
         assert_eq!(history.gone(), 0);
     }
 }

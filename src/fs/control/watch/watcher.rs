@@ -1,7 +1,7 @@
 //! What one watcher has been told.
 
 use super::history::{History, News};
-use super::seen::Seen;
+use super::knowledge::Knowledge;
 use crate::fs::base::error::{Error, Result};
 use crate::fs::base::held::{Held, Share};
 use crate::fs::control::entries::render::LinePrinter;
@@ -11,7 +11,7 @@ use crate::fs::control::entries::render::LinePrinter;
 pub(super) struct Watcher {
     /// It joined after the present snapshot was begun: it waits for a newer one.
     pub(super) waits_for: u64,
-    seen: Seen,
+    seen: Knowledge,
     /// The last key that was told, if not all are known: what follows it comes next, so that none is
     /// passed over.
     at: Option<Box<[u8]>>,
@@ -27,7 +27,7 @@ impl Watcher {
     pub(super) fn new(waits_for: u64) -> Self {
         Self {
             waits_for,
-            seen: Seen::all(0),
+            seen: Knowledge::all(0),
             at: None,
             rest: Held::default(),
             share: Share::default(),
@@ -36,7 +36,7 @@ impl Watcher {
     }
 
     /// How far it has seen.
-    pub(super) fn seen(&self) -> &Seen {
+    pub(super) fn seen(&self) -> &Knowledge {
         &self.seen
     }
 
@@ -60,7 +60,7 @@ impl Watcher {
     }
 
     fn know_all(&mut self, history: &History) {
-        (self.seen, self.at) = (Seen::all(history.number), None);
+        (self.seen, self.at) = (Knowledge::all(history.number), None);
         self.share.set(self.seen.allocated());
     }
 

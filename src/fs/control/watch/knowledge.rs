@@ -31,12 +31,12 @@ struct Span {
 
 /// How far a watcher has seen.
 #[derive(Debug)]
-pub(super) struct Seen {
+pub(super) struct Knowledge {
     /// In the order of keys.
     spans: Vec<Span>,
 }
 
-impl Seen {
+impl Knowledge {
     /// All keys are known as of one comparison.
     pub(super) fn all(number: u64) -> Self {
         let known = Known { least: number, most: number };
@@ -113,14 +113,14 @@ impl Seen {
 mod tests {
     use super::*;
 
-    fn known(seen: &Seen, key: u8) -> (u64, u64) {
+    fn known(seen: &Knowledge, key: u8) -> (u64, u64) {
         let known = seen.of(&[key]);
         (known.least, known.most)
     }
 
     #[test]
     fn spans_split_and_join() {
-        let mut seen = Seen::all(0);
+        let mut seen = Knowledge::all(0);
         seen.mark(None, Some(&[10]), 1);
         seen.mark(Some(&[10]), Some(&[20]), 2);
         assert_eq!([0, 10, 11, 20, 21].map(|key| known(&seen, key).0), [1, 1, 2, 2, 0]);
@@ -132,12 +132,12 @@ mod tests {
         assert_eq!([5, 6, 255].map(|key| known(&seen, key).0), [1, 3, 3]);
         assert_eq!(seen.spans.len(), 2);
         seen.mark(None, None, 4);
-        assert_eq!(seen.spans, Seen::all(4).spans);
+        assert_eq!(seen.spans, Knowledge::all(4).spans);
     }
 
     #[test]
     fn many_spans_become_few_and_nothing_is_forgotten() {
-        let mut seen = Seen::all(0);
+        let mut seen = Knowledge::all(0);
         for n in 0..200_u8 {
             seen.mark(
                 (n > 0).then(|| [n - 1]).as_ref().map(|key| &key[..]),
