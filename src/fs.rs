@@ -182,7 +182,33 @@ impl Fs {
 
     /// The kernel forgets `lookups` look-ups of an inode.
     pub fn forget(&self, ino: Ino, lookups: u64) {
-        self.nodes.forget(ino, lookups);
+        if self.nodes.forget(ino, lookups) {
+            self.maps.file_closed();
+        }
+    }
+
+    /// Whether the kernel is to be asked to forget inodes.
+    pub fn has_many_nodes(&self) -> bool {
+        self.nodes.has_many()
+    }
+
+    /// The inodes that it is to be asked to forget.
+    pub fn old_nodes(&self) -> Vec<Ino> {
+        self.nodes.old()
+    }
+
+    /// The kernel has been asked to.
+    pub fn asked_to_forget(&self) {
+        self.nodes.asked_to_forget();
+    }
+
+    /// By which directory and name the kernel knows an element; `None` for what is none.
+    pub fn place_of(&self, ino: Ino) -> Option<(Ino, Vec<u8>)> {
+        let node = self.nodes.get(ino)?;
+        let Node::In(at, place @ Place::Element(view, key)) = &*node else { return None };
+        let (map, _) = self.maps.open(at).ok()?;
+        let parent = Node::In(at.clone(), place.parent()?);
+        Some((NodeTable::number(&parent), name::of(&map, view, key)))
     }
 
     /// Where a node, or a name in it, is: for `/.errors`.

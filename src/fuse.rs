@@ -1,5 +1,6 @@
 //! FUSE requests to operations and back: decoding and replying, no policy.
 
+mod forget;
 mod log;
 mod wait;
 
@@ -11,6 +12,7 @@ use crate::fs::op::attr::NAME_MAX;
 use crate::fs::op::change::{AttrChanges, NewTime};
 use crate::fs::op::lookup::Found;
 use crate::fs::{Attr, Caller, Error, FileKind, Fs, Ino, Op};
+use forget::Forgetting;
 use fuser::{
     BsdFileFlags, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation,
     INodeNo, InitFlags, KernelConfig, LockOwner, OpenFlags, PollEvents, PollFlags, PollNotifier,
@@ -19,6 +21,7 @@ use fuser::{
 };
 use std::ffi::OsStr;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -41,17 +44,18 @@ const WRITE_MAX: u32 = 1 << 20;
 pub struct Fuse {
     fs: Arc<Fs>,
     waiting: Arc<Waiting>,
+    forgetting: Arc<Forgetting>,
 }
 
 impl Fuse {
-    /// Answers for `fs`.
+    /// Answers for `fs`; `kernel` is another descriptor of the connection, to tell the kernel by.
     ///
     /// # Errors
     /// EMFILE.
-    pub fn new(fs: Fs) -> io::Result<Self> {
+    pub fn new(fs: Fs, kernel: OwnedFd) -> io::Result<Self> {
         let fs = Arc::new(fs);
         let waiting = Waiting::start(Arc::clone(&fs))?;
-        Ok(Self { fs, waiting })
+        Ok(Self { fs, waiting, forgetting: Forgetting::new(kernel.into()) })
     }
 
     /// Does beside the threads that answer what they found to take long. `act` is told why if it is
@@ -303,6 +307,7 @@ impl Filesystem for Fuse {
     }
 
     fn lookup(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        self.forgetting.look(&self.fs);
         let caller = caller(&self.fs, req);
         match self.fs.lookup(ours(parent), name, caller) {
             Err(error) if error.is_later => {

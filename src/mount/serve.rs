@@ -104,7 +104,8 @@ fn start(
     let acl = SessionACL::All;
     let mut settings = fuser::Config::default();
     settings.n_threads = Some(config.threads);
-    let fuse = Fuse::new(fs).map_err(|error| no_thread(&error))?;
+    let tells = kernel.try_clone().map_err(|error| no_thread(&error))?;
+    let fuse = Fuse::new(fs, tells).map_err(|error| no_thread(&error))?;
     // The kernel's first request is answered in here.
     let session = Session::from_fd(fuse, kernel, acl, settings)
         .map_err(|error| checks::session_error(mountpoint, &error))?;

@@ -1,6 +1,7 @@
 //! A watched map: its snapshots are compared now and then, until the last watcher goes.
 
 use super::clock::Clock;
+use super::history::{Believers, History};
 use super::snapshot::Snapshot;
 use super::watcher::Watcher;
 use crate::codec::Codec;
@@ -20,6 +21,11 @@ use std::time::{Duration, Instant};
 
 /// How often it is looked whether the map is still there.
 pub(super) const PRESENCE: Duration = Duration::from_millis(500);
+
+/// A comparison takes at most one part in so many of the time from one to the next.
+const PART: u32 = 10;
+/// Deleted keys that are kept for those who have not been told, however small the map.
+const GONE: usize = 1024;
 
 /// A watched map.
 #[derive(Debug)]
@@ -42,12 +48,11 @@ pub(super) struct Hub {
 
 #[derive(Debug, Default)]
 struct Watched {
-    snapshot: Snapshot,
+    history: History,
     watchers: HashMap<u64, Watcher>,
     next_watcher: u64,
-    /// Snapshots begun, and the number of the one at hand.
+    /// Snapshots begun; the history has the number of the one at hand.
     begun: u64,
-    taken: u64,
     /// When it is to be compared again.
     until: Option<Instant>,
     /// Why there will be no more, once that is so.
@@ -65,11 +70,38 @@ impl Watched {
     }
 
     /// Whether a read of this watcher would give something, its end included.
-    fn is_ready(&self, watcher: u64) -> bool {
+    fn is_ready(&mut self, watcher: u64) -> bool {
         self.end.is_some()
-            || self.watchers.get(&watcher).is_none_or(|watcher| {
-                watcher.waits_for <= self.taken && watcher.is_ready(&self.snapshot)
+            || self.watchers.get_mut(&watcher).is_none_or(|watcher| {
+                watcher.waits_for <= self.history.number && watcher.is_ready(&self.history)
             })
+    }
+
+    /// Who may believe in what is gone: all but those who were given up.
+    fn believers(&self) -> Believers {
+        let here = self.watchers.values().filter(|watcher| !watcher.is_lost);
+        Believers::of(here.map(Watcher::seen))
+    }
+
+    /// Takes over what is in the map now. One watcher never believes in more keys than the map has
+    /// room for; where those of many together are more than twice as many, the half that is behind is
+    /// given up.
+    fn advance(&mut self, new: Snapshot, number: u64, room: usize) -> Result<()> {
+        let believers = self.believers();
+        self.history.advance(new, number, &believers)?;
+        self.history.forget(&believers);
+        while self.history.gone() > room.saturating_mul(2).max(GONE) {
+            let here = self.watchers.values().filter(|watcher| !watcher.is_lost);
+            let mut least: Vec<u64> = here.map(|watcher| watcher.seen().least()).collect();
+            least.sort_unstable();
+            let Some(&middle) = least.get(least.len().saturating_sub(1) / 2) else { break };
+            for watcher in self.watchers.values_mut() {
+                watcher.is_lost |= watcher.seen().least() <= middle;
+            }
+            self.history.forget(&self.believers());
+        }
+        self.held.set(self.history.allocated());
+        Ok(())
     }
 
     fn waits(&self) -> bool {
@@ -150,8 +182,10 @@ impl Hub {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         let text = match state.watchers.get_mut(&watcher) {
-            Some(watcher) if watcher.waits_for <= state.taken && self.special == map.is_some() => {
-                watcher.tell(&state.snapshot, printer, size)
+            Some(watcher)
+                if watcher.waits_for <= state.history.number && self.special == map.is_some() =>
+            {
+                watcher.tell(&state.history, printer, size)?
             }
             _ => Vec::new(),
         };
@@ -170,7 +204,7 @@ impl Hub {
     /// Whether a watcher's read would give something. While snapshots are compared nobody knows yet;
     /// they are told then.
     pub(super) fn is_ready(&self, watcher: u64) -> bool {
-        self.state.try_lock().is_some_and(|state| state.is_ready(watcher))
+        self.state.try_lock().is_some_and(|mut state| state.is_ready(watcher))
     }
 
     /// A descriptor that becomes readable each time that there may be more to read.
@@ -211,7 +245,7 @@ impl Hub {
             outcome => outcome,
         });
         if state.watchers.is_empty() {
-            state.snapshot = Snapshot::default();
+            state.history = History::default();
             state.held.set(0);
         }
         self.tell();
@@ -230,19 +264,11 @@ impl Hub {
         let map = self.maps.open_once(&self.at)?;
         *self.codec.lock() = Arc::clone(&map.codec);
         let new = Snapshot::take(&map)?;
-        let mut guard = self.state.lock();
-        let state = &mut *guard;
-        let watchers = &mut state.watchers;
-        state.snapshot.compare(&new, |key, change| {
-            watchers.values_mut().for_each(|watcher| watcher.note(key, change));
-        });
-        state.snapshot = new;
-        let unread: usize = state.watchers.values().map(Watcher::allocated).sum();
-        state.held.set(state.snapshot.allocated() + unread);
-        state.taken = number;
-        // Large maps take their time: half of it is left to others.
-        let took = began.elapsed();
-        state.until = Some(Instant::now() + self.interval.saturating_sub(took).max(took));
+        let mut state = self.state.lock();
+        state.advance(new, number, map.info.max_entries as usize)?;
+        // Large maps take their time: nine tenths of it are left to others.
+        state.until = Some(began + self.interval.max(began.elapsed() * PART));
+        drop(state);
         self.tell();
         Ok(())
     }
