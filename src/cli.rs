@@ -56,6 +56,10 @@ pub struct Cli {
     #[arg(long, value_name = "USER", value_hint = ValueHint::Username)]
     owner: Option<String>,
 
+    /// The group that may read /.metrics, whoever else may come in
+    #[arg(long, value_name = "GROUP")]
+    metrics_group: Option<String>,
+
     /// The map that mkdir makes, in bpftool's words
     #[arg(long, value_name = "SPEC", default_value = DEFAULT_MAP)]
     default_map: String,
@@ -110,6 +114,8 @@ pub struct Config {
     pub allow_other: bool,
     /// Whose the mount is, by name or number, if that is said.
     pub owner: Option<String>,
+    /// The group that may read `/.metrics`, by name or number.
+    pub metrics_group: Option<String>,
     /// Whether mount(8) has called, for the machine.
     pub by_mount: bool,
     /// Mount flags that the kernel knows, such as `ro` or `noatime`.
@@ -149,6 +155,7 @@ impl Config {
             foreground: cli.foreground,
             allow_other: false,
             owner: cli.owner,
+            metrics_group: cli.metrics_group,
             by_mount: cli.by_mount,
             flags: Vec::new(),
             default_map: cli.default_map,
@@ -180,6 +187,7 @@ impl Config {
         match (name, value) {
             ("allow_other", None) => self.allow_other = true,
             ("owner", Some(user)) => self.owner = Some(user.to_owned()),
+            ("metrics_group", Some(group)) => self.metrics_group = Some(group.to_owned()),
             ("types", Some(file)) => self.types.push(file.into()),
             (
                 "ro" | "rw" | "dev" | "nodev" | "suid" | "nosuid" | "exec" | "noexec" | "atime"

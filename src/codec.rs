@@ -51,6 +51,7 @@ mod known;
 mod member;
 mod members;
 mod name;
+mod numbers;
 mod parse;
 mod plan;
 mod print;

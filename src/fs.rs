@@ -31,7 +31,7 @@ pub use base::operation::Op;
 use crate::bpffs::seen;
 use crate::bpffs::{Bpffs, Pin};
 use crate::map::typing::TypeBook;
-use crate::node::{MapRef, Node, NodeTable, Place};
+use crate::node::{Machine, MapRef, Node, NodeTable, Place};
 use crate::spec::{Making, Spec, Typing};
 use crate::sys::processes;
 use base::by_ino::ByIno;
@@ -40,7 +40,7 @@ use base::handles::Handles;
 use base::held;
 use base::maps::Maps;
 use base::opened::OpenedFile;
-use base::owner::Owner;
+pub use base::owner::Owner;
 use base::pool::Pool;
 use base::refusals::Refusals;
 use control::state::ControlState;
@@ -59,10 +59,8 @@ use tree::make::SpecFile;
 /// What the command line says of the file system.
 #[derive(Debug)]
 pub struct Settings {
-    /// The user whose the mount is, beside root: what root may is theirs, too.
-    pub owner: u32,
-    /// Whether others may come in, as far as modes let them.
-    pub allow_other: bool,
+    /// Whose the mount is, and who else may come in.
+    pub owner: Owner,
     /// Where the mount is: absolute, without symlinks.
     pub mountpoint: PathBuf,
     /// Whether nothing may be changed.
@@ -106,16 +104,8 @@ impl Fs {
     /// EAGAIN if no thread can be started.
     pub fn new(bpffs: Bpffs, settings: Settings) -> std::io::Result<Self> {
         let root = Node::Dir(bpffs.root());
-        let Settings {
-            owner,
-            allow_other,
-            mountpoint,
-            read_only,
-            default_map,
-            watch_interval,
-            types,
-        } = settings;
-        let owner = Owner { uid: owner, allow_other };
+        let Settings { owner, mountpoint, read_only, default_map, watch_interval, types } =
+            settings;
         // What cannot be BTF was refused when the file was read.
         let types =
             types.into_iter().filter_map(|(origin, typing)| given::of(&typing, origin).ok());
@@ -174,6 +164,27 @@ impl Fs {
         if self.maps.owner.allow_other || caller.is_owner {
             return Ok(());
         }
+        self.refuse_others()
+    }
+
+    /// The same, for who may be on the way to `/.metrics`, which has a group of readers. The kernel checks
+    /// modes.
+    ///
+    /// # Errors
+    /// As for [`Self::admit`].
+    fn admit_to(&self, node: &Node, name: Option<&OsStr>, caller: Caller) -> Result<()> {
+        let is_on_the_way = match (node, name) {
+            (Node::Machine(Machine::Metrics), None) => true,
+            (Node::Dir(pin), name) => {
+                *pin == self.maps.bpffs.root() && name.is_none_or(|name| name == ".metrics")
+            }
+            _ => false,
+        };
+        let admitted = self.admit(caller);
+        if is_on_the_way && self.maps.owner.metrics_group.is_some() { Ok(()) } else { admitted }
+    }
+
+    fn refuse_others(&self) -> Result<()> {
         Err(Error::new(
             libc::EACCES,
             "the mount is its owner's alone: -o allow_other lets others in",

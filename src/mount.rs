@@ -46,7 +46,7 @@ pub fn run(config: &Config) -> Result<(), Error> {
     checks::mountpoint(&config.mountpoint)?;
     checks::privileges()?;
     checks::apart(&config.bpffs, &config.mountpoint)?;
-    let owner = owner::uid(config)?;
+    let owner = owner::of(config)?;
     if config.pretend {
         return Ok(());
     }
@@ -58,7 +58,7 @@ pub fn run(config: &Config) -> Result<(), Error> {
     match os::fork_daemon().map_err(|error| serve::no_thread(&error.into()))? {
         Fork::Parent(report) => {
             wait_for_daemon(report)?;
-            welcome::say(config, owner);
+            welcome::say(config, owner.uid);
             Ok(())
         }
         Fork::Child(report) => {

@@ -107,6 +107,8 @@ impl Place {
 /// What leads to the machine's maps.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Machine {
+    /// `/.metrics`
+    Metrics,
     /// `/.maps`: a table for people.
     Table,
     /// `/.maps.json`: the same for programs.

@@ -15,12 +15,12 @@ pub(super) struct Slots<'a> {
 }
 
 impl<'a> Slots<'a> {
-    fn iter(self) -> impl Iterator<Item = &'a [u8]> {
+    pub(super) fn iter(self) -> impl Iterator<Item = &'a [u8]> {
         (0..self.cpus).map(move |cpu| &self.bytes[cpu * self.stride + self.offset..])
     }
 
     /// The bits of `size` bytes that any CPU has.
-    fn any(self, size: usize) -> Vec<u8> {
+    pub(super) fn any(self, size: usize) -> Vec<u8> {
         let mut any = vec![0; size];
         for bytes in self.iter() {
             any.iter_mut().zip(bytes).for_each(|(any, byte)| *any |= byte);
@@ -28,7 +28,7 @@ impl<'a> Slots<'a> {
         any
     }
 
-    fn add(self, offset: usize) -> Self {
+    pub(super) fn add(self, offset: usize) -> Self {
         Self { offset: self.offset + offset, ..self }
     }
 }

@@ -4,6 +4,7 @@ pub mod attr;
 pub mod by_ino;
 pub mod caller;
 pub mod error;
+pub mod exposition;
 pub mod facts;
 pub mod given;
 pub mod handles;

@@ -5,6 +5,7 @@ pub mod count;
 pub mod entries;
 pub mod freeze;
 pub mod info;
+pub mod metrics;
 pub mod queue;
 pub mod row;
 pub mod schema;
@@ -29,6 +30,7 @@ pub static CONTROLS: &[&Control] = &[
     &types::TYPE,
     &entries::ENTRIES,
     &count::COUNT,
+    &metrics::METRICS,
     &clear::CLEAR,
     &freeze::FREEZE,
     &unpin::UNPIN,

@@ -67,6 +67,7 @@ const MACHINE: &[HelpLine] = &[
 ];
 
 const ROOT: &[HelpLine] = &[
+    line(".metrics", "how full maps are, as Prometheus reads it", "grep ^bpf .metrics"),
     line(".errors", "why operations were refused: all programs' last 64", "tail -n 3 .errors"),
     line(".errors", "the same, of this shell alone", "grep \"pid=$$ \" .errors"),
 ];
@@ -231,7 +232,7 @@ pub fn render(dir: &Node, is_root: bool, map: Option<&MapHelp>) -> Vec<u8> {
             Machine::List(MapList::All | MapList::Process(_)) | Machine::Link(..) => LIST,
             Machine::Programs => PROGRAMS,
             Machine::Processes => PROCESSES,
-            Machine::Table | Machine::Json | Machine::ProgramInfo(_) => SELF,
+            Machine::Metrics | Machine::Table | Machine::Json | Machine::ProgramInfo(_) => SELF,
         }),
         Node::In(_, place) => lines.extend(of_place(place, map)),
     }

@@ -5,6 +5,7 @@ pub mod known_names;
 pub mod machine;
 pub mod make;
 pub mod map_info;
+pub mod metrics;
 pub mod names;
 pub mod object;
 pub mod pins;

@@ -23,7 +23,8 @@ pub(super) fn attach(config: &Config, owner: u32, mountpoint: &Path) -> sys::Res
         }
     }
     // The kernel lets in one user; where the owner is not root there are two, and we say who.
-    let options = if config.allow_other || owner != 0 { ",allow_other" } else { "" };
+    let others = config.allow_other || owner != 0 || config.metrics_group.is_some();
+    let options = if others { ",allow_other" } else { "" };
     os::mount_fuse(
         &config.bpffs,
         mountpoint,

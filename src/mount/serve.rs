@@ -3,7 +3,7 @@
 use super::{Error, attach, checks, notify, privileges};
 use crate::bpffs::Bpffs;
 use crate::cli::Config;
-use crate::fs::{Fs, Settings};
+use crate::fs::{Fs, Owner, Settings};
 use crate::fuse::Fuse;
 use crate::spec::{Spec, Typing};
 use crate::sys::{describe, limits, mounts};
@@ -30,7 +30,7 @@ enum End {
 /// Mounts, calls `ready` once the mount answers, and serves until the end.
 pub(super) fn serve(
     config: &Config,
-    owner: u32,
+    owner: Owner,
     default_map: Spec,
     types: Vec<(String, Typing)>,
     ready: impl FnOnce() -> Result<(), Error>,
@@ -47,7 +47,6 @@ pub(super) fn serve(
     })?;
     let settings = Settings {
         owner,
-        allow_other: config.allow_other,
         mountpoint: mountpoint.clone(),
         read_only: config.flags.iter().any(|flag| flag == "ro"),
         default_map,
@@ -66,7 +65,7 @@ pub(super) fn serve(
     in_thread("signals", move || {
         let _ = signals.forever().try_for_each(|signal| from_signals.send(End::Signal(signal)));
     })?;
-    let kernel = attach::attach(config, owner, &mountpoint)
+    let kernel = attach::attach(config, owner.uid, &mountpoint)
         .map_err(|error| checks::session_error(&mountpoint, &error.into()))?;
     let mount = mounts::at(&mountpoint).map_err(|error| checks::no_mount_table(&error))?;
     let device = mount.map(|mount| mount.device);

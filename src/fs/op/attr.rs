@@ -23,7 +23,7 @@ impl Fs {
     /// # Errors
     /// ENOENT if what it stood for is gone.
     pub fn getattr(&self, ino: Ino, caller: Caller) -> Result<Attr> {
-        self.admit(caller)?;
+        self.admit_to(&*self.node(ino)?, None, caller)?;
         Ok(self.found(ino, self.attr_now(ino, caller)?).attr)
     }
 

@@ -42,7 +42,11 @@ impl Fs {
                 DirListing::Keys(KeyListing::new(at.clone(), view.clone()))
             }
             Node::Machine(
-                Machine::Table | Machine::Json | Machine::Link(..) | Machine::ProgramInfo(_),
+                Machine::Metrics
+                | Machine::Table
+                | Machine::Json
+                | Machine::Link(..)
+                | Machine::ProgramInfo(_),
             )
             | Node::Symlink(_)
             | Node::Object(..)

@@ -36,8 +36,8 @@ impl Fs {
     /// # Errors
     /// ENOENT if there is nothing of that name, or the directory itself is gone.
     pub fn lookup(&self, parent: Ino, name: &OsStr, caller: Caller) -> Result<Found> {
-        self.admit(caller)?;
         let dir = self.node(parent)?;
+        self.admit_to(&dir, Some(name), caller)?;
         let (node, attr) = self.find(&dir, name, caller)?;
         Ok(self.found(self.intern(node), attr))
     }

@@ -8,7 +8,7 @@ use crate::fs::base::caller::Caller;
 use crate::fs::base::error::{Error, Result};
 use crate::fs::base::open_file::TextFile;
 use crate::fs::tree::known_names::KnownNames;
-use crate::fs::tree::{ids, machine, object, table};
+use crate::fs::tree::{ids, machine, metrics, object, table};
 use crate::kernel::holders::holders;
 use crate::node::{Ino, Machine, MapList, MapRef, Node, NodeTable};
 use crate::sys::processes::Process;
@@ -21,6 +21,7 @@ use std::path::PathBuf;
 /// What the root has of them, by name.
 pub(super) fn named(name: &OsStr) -> Option<Machine> {
     match name.as_bytes() {
+        b".metrics" => Some(Machine::Metrics),
         b".maps" => Some(Machine::Table),
         b".maps.json" => Some(Machine::Json),
         b".name" => Some(Machine::List(MapList::All)),
@@ -38,6 +39,7 @@ pub fn path(machine: &Machine) -> String {
         MapList::Process(pid) => format!("/.pid/{pid}"),
     };
     match machine {
+        Machine::Metrics => "/.metrics".to_owned(),
         Machine::Table => "/.maps".to_owned(),
         Machine::Json => "/.maps.json".to_owned(),
         Machine::List(list) => of_list(list),
@@ -87,9 +89,11 @@ pub(super) fn find(known: &KnownNames, dir: &Machine, name: &OsStr) -> Result<Ma
             machine::maps_of_process(pid)?;
             Ok(Machine::List(MapList::Process(pid)))
         }
-        Machine::Table | Machine::Json | Machine::Link(..) | Machine::ProgramInfo(_) => {
-            Err(Error::new(libc::ENOTDIR, "not a directory"))
-        }
+        Machine::Metrics
+        | Machine::Table
+        | Machine::Json
+        | Machine::Link(..)
+        | Machine::ProgramInfo(_) => Err(Error::new(libc::ENOTDIR, "not a directory")),
     }
 }
 
@@ -121,9 +125,11 @@ pub(super) fn list(known: &KnownNames, dir: &Machine) -> Result<Vec<Listed>> {
             let holding = holders()?.all.into_iter().filter(holds);
             Ok(numbers(holding.map(|process| process.pid).collect(), MapList::Process))
         }
-        Machine::Table | Machine::Json | Machine::Link(..) | Machine::ProgramInfo(_) => {
-            Err(Error::new(libc::ENOTDIR, "not a directory"))
-        }
+        Machine::Metrics
+        | Machine::Table
+        | Machine::Json
+        | Machine::Link(..)
+        | Machine::ProgramInfo(_) => Err(Error::new(libc::ENOTDIR, "not a directory")),
     }
 }
 
@@ -136,6 +142,14 @@ impl Fs {
             Ok(Attr { ino: Ino::ROOT, kind, size, stat })
         };
         match machine {
+            // Exporters do not run as root.
+            Machine::Metrics => match self.maps.owner.metrics_group {
+                Some(gid) => {
+                    let attr: Attr = attr(FileKind::File, 0o440, 0, 1)?;
+                    Ok(Attr { stat: Stat { gid, ..attr.stat }, ..attr })
+                }
+                None => attr(FileKind::File, 0o400, 0, 1),
+            },
             Machine::Table | Machine::Json | Machine::ProgramInfo(_) => {
                 attr(FileKind::File, 0o400, 0, 1)
             }
@@ -154,6 +168,7 @@ impl Fs {
     pub(super) fn machine_text(&self, machine: &Machine, caller: Caller) -> Result<TextFile> {
         let pins = &self.controls.pins;
         let text = match machine {
+            Machine::Metrics => metrics::text(&self.maps, pins, &self.refusals, caller)?,
             Machine::Table => table::text(&self.maps, pins, caller)?,
             Machine::Json => table::json(&self.maps, pins, caller)?,
             Machine::ProgramInfo(id) => object::program_text(&machine::program(*id)?),

@@ -25,10 +25,10 @@ impl Fs {
     /// # Errors
     /// ENOENT if it is gone by now; EPERM to write a frozen map; EOPNOTSUPP.
     pub fn open(&self, ino: Ino, flags: i32, caller: Caller) -> Result<Opened> {
-        self.admit(caller)?;
+        let node = self.node(ino)?;
+        self.admit_to(&node, None, caller)?;
         quota::OPEN.check()?;
         let access = Access::of(flags);
-        let node = self.node(ino)?;
         if takes(&node) {
             // The caller's mount table may be long.
             caller.long_work()?;

@@ -56,7 +56,7 @@ pub fn program_ids() -> Result<Vec<u32>> {
 ///
 /// # Errors
 /// EPERM without CAP_SYS_ADMIN; for each, EMFILE and the like if it could not be looked at.
-fn programs() -> Result<impl Iterator<Item = Result<ProgInfo>>> {
+pub fn programs() -> Result<impl Iterator<Item = Result<ProgInfo>>> {
     let look = |id| {
         let Some(fd) = unless_gone(object::prog_by_id(id))? else { return Ok(None) };
         Ok(Some(info::prog_info(fd.as_fd())?))

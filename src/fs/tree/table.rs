@@ -199,15 +199,23 @@ pub fn text(maps: &Maps, pins: &Pins, caller: Caller) -> Result<Vec<u8>> {
     Ok(text.into_bytes())
 }
 
+/// How many elements a map has, where that costs no long walk.
+pub fn count_shortly(fd: OwnedFd, info: &MapInfo, counts: Option<&Counts>) -> Option<u64> {
+    let walk = || Map::open(fd).ok().and_then(|map| count_or_walk(info, &map, None));
+    count(info, counts).or_else(|| if info.max_entries <= WALKED_MAX { walk() } else { None })
+}
+
+/// A kind's name, or the number of one that this build does not know.
+pub fn type_of(info: &MapInfo) -> String {
+    let kind = MapKind::of(info.map_type);
+    if kind.is_known() { kind.name.to_owned() } else { info.map_type.to_string() }
+}
+
 fn row(fd: OwnedFd, info: &MapInfo, users: &Users) -> [String; 12] {
     let kind = MapKind::of(info.map_type);
     let memory = crate::sys::info::fdinfo(fd.as_fd(), "memlock");
     let is_array = kind.listing == Listing::Index;
-    let walk = || Map::open(fd).ok().and_then(|map| count_or_walk(info, &map, None));
-    let count = count(info, users.counts.as_ref()).or_else(|| {
-        let can_be_short = info.max_entries <= WALKED_MAX;
-        if can_be_short { walk() } else { None }
-    });
+    let count = count_shortly(fd, info, users.counts.as_ref());
     let share = match count {
         Some(count) if !is_array && info.max_entries > 0 => {
             Some(100 * count / u64::from(info.max_entries))
@@ -220,7 +228,7 @@ fn row(fd: OwnedFd, info: &MapInfo, users: &Users) -> [String; 12] {
     let name = if info.name.is_empty() { "-".to_owned() } else { one_word(&info.name) };
     [
         info.id.to_string(),
-        if kind.is_known() { kind.name.to_owned() } else { info.map_type.to_string() },
+        type_of(info),
         name,
         info.key_size.to_string(),
         info.value_size.to_string(),
