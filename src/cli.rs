@@ -88,6 +88,10 @@ pub struct Cli {
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     log_file: Option<PathBuf>,
 
+    /// Mount nothing: is 0 if the mount at MOUNTPOINT answers within 5 seconds (for probes of containers)
+    #[arg(long)]
+    probe: bool,
+
     /// Whether unknown mount options are passed over
     #[arg(skip)]
     sloppy: bool,
@@ -134,6 +138,10 @@ pub struct Config {
     pub verbose: u8,
     /// Where the log goes instead of standard error.
     pub log_file: Option<PathBuf>,
+    /// Whether to look only whether the mount answers.
+    pub probe: bool,
+    /// The mode to make the mount point with if it is missing: `-o X-mount.mkdir`, as for mount(8).
+    pub make_mountpoint: Option<u32>,
     /// Whether to look only whether mounting would be possible, as `mount -f` asks.
     pub pretend: bool,
 }
@@ -165,6 +173,8 @@ impl Config {
             mount_bpffs: !cli.no_mount_bpffs,
             verbose: cli.verbose,
             log_file: cli.log_file,
+            probe: cli.probe,
+            make_mountpoint: None,
             pretend: cli.pretend,
         };
         for option in cli.options.iter().flat_map(|list| list.split(',')) {
@@ -189,6 +199,13 @@ impl Config {
             ("owner", Some(user)) => self.owner = Some(user.to_owned()),
             ("metrics_group", Some(group)) => self.metrics_group = Some(group.to_owned()),
             ("types", Some(file)) => self.types.push(file.into()),
+            ("X-mount.mkdir", mode) => {
+                let mode = u32::from_str_radix(mode.unwrap_or("755"), 8);
+                let mode = mode.ok().filter(|mode| *mode <= 0o7777);
+                self.make_mountpoint = Some(mode.ok_or_else(|| {
+                    usage_error(format!("mount option '{option}': the mode is octal, such as 755"))
+                })?);
+            }
             (
                 "ro" | "rw" | "dev" | "nodev" | "suid" | "nosuid" | "exec" | "noexec" | "atime"
                 | "noatime" | "sync" | "async" | "dirsync" | "symfollow" | "nosymfollow",
@@ -336,6 +353,16 @@ mod tests {
     fn the_last_option_holds() {
         assert_eq!(parse("/mnt -o ro,rw,noatime,atime").unwrap().flags, ["rw", "atime"]);
         assert_eq!(parse("/mnt -r -o rw").unwrap().flags, ["ro"]);
+    }
+
+    #[test]
+    fn the_mount_point_can_be_made() {
+        assert_eq!(parse("/mnt").unwrap().make_mountpoint, None);
+        assert_eq!(parse("/mnt -o X-mount.mkdir").unwrap().make_mountpoint, Some(0o755));
+        assert_eq!(parse("/mnt -o X-mount.mkdir=0700").unwrap().make_mountpoint, Some(0o700));
+        for mode in ["", "8", "77777"] {
+            assert!(parse(&format!("/mnt -o X-mount.mkdir={mode}")).is_err(), "{mode}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod checks;
 mod notify;
 mod owner;
 mod privileges;
+mod probe;
 mod serve;
 mod types;
 mod welcome;
@@ -38,11 +39,17 @@ impl std::error::Error for Error {}
 /// Whatever keeps the mount from answering.
 pub fn run(config: &Config) -> Result<(), Error> {
     start_log(config)?;
+    if config.probe {
+        return probe::answers(&config.mountpoint);
+    }
     silence_libbpf();
     let default_map = Spec::parse(config.default_map.as_bytes())
         .map_err(|error| Error(format!("--default-map: {error}")))?;
     let types = types::read(&config.types)?;
     checks::surroundings()?;
+    if let Some(mode) = config.make_mountpoint.filter(|_| !config.pretend) {
+        checks::make_mountpoint(&config.mountpoint, mode)?;
+    }
     checks::mountpoint(&config.mountpoint)?;
     checks::privileges()?;
     checks::apart(&config.bpffs, &config.mountpoint)?;

@@ -3,10 +3,23 @@
 use super::Error;
 use crate::cli::Config;
 use crate::sys::{describe, mounts, object, os};
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
+
+/// Makes the mount point, and what is above it, where there is nothing.
+pub(super) fn make_mountpoint(path: &Path, mode: u32) -> Result<(), Error> {
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => DirBuilder::new()
+            .recursive(true)
+            .mode(mode)
+            .create(path)
+            .map_err(|error| mountpoint_error(path, &error)),
+        // Among the others is ENOTCONN, of a dead mount.
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
 
 /// A directory that can be mounted on; a dead mount on it is cleaned away.
 pub(super) fn mountpoint(path: &Path) -> Result<(), Error> {
@@ -47,7 +60,7 @@ pub(super) fn mountpoint_error(path: &Path, error: &io::Error) -> Error {
 }
 
 /// The type of what is mounted at `path` itself, if anything is.
-fn mounted(path: &Path) -> Result<Option<String>, Error> {
+pub(super) fn mounted(path: &Path) -> Result<Option<String>, Error> {
     let Ok(path) = path.canonicalize() else { return Ok(None) };
     let mount = mounts::at(&path).map_err(|error| no_mount_table(&error))?;
     Ok(mount.map(|mount| mount.kind))
@@ -78,11 +91,21 @@ pub(super) fn privileges() -> Result<(), Error> {
         return Err(Error("only root can mount maps; run it with sudo".into()));
     }
     if !Path::new("/dev/fuse").exists() {
-        return Err(Error("there is no /dev/fuse; load the module with modprobe fuse".into()));
+        return Err(Error(
+            "there is no /dev/fuse; load the module with modprobe fuse (a container: --device /dev/fuse)"
+                .into(),
+        ));
+    }
+    // A container may have the file and yet not the device.
+    if let Err(error) = fs::OpenOptions::new().read(true).write(true).open("/dev/fuse") {
+        return Err(Error(format!(
+            "/dev/fuse: {}; let it be opened (a container: --device /dev/fuse)",
+            describe(&error)
+        )));
     }
     match object::next_map_id(0) {
         Err(error) if error.errno == libc::EPERM => Err(Error(
-            "bpf(2) is not permitted; run it with CAP_BPF and CAP_SYS_ADMIN (in a container: --privileged)"
+            "bpf(2) is not permitted; run it with CAP_SYS_ADMIN (a container: --cap-add SYS_ADMIN)"
                 .into(),
         )),
         Err(error) if error.errno == libc::ENOSYS => {

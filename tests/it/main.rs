@@ -50,6 +50,7 @@ mod machine;
 mod machine_tools;
 mod machine_users;
 mod manual;
+mod metrics;
 mod model;
 mod mounts;
 mod objects;
