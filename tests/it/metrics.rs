@@ -121,9 +121,9 @@ fn the_machines_maps() {
     assert!(of(h.info.id).iter().any(|line| line.starts_with("bpf_map_memory_bytes")));
     // An array is always full: that says nothing.
     assert!(!of(array.info.id).iter().any(|line| line.starts_with("bpf_map_entries")));
-    let refused =
-        samples(&text).into_iter().find(|line| line.starts_with("bpffuse_refusals_total"));
-    assert_eq!(refused, Some("bpffuse_refusals_total{errno=\"EINVAL\"} 2"));
+    let is_refusals = |line: &&str| line.starts_with("bpffuse_refusals_total");
+    let refusals: Vec<_> = samples(&text).into_iter().filter(is_refusals).collect();
+    assert!(refusals.contains(&"bpffuse_refusals_total{errno=\"EINVAL\"} 1"), "{refusals:?}");
     // A map that ends is gone from the next text.
     let id = array.info.id;
     bed.ok("rm -r bpf/a");
