@@ -347,8 +347,7 @@ def main():
         a, json, b = medians(7, cat(".maps"), cat(".maps.json"), theirs)
         row("cat .maps, 1,000 maps, 200 processes", a, "bpftool map show", b, 2)
         b = medians(5, lambda: timed("bpftool -j map show > /dev/null"))[0]
-        # It tells more: types, flags, pins.
-        row("cat .maps.json, of the same", json, "bpftool -j map show", b, 4)
+        row("cat .maps.json, of the same", json, "bpftool -j map show", b, 2)
         maps = [opened(path("bpf", f"many_{n}")) for n in range(1000)]
         children += sleepers(300, 40)
         a = medians(7, cat(".maps"))[0]

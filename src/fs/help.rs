@@ -81,6 +81,7 @@ const KEYS: &[HelpLine] = &[
         "set it, whether the key is there or not (BPF_ANY)",
         "echo VALUE > KEY",
     ),
+    line_if(is_data, "KEY", "the same: a write anywhere is the whole value", "echo VALUE >> KEY"),
     line_if(is_made, "KEY", "only if it is not there (BPF_NOEXIST)", "(set -C; echo VALUE > KEY)"),
     line_if(is_data, "KEY", "only if it is there (BPF_EXIST)", "echo V | dd conv=nocreat of=KEY"),
     line_if(|map| has(map, Content::Map), "KEY", "a symlink to the inner map", "ls KEY/"),

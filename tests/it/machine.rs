@@ -67,7 +67,7 @@ fn maps_by_name() {
         bed.ok(&format!("jq .id mnt/.name/{twice}/.info || true")) == format!("{id}\n")
     });
     bed.fails_with("ls mnt/.name/nosuch", "No such file");
-    bed.fails_with(&format!("rm mnt/.name/{one}"), "");
+    bed.fails_with(&format!("rm mnt/.name/{one}"), "Operation not permitted");
     bed.ok("cat mnt/.name/.help");
 }
 
@@ -175,6 +175,41 @@ fn maps_by_program() {
     let told = bed.ok("jq '.map_ids[]' mnt/progs/to_ring | sort");
     assert_eq!(ids, told);
     bed.fails_with("ls mnt/.prog/4294967295", "No such file");
+}
+
+/// "`/.prog/NAME` is accepted where one program has that name."
+#[test]
+fn a_program_by_its_name() {
+    require!("root", "bpf", "fuse", "jq", "bpftool", "clang");
+    let bed = Bed::new();
+    let (name, seen) = (unique("prog"), unique("seen"));
+    let source = format!(
+        "#include <linux/bpf.h>\n#include <bpf/bpf_helpers.h>\n\
+         struct {{ __uint(type, BPF_MAP_TYPE_ARRAY); __type(key, __u32); __type(value, __u64);\
+         __uint(max_entries, 2); }} {seen} SEC(\".maps\");\n\
+         SEC(\"socket\") int {name}(void *context) {{ __u32 key = 0;\n\
+         return bpf_map_lookup_elem(&{seen}, &key) != 0; }}\n"
+    );
+    std::fs::write(bed.dir.join("named.bpf.c"), source).expect("a source");
+    bed.ok(
+        "clang -target bpf -g -O2 -I/usr/include/$(uname -m)-linux-gnu -c named.bpf.c -o named.o
+            bpftool prog load named.o bpf/named",
+    );
+    assert_eq!(bed.list(&format!(".prog/{name}")), [&*seen]);
+    let named = bed.ok(&format!("cat mnt/.prog/{name}/.info"));
+    assert_eq!(named, bed.read("named"));
+    assert_eq!(bed.ok(&format!("cat mnt/.prog/{name}/{seen}/0")), "0\n");
+    // Names of others' maps are none of its.
+    let other = map(&unique("other"), HASH, 10);
+    bed.fails_with(&format!("ls mnt/.prog/{name}/{}", other.info.name), "No such file");
+    bed.fails_with(
+        &format!("ls mnt/.prog/{name}/{}:{}", other.info.name, other.info.id),
+        "No such file",
+    );
+    // Which of two is meant, only an id says.
+    bed.ok("bpftool prog load named.o bpf/again");
+    bed.fails_with(&format!("ls mnt/.prog/{name}"), "No such file");
+    bed.ok("ls mnt/.prog/$(jq .id mnt/again)");
 }
 
 /// The maps that a process holds, by itself or through a program that it holds.

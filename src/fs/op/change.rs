@@ -61,13 +61,13 @@ impl Fs {
                     }
                 }
             }
-            Node::Symlink(_)
-            | Node::Object(..)
-            | Node::New(..)
-            | Node::Ids
-            | Node::Machine(_)
-            | Node::Errors
-            | Node::Help(_) => Err(Error::new(libc::ENOTDIR, "not a directory")),
+            Node::Ids | Node::Machine(_) => Err(Error::new(
+                libc::EPERM,
+                "this shows what the machine has: a map ends when nothing uses it any more",
+            )),
+            Node::Symlink(_) | Node::Object(..) | Node::New(..) | Node::Errors | Node::Help(_) => {
+                Err(Error::new(libc::ENOTDIR, "not a directory"))
+            }
         }
     }
 
