@@ -168,7 +168,7 @@ mod tests {
         fn read(&mut self, size: usize) -> String {
             let text = self.watcher.tell(
                 &self.now,
-                LinePrinter { codec: &self.codec, special: None },
+                LinePrinter { codec: &self.codec, special: None, sums: false },
                 size,
             );
             let text = String::from_utf8(text).unwrap();
@@ -229,7 +229,7 @@ mod tests {
             let mut scene = Scene::new(&[(1, 10), (2, 20), (3, 30)]);
             let mut text = Vec::new();
             loop {
-                let printer = LinePrinter { codec: &scene.codec, special: None };
+                let printer = LinePrinter { codec: &scene.codec, special: None, sums: false };
                 let part = scene.watcher.tell(&scene.now, printer, size);
                 assert!(part.len() <= size);
                 if part.is_empty() {
@@ -242,7 +242,7 @@ mod tests {
                 text,
                 again.watcher.tell(
                     &again.now,
-                    LinePrinter { codec: &again.codec, special: None },
+                    LinePrinter { codec: &again.codec, special: None, sums: false },
                     999
                 ),
                 "{whole}"
