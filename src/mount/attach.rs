@@ -3,7 +3,8 @@
 
 use super::Error;
 use crate::cli::Config;
-use crate::sys::{self, mounts, os};
+use crate::sys::mounts::{self, MountIdentity};
+use crate::sys::{self, os};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -54,11 +55,10 @@ fn flag_bit(flag: &str) -> (libc::c_ulong, bool) {
     }
 }
 
-/// Unmounts what is at the mount point if that is still ours, the file system with the number
-/// `device`. With files open in it, the mount leaves the tree at once and ends with us.
-pub(super) fn detach(mountpoint: &Path, device: Option<&str>) -> Result<(), Error> {
+/// Unmounts what is at the mount point if that is still `own`, ours. With files open in it, the mount leaves the tree at once and ends with us.
+pub(super) fn detach(mountpoint: &Path, own: Option<&MountIdentity>) -> Result<(), Error> {
     // By the table: to ask the mount itself, it would have to answer.
-    if mounts::at(mountpoint).is_some_and(|mount| Some(&*mount.device) == device) {
+    if own.is_some() && mounts::identity(mountpoint).as_ref() == own {
         return unmount(mountpoint);
     }
     let reason = "something else is there by now; it stays, and what is under it is dead";

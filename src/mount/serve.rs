@@ -68,10 +68,10 @@ pub(super) fn serve(
     })?;
     let kernel = attach::attach(config, owner, &mountpoint)
         .map_err(|error| checks::session_error(&mountpoint, &error.into()))?;
-    let device = mounts::at(&mountpoint).map(|mount| mount.device);
-    let is_still_mounted =
-        || device.is_some() && mounts::at(&mountpoint).map(|mount| mount.device) == device;
-    let detach = || attach::detach(&mountpoint, device.as_deref());
+    // By more than its device: whoever mounts there as soon as ours is gone may get the same.
+    let own = mounts::identity(&mountpoint);
+    let is_still_mounted = || own.is_some() && mounts::identity(&mountpoint) == own;
+    let detach = || attach::detach(&mountpoint, own.as_ref());
     let served =
         start(config, &mountpoint, fs, kernel, sender).and_then(|()| follow(config, &ends, ready));
     match served {
