@@ -203,6 +203,7 @@ const HISTOGRAM: &[HelpLine] = &[
 const FIELDS: &[HelpLine] = &[
     line("KEY/a/b", "one member of the value; one with members is a directory", "cat KEY/packets"),
     line("KEY/a/b", "change that member alone", "echo 0 > KEY/packets"),
+    line("KEY/.value", "all members of a directory as one text", "cat KEY/.value"),
 ];
 
 const NO_FIELDS: &[HelpLine] = &[line("KEY", "the value, which has no members", "cat KEY")];
