@@ -56,6 +56,7 @@ mod parse;
 mod plan;
 mod print;
 mod record;
+mod series;
 mod sum;
 mod word;
 
@@ -68,6 +69,7 @@ pub(crate) use print::push_json_hex;
 use crate::btf::Btf;
 use name::Naming;
 use plan::CodecPlan;
+use series::Numbers;
 use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
@@ -96,6 +98,7 @@ pub struct Codec {
     key: Arc<CodecPlan>,
     value: Arc<CodecPlan>,
     naming: Naming,
+    numbers: Numbers,
     cpus: Option<usize>,
     key_type: Option<String>,
     value_type: Option<String>,
@@ -118,6 +121,7 @@ impl Codec {
         key.plan.describe = symbols;
         value.plan.describe = symbols;
         let naming = Naming::new(&key.plan, shape.lpm, key.spelled.is_some());
+        let numbers = Numbers::find(&key.plan, naming.alone(), &value.plan);
         let reasons: Vec<_> = [("key", key.reason), ("value", value.reason)]
             .into_iter()
             .filter_map(|(side, reason)| Some(format!("{side}: {}", reason?)))
@@ -126,6 +130,7 @@ impl Codec {
             key: Arc::new(key.plan),
             value: Arc::new(value.plan),
             naming,
+            numbers,
             cpus: shape.cpus,
             key_type: key.spelled,
             value_type: value.spelled,

@@ -283,10 +283,10 @@ impl<'b> Compiler<'b> {
         if bytes > i32::MAX as u64 {
             return Err(format!("an array has {bytes} bytes"));
         }
-        if let Kind::Int(int) = of.found.kind {
-            if self.is_char(&of, int) {
-                return Ok(self.add(PlanNode::Text { len, elem }, 1));
-            }
+        if let Kind::Int(int) = of.found.kind
+            && self.is_char(&of, int)
+        {
+            return Ok(self.add(PlanNode::Text { len, elem }, 1));
         }
         // Elements without size are countless.
         let len = if stride == 0 { 0 } else { len };

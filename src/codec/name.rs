@@ -161,6 +161,11 @@ impl Naming {
         Ok(NameMatch::Exact)
     }
 
+    /// What the name is of: the key's type, or the only member in it.
+    pub(super) fn alone(&self) -> NodeId {
+        self.alone
+    }
+
     /// Whether keys are a prefix length and an address.
     pub(super) fn is_prefix(&self) -> bool {
         matches!(self.form, Form::Prefix)

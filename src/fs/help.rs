@@ -186,11 +186,30 @@ const CPU: &[HelpLine] = &[
     line("KEY", "set this CPU's value alone", "echo VALUE > KEY"),
 ];
 
-const SUM: &[HelpLine] = &[line("KEY", "the numbers added up over all CPUs", "cat KEY")];
+const SUM: &[HelpLine] = &[
+    line("KEY", "the numbers added up over all CPUs", "cat KEY"),
+    line(".entries", "the same of all elements, a line of JSON each", "cat .entries"),
+];
+
+const HISTOGRAM: &[HelpLine] = &[
+    line_if(
+        |map| map.has_series,
+        "KEY",
+        "the first array of at least four integers, drawn",
+        "cat KEY",
+    ),
+    line_if(
+        |map| map.has_buckets,
+        ".map",
+        "the whole map, its integer keys being the buckets",
+        "cat .map",
+    ),
+];
 
 const FIELDS: &[HelpLine] = &[
     line("KEY/a/b", "one member of the value; one with members is a directory", "cat KEY/packets"),
     line("KEY/a/b", "change that member alone", "echo 0 > KEY/packets"),
+    line("KEY/.value", "all members of a directory as one text", "cat KEY/.value"),
 ];
 
 const NO_FIELDS: &[HelpLine] = &[line("KEY", "the value, which has no members", "cat KEY")];
@@ -254,11 +273,12 @@ fn of_place(place: &Place, map: Option<&MapHelp>) -> Vec<&'static HelpLine> {
         Place::View(View::Raw) => RAW,
         Place::View(View::Cpu(_)) => CPU,
         Place::View(View::Sum) => SUM,
+        Place::View(View::Histogram(_)) => HISTOGRAM,
         Place::View(View::Pop) => POP,
         Place::View(View::Field(_)) | Place::Element(..) => fields(),
         Place::Cpus => CPUS,
         Place::EventTypes => EVENTS_HELP,
-        Place::Control(_) | Place::Events(_) | Place::Link(_) => SELF,
+        Place::Control(_) | Place::Events(_) | Place::Whole(_) | Place::Link(_) => SELF,
     };
     lines.iter().collect()
 }
@@ -295,7 +315,13 @@ mod tests {
         let help = |kind| {
             let map = Node::In(MapRef::Id(1), Place::Root);
             let kind = MapKind::of(kind);
-            let facts = Facts { kind, is_readable: true, is_pinned: true };
+            let facts = Facts {
+                kind,
+                is_readable: true,
+                is_pinned: true,
+                has_series: true,
+                has_buckets: true,
+            };
             let map_help = MapHelp { facts, address: None, member: None };
             String::from_utf8(render(&map, false, Some(&map_help))).unwrap()
         };

@@ -67,9 +67,8 @@ pub(super) fn serve(
     })?;
     let kernel = attach::attach(config, owner.uid, &mountpoint)
         .map_err(|error| checks::session_error(&mountpoint, &error.into()))?;
-    let mount = mounts::at(&mountpoint).map_err(|error| checks::no_mount_table(&error))?;
-    let device = mount.map(|mount| mount.device);
-    let detach = || attach::detach(&mountpoint, device.as_deref());
+    let own = mounts::identity(&mountpoint).map_err(|error| checks::no_mount_table(&error))?;
+    let detach = || attach::detach(&mountpoint, own.as_ref());
     let served =
         start(config, &mountpoint, fs, kernel, sender).and_then(|()| follow(config, &ends, ready));
     match served {

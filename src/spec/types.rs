@@ -366,7 +366,7 @@ impl Types {
     ) -> TypeId {
         let natural = members.iter().map(|member| self.align(member.ty)).max().unwrap_or(1);
         // Packed, if its size is no multiple.
-        let align = if natural > 0 && size % natural == 0 { natural } else { 1 };
+        let align = if natural > 0 && size.is_multiple_of(natural) { natural } else { 1 };
         let record = CRecord {
             union,
             name: name.map(str::to_owned),

@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     fn sizes(text: &str) -> [Option<u32>; 3] {
-        Typing::parse(text).and_then(|typing| Ok(typing.btf().unwrap().sizes)).unwrap()
+        Typing::parse(text).unwrap().btf().unwrap().sizes
     }
 
     #[test]

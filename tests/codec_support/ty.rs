@@ -67,7 +67,7 @@ pub enum Bit {
     Data,
     /// Not in the text, or not writable: keeps what it was.
     Kept,
-    /// In a union, of no member: zero, or what it was where the bytes are in hex.
+    /// In a union, beside an integer of fewer bits than its bytes: anything.
     Any,
 }
 
@@ -257,13 +257,15 @@ impl Ty {
             }
             Self::Union { members } => {
                 // What any member has is data, whichever member is shown.
-                let mut all = vec![Bit::Any; size];
+                let mut all = vec![Bit::Padding; size];
                 for member in members {
-                    let mut own = vec![Bit::Any; size];
+                    let mut own = vec![Bit::Padding; size];
                     member.mark(0, &place(member, 0), &mut own);
                     for (bit, own) in all.iter_mut().zip(own) {
-                        if own == Bit::Data {
-                            *bit = own;
+                        match own {
+                            Bit::Data => *bit = own,
+                            Bit::Kept | Bit::Any if *bit != Bit::Data => *bit = Bit::Any,
+                            Bit::Kept | Bit::Any | Bit::Padding => {}
                         }
                     }
                 }
@@ -349,7 +351,8 @@ pub fn survives(marks: &[Bit], back: &[u8], value: &[u8], kept: &[u8]) -> bool {
             match mark {
                 Bit::Data => bit(back) == bit(value),
                 Bit::Kept => bit(back) == bit(kept) || bit(back) == bit(value),
-                Bit::Padding | Bit::Any => bit(back) == 0 || bit(back) == bit(value),
+                Bit::Padding => bit(back) == 0 || bit(back) == bit(value),
+                Bit::Any => true,
             }
         })
 }

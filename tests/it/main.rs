@@ -32,6 +32,7 @@ mod errors;
 mod faults;
 mod fresh;
 mod help;
+mod histograms;
 mod install;
 mod iteration;
 mod kernels;

@@ -2,6 +2,7 @@
 
 use crate::common::Bed;
 use crate::common::require::require;
+use crate::kinds_common::Programs;
 use std::fs;
 use std::path::Path;
 
@@ -195,4 +196,98 @@ fn xdp_filter_in_its_own_words() {
     assert_eq!(bed.ok("cat /mnt/maps/xdp-filter/filter_ports/.sum/port=81"), "0\n");
     bed.ok("cd /mnt/maps/xdp-filter/filter_ports; test $(ls | wc -l) = 65536; ls | grep -q '^port=443$'");
     bed.ok("xdp-filter unload v0; umount /mnt/maps");
+}
+
+/// The files of the documents, each with maps of its shapes: all that is in them is used.
+#[test]
+fn the_documents_files_fit() {
+    require!("root", "bpf", "fuse", "jq");
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/types");
+    let mut files: Vec<String> = fs::read_dir(&dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path().display().to_string())
+        .collect();
+    files.sort();
+    assert!(files.len() >= 5, "{files:?}");
+    let mut bed = Bed::idle();
+    let args: Vec<&str> = files.iter().flat_map(|file| ["--types", file.as_str()]).collect();
+    bed.start(&args);
+    // Each definition of a file is taken by a map of its name and sizes.
+    for (name, key, value, origin) in [
+        ("AT_", 16, 8, "bpftrace.c:10"),
+        ("AT_", 8, 8, "bpftrace.c:12"),
+        ("AT_", 24, 8, "bpftrace.c:15"),
+        ("AT_start", 8, 8, "bpftrace.c:19"),
+        ("counts", 40, 8, "bcc.c:11"),
+        ("counts", 8, 8, "bcc.c:15"),
+        ("dist", 4, 8, "bcc.c:18"),
+        ("timer_starts_to", 8, 8, "ebpf_exporter.c:3"),
+        ("filter_ports", 4, 8, "xdp-filter.c:8"),
+        ("filter_ethernet", 6, 8, "xdp-filter.c:11"),
+    ] {
+        bed.ok(&format!("echo 'hash key {key} value {value} entries 8 name {name}' > mnt/m"));
+        let from = bed.ok("jq -r .types mnt/m/.info; echo 1 > mnt/m/.unpin");
+        assert!(from.trim().ends_with(&format!("/{origin}")), "{name} {key} {value}: {from}");
+    }
+}
+
+/// "`ksym_t` (8 bytes: `"0x… name+0x…"`, as in stacks)", in keys and values, and back.
+#[test]
+fn symbols_of_the_kernel() {
+    require!("root", "bpf", "fuse", "xxd");
+    let bed = Bed::new();
+    let function = "vfs_read";
+    let address = bed.ok(&format!("grep ' T {function}$' /proc/kallsyms | cut -d ' ' -f 1"));
+    let address = u64::from_str_radix(address.trim(), 16).unwrap();
+    bed.ok(&format!(
+        "echo 'hash key ksym_t value ksym_t entries 8' > mnt/s
+         echo {:#x} > mnt/s/{address:#x}; echo 0 > mnt/s/1",
+        address + 0x10
+    ));
+    assert_eq!(
+        bed.ok("cd mnt/s; grep -H . *"),
+        format!(
+            "0x1:\"0x0\"\n{address:#x}:{function}+0x0:\"{:#x} {function}+0x10\"\n",
+            address + 0x10
+        )
+    );
+    bed.ok(&format!(
+        "cat mnt/s/{address:#x} > text; cat text > mnt/s/1; cat mnt/s/.entries > lines
+        echo 1 > mnt/s/.clear; cat lines > mnt/s/.entries"
+    ));
+    assert_eq!(bed.ok("cmp text mnt/s/0x1; ls mnt/s | wc -l"), "2\n");
+    // bcc's members, by docs/types/bcc.c.
+    bed.ok("echo 'hash key 40 value 8 entries 8 name counts' > mnt/counts");
+    let types = fs::read_to_string(document("bcc.c")).unwrap();
+    let first = types.split("/* funccount").next().unwrap();
+    fs::write(bed.at("counts/.type"), first).unwrap();
+    bed.ok(&format!("echo 7 > mnt/counts/pid=1,kernel_ip={address:#x},user_stack_id=-1,kernel_stack_id=3,name=cat"));
+    assert_eq!(
+        bed.ok("ls mnt/counts"),
+        format!(
+            "pid=1,kernel_ip={address:#x}:{function}+0x0,user_stack_id=-1,kernel_stack_id=3,name=cat\n"
+        )
+    );
+}
+
+/// "`__type(event, struct e)` types a stream": what a program sends, with more behind it or less.
+#[test]
+fn a_stream_takes_a_type() {
+    require!("root", "bpf", "fuse", "user_ringbuf maps", "clang");
+    let bed = Bed::new();
+    let programs = Programs::load(&bed, "streams");
+    bed.ok("echo \"event 'struct { u64 at; hex32_t flags; char who[8]; }'\" > mnt/events/.type");
+    programs.run_raw("to_ring", [5, 1], None);
+    assert_eq!(
+        bed.ok("head -n 1 mnt/events/.stream"),
+        "{\"at\":5,\"flags\":\"0xa\",\"who\":\"tester\"}\n"
+    );
+    let text = bed.read("events/.type");
+    assert!(
+        text.starts_with("/* from .type */") && text.contains("__type(event, struct"),
+        "{text}"
+    );
+    bed.ok("echo btf > mnt/events/.type");
+    programs.run_raw("to_ring", [5, 1], None);
+    assert!(bed.ok("head -n 1 mnt/events/.stream").starts_with("\"0x05"));
 }

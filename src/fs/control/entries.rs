@@ -41,6 +41,16 @@ pub static ENTRIES: Control = Control {
     open: |open| Ok(Arc::new(EntriesFile::open(open)?)),
 };
 
+/// Opens `.sum/.entries`: the sums over all CPUs, of every element.
+///
+/// # Errors
+/// EOPNOTSUPP if the elements cannot be listed.
+pub fn open_sums(open: &Opening<'_>) -> Result<Arc<dyn OpenFile>> {
+    let file = EntriesFile::open(open)?;
+    file.reader.lock().sums = true;
+    Ok(Arc::new(file))
+}
+
 /// An open `.entries`.
 #[derive(Debug)]
 pub struct EntriesFile {

@@ -127,8 +127,12 @@ pub fn attr(map: &Map, view: &View, stat: Stat, size: u64) -> Attr {
             let stat = Stat { mode: dir_mode(read_mode(mode)), nlink: 2, ..stat };
             Attr { ino: Ino::ROOT, kind: FileKind::Dir, size: 0, stat }
         }
-        View::Text | View::Longest | View::Raw | View::Cpu(_) | View::Sum | View::Field(_) => {
-            file(mode, size)
-        }
+        View::Text
+        | View::Longest
+        | View::Raw
+        | View::Cpu(_)
+        | View::Sum
+        | View::Histogram(_)
+        | View::Field(_) => file(mode, size),
     }
 }

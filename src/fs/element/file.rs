@@ -246,6 +246,7 @@ impl Progress {
                 | View::Pop
                 | View::Cpu(_)
                 | View::Sum
+                | View::Histogram(_)
                 | View::Field(_) => self.written.ends_with(b"\n"),
             }
     }

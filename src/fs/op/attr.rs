@@ -107,6 +107,10 @@ impl Fs {
                     control::named(OsStr::new(name)).map_or(Rights::Read, |row| row.rights);
                 Ok(file(rights.mode(stat.mode), 0, stat))
             }
+            Place::Whole(_) => {
+                let stat = self.maps.stat(at)?;
+                Ok(file(read_mode(stat.mode), 0, stat))
+            }
             Place::Events(_) => {
                 let stat = self.maps.stat(at)?;
                 Ok(file(control::stream::STREAM.rights.mode(stat.mode), 0, stat))

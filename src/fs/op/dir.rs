@@ -55,7 +55,11 @@ impl Fs {
             | Node::Help(_)
             | Node::In(
                 _,
-                Place::Control(_) | Place::Events(_) | Place::Element(..) | Place::Link(_),
+                Place::Control(_)
+                | Place::Events(_)
+                | Place::Whole(_)
+                | Place::Element(..)
+                | Place::Link(_),
             ) => return Err(no_directory()),
         };
         let parent = parent_number(&node);
@@ -169,6 +173,7 @@ impl Fs {
                 Place::Root
                 | Place::Control(_)
                 | Place::Events(_)
+                | Place::Whole(_)
                 | Place::Element(..)
                 | Place::Link(_),
             ) => Err(no_directory()),

@@ -76,6 +76,11 @@ impl Fs {
             }
             Node::In(at, Place::Root) if is_dotted => self.find_control(at, name)?,
             Node::In(at, Place::Root) => return self.find_key(at, &View::Text, name, caller),
+            Node::In(at, Place::View(view))
+                if view::whole_name(view).is_some_and(|own| name == own) =>
+            {
+                Node::In(at.clone(), Place::Whole(view.clone()))
+            }
             Node::In(at, Place::View(view)) => return self.find_key(at, view, name, caller),
             Node::In(at, Place::Cpus) => {
                 let cpu = view::parse_cpu(&self.maps.open(at)?.0, name)?;
@@ -96,7 +101,11 @@ impl Fs {
             | Node::Help(_)
             | Node::In(
                 _,
-                Place::Control(_) | Place::Events(_) | Place::Link(_) | Place::Element(..),
+                Place::Control(_)
+                | Place::Events(_)
+                | Place::Whole(_)
+                | Place::Link(_)
+                | Place::Element(..),
             ) => return Err(Error::new(libc::ENOTDIR, "not a directory")),
         };
         let attr = self.attr(&node, caller)?;
@@ -268,6 +277,7 @@ impl Fs {
                 | Place::Cpus
                 | Place::EventTypes
                 | Place::Control(_)
+                | Place::Whole(_)
                 | Place::Events(_),
             ) => Err(no_link()),
         }

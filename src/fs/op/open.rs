@@ -9,10 +9,10 @@ use crate::fs::base::open_file::{Access, OpenFile, TextFile, has_large_values, i
 use crate::fs::base::opened::{Opened, OpenedFile};
 use crate::fs::base::quota;
 use crate::fs::control::row::{Opening, Rights};
-use crate::fs::control::{self, stream};
+use crate::fs::control::{self, entries, stream};
 use crate::fs::element::file::ElementFile;
 use crate::fs::element::target::ElementRef;
-use crate::fs::element::{access, name as key_name, take, view};
+use crate::fs::element::{access, histogram, name as key_name, take, view};
 use crate::fs::tree::object;
 use crate::map::Map;
 use crate::node::{Ino, MapRef, Node, Place, View};
@@ -47,6 +47,29 @@ impl Fs {
                 Place::Events(name) => {
                     let (map, _) = self.maps.open(at)?;
                     stream::open_typed(&self.opening(at, &map, access, caller), name)?
+                }
+                Place::Whole(_) if access.write => {
+                    return Err(Error::new(libc::EACCES, "it can only be read"));
+                }
+                Place::Whole(view) => {
+                    // All elements are walked.
+                    caller.long_work()?;
+                    let (map, _) = self.maps.open(at)?;
+                    match view {
+                        View::Histogram(scale) => {
+                            let text = histogram::of_map(&map, *scale, caller)?;
+                            Arc::new(TextFile::new(text))
+                        }
+                        View::Text
+                        | View::Longest
+                        | View::Pop
+                        | View::Raw
+                        | View::Cpu(_)
+                        | View::Sum
+                        | View::Field(_) => {
+                            entries::open_sums(&self.opening(at, &map, access, caller))?
+                        }
+                    }
                 }
                 Place::Root | Place::View(_) | Place::Cpus | Place::EventTypes | Place::Link(_) => {
                     return Err(no_file());
@@ -266,6 +289,7 @@ fn rights(node: &Node) -> Option<Rights> {
             | Place::View(_)
             | Place::Cpus
             | Place::EventTypes
+            | Place::Whole(_)
             | Place::Element(..)
             | Place::Link(_),
         )
@@ -294,6 +318,7 @@ pub(super) fn not_here(place: &Place) -> Error {
         | Place::EventTypes
         | Place::Control(_)
         | Place::Events(_)
+        | Place::Whole(_)
         | Place::Link(_) => {
             Error::new(libc::EPERM, "elements are created in the map's own directory")
         }

@@ -31,6 +31,8 @@ pub struct Reader {
     /// Room of a chunk that was read.
     spare: Vec<u8>,
     held: Share,
+    /// Whether values are summed up over the CPUs.
+    pub sums: bool,
 }
 
 /// Where the next chunk comes from.
@@ -57,7 +59,7 @@ impl Reader {
         reply: &mut dyn FnMut(&[u8]),
     ) -> Result<()> {
         if offset == 0 && self.start > 0 {
-            *self = Self { held: self.held.another(), ..Self::default() };
+            *self = Self { held: self.held.another(), sums: self.sums, ..Self::default() };
         }
         let Some(mut inside) = offset.checked_sub(self.start) else {
             let reason = "the text is made as it is read: going back starts at 0";
@@ -112,7 +114,9 @@ impl Reader {
             }
         };
         let spare = std::mem::take(&mut self.spare);
-        let (walk, text, outcome) = walk.fill(&map, chunk_size(size, self.chunks), spare);
+        let printer = LinePrinter { sums: self.sums, ..LinePrinter::new(&map) };
+        let size = chunk_size(size, self.chunks);
+        let (walk, text, outcome) = walk.fill(&map, printer, size, spare);
         self.held.set(2 * self.text.capacity().max(text.capacity()) + walk.allocated());
         self.next = if walk.end && outcome.is_ok() { Next::End } else { Next::Walk(walk) };
         outcome?;
@@ -153,12 +157,12 @@ impl Walk {
     fn fill(
         mut self: Box<Self>,
         map: &Map,
+        printer: LinePrinter<'_>,
         size: usize,
         mut text: Vec<u8>,
     ) -> (Box<Self>, Vec<u8>, sys::Result<()>) {
         text.clear();
         text.append(&mut self.rest);
-        let printer = LinePrinter::new(map);
         let (key_size, value_len) = (map.info.key_size as usize, map.value_len());
         while text.len() < size && !self.end {
             if self.next == self.batch.count {

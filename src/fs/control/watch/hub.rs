@@ -178,7 +178,7 @@ impl Hub {
         let map = if self.special { self.maps.open(&self.at).ok() } else { None };
         let special = map.as_ref().map(|(map, _)| &**map);
         let codec = Arc::clone(&self.codec.lock());
-        let printer = LinePrinter { codec: &codec, special };
+        let printer = LinePrinter { codec: &codec, special, sums: false };
         let mut guard = self.state.lock();
         let state = &mut *guard;
         let text = match state.watchers.get_mut(&watcher) {

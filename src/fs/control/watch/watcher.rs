@@ -188,7 +188,7 @@ mod tests {
         fn read(&mut self, size: usize) -> String {
             let text = self.watcher.tell(
                 &self.now,
-                LinePrinter { codec: &self.codec, special: None },
+                LinePrinter { codec: &self.codec, special: None, sums: false },
                 size,
             );
             let text = text.unwrap();
@@ -308,7 +308,7 @@ mod tests {
             let mut scene = Scene::new(&[(1, 10), (2, 20), (3, 30)]);
             let mut text = Vec::new();
             loop {
-                let printer = LinePrinter { codec: &scene.codec, special: None };
+                let printer = LinePrinter { codec: &scene.codec, special: None, sums: false };
                 let part = scene.watcher.tell(&scene.now, printer, size).unwrap();
                 assert!(part.len() <= size);
                 if part.is_empty() {
@@ -321,7 +321,11 @@ mod tests {
                 text,
                 again
                     .watcher
-                    .tell(&again.now, LinePrinter { codec: &again.codec, special: None }, 999)
+                    .tell(
+                        &again.now,
+                        LinePrinter { codec: &again.codec, special: None, sums: false },
+                        999
+                    )
                     .unwrap(),
                 "{whole}"
             );
