@@ -260,6 +260,10 @@ impl Hub {
         };
         // Not kept open: who polls a map by its id must not keep it alive.
         let map = self.maps.open_once(&self.at)?;
+        if number == 1 {
+            // It was not counted yet when it was opened: others may have been opened at once.
+            self.state.lock().held.check_walk(&map)?;
+        }
         let new = Snapshot::take(&map)?;
         let mut state = self.state.lock();
         state.advance(new, number, map.info.max_entries as usize)?;

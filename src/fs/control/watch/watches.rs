@@ -1,4 +1,5 @@
-//! The maps that are watched: one hub each.
+//! The maps that are watched: one hub each for every user who does, whose share of time and memory it
+//! takes. So nobody waits for what another one has asked for.
 
 use super::clock::Clock;
 use super::hub::Hub;
@@ -22,7 +23,8 @@ pub struct Watches {
     maps: Arc<Maps>,
     interval: Duration,
     clock: Arc<Clock>,
-    hubs: Mutex<HashMap<MapRef, Weak<Hub>>>,
+    /// By the map, and the user who watches; `None` for the mount's owner.
+    hubs: Mutex<HashMap<(MapRef, Option<u32>), Weak<Hub>>>,
 }
 
 impl Watches {
@@ -39,13 +41,14 @@ impl Watches {
         held::check_walk(map)?;
         let mut hubs = self.hubs.lock();
         hubs.retain(|_, hub| hub.strong_count() > 0);
-        if let Some(hub) = hubs.get(at).and_then(Weak::upgrade)
+        let watched = (at.clone(), (!caller.is_owner).then_some(caller.uid));
+        if let Some(hub) = hubs.get(&watched).and_then(Weak::upgrade)
             && let Some(watcher) = hub.join()
         {
             return Ok(Arc::new(WatchFile { hub, watcher }));
         }
         let (hub, watcher) = Hub::start(&self.maps, at, map, self.interval, &self.clock, caller)?;
-        hubs.insert(at.clone(), Arc::downgrade(&hub));
+        hubs.insert(watched, Arc::downgrade(&hub));
         Ok(Arc::new(WatchFile { hub, watcher }))
     }
 }
