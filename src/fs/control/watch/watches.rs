@@ -17,14 +17,16 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+/// A map, and the user who watches it; `None` for the mount's owner.
+type Watched = (MapRef, Option<u32>);
+
 /// The maps that are watched.
 #[derive(Debug)]
 pub struct Watches {
     maps: Arc<Maps>,
     interval: Duration,
     clock: Arc<Clock>,
-    /// By the map, and the user who watches; `None` for the mount's owner.
-    hubs: Mutex<HashMap<(MapRef, Option<u32>), Weak<Hub>>>,
+    hubs: Mutex<HashMap<Watched, Weak<Hub>>>,
 }
 
 impl Watches {
@@ -41,7 +43,7 @@ impl Watches {
         held::check_walk(map)?;
         let mut hubs = self.hubs.lock();
         hubs.retain(|_, hub| hub.strong_count() > 0);
-        let watched = (at.clone(), (!caller.is_owner).then_some(caller.uid));
+        let watched: Watched = (at.clone(), (!caller.is_owner).then_some(caller.uid));
         if let Some(hub) = hubs.get(&watched).and_then(Weak::upgrade)
             && let Some(watcher) = hub.join()
         {
