@@ -158,6 +158,14 @@ impl Share {
         self.counted = bytes;
     }
 
+    /// Whether there is room for `size` bytes more.
+    ///
+    /// # Errors
+    /// As for [`check`].
+    pub fn check(&self, size: usize) -> Result<()> {
+        self.payer.check(size)
+    }
+
     /// Whether there is room for another walk over a map.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! `.watch`: a map's elements, then their changes, as a stream.
 //!
-//! A `Hub` compares snapshots of one map, however many watch it, and keeps for each element the
+//! A `Hub` compares snapshots of one map, however often a user watches it, and keeps for each element the
 //! comparison in which it last changed. A watcher keeps only as of which one it knows the keys, never a
 //! queue of events: who reads slowly gets the latest state, idle watchers cost nothing more, and the
 //! memory is bounded by the map's size.

@@ -157,6 +157,38 @@ fn root_has_a_reserve() {
     assert_eq!(told, "50\n65536\nb'{\"key\":'\n");
 }
 
+/// What open directories of a user's own hold counts, too: he makes as many names as he likes.
+#[test]
+fn listings_are_bounded() {
+    require!("root", "bpf", "fuse", "python3", "3 GiB");
+    let bed = attacked(&[]);
+    let told = attack(
+        &bed,
+        bed.pid(),
+        r"
+        os.mkdir('bpf/mine')
+        for n in range(20_000): os.mkdir(f'bpf/mine/{n:0200}')
+        os.chown('bpf/mine', NOBODY, NOBODY)
+
+        def body(pipe):
+            kept = []
+            def act():
+                kept.append(os.open('mnt/mine', os.O_RDONLY))
+                # The first may give no more than the two dots.
+                for _ in range(2): bpf.getdents(kept[-1])
+            pipe.send(sum(is_done(act) for _ in range(40)))
+            signal.pause()
+
+        before = status(pid, 'VmRSS')
+        taken = sum(user.hear() for user in [User(body) for _ in range(2)])
+        grown = status(pid, 'VmRSS') - before
+        print(taken < 75 and grown < 400 << 20, taken, grown >> 20)
+        assert len(by_root(lambda: os.listdir('mnt/mine'))) == 20_000
+        ",
+    );
+    assert!(told.starts_with("True "), "directories opened, and MiB: {told}");
+}
+
 /// One user's open files leave root descriptors, however few the daemon may have.
 #[test]
 fn root_has_descriptors() {

@@ -263,6 +263,10 @@ impl Hub {
         // Not kept open: who polls a map by its id must not keep it alive.
         let map = self.maps.open_once(&self.at)?;
         *self.codec.lock() = Arc::clone(&map.codec);
+        if number == 1 {
+            // It was not counted yet when it was opened: others may have been opened at once.
+            self.state.lock().held.check_walk(&map)?;
+        }
         let new = Snapshot::take(&map)?;
         let mut state = self.state.lock();
         state.advance(new, number, map.info.max_entries as usize)?;
@@ -271,5 +275,47 @@ impl Hub {
         drop(state);
         self.tell();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::snapshot::tests::of_keys;
+    use super::*;
+    use crate::codec::Shape;
+
+    /// Where watchers that were told at different times believe in more deleted keys than are kept, the
+    /// one that is behind is given up, and the other is told all.
+    #[test]
+    fn who_is_far_behind_is_given_up() {
+        let shape = Shape {
+            key_size: 2,
+            value_size: 1,
+            cpus: None,
+            key_type_id: 0,
+            value_type_id: 0,
+            lpm: false,
+        };
+        let codec = Codec::new(&shape, None);
+        let tell = |state: &mut Watched, watcher: u64| {
+            let printer = LinePrinter { codec: &codec, special: None };
+            let watcher = state.watchers.get_mut(&watcher).unwrap();
+            let text = watcher.tell(&state.history, printer, usize::MAX)?;
+            Ok::<usize, Error>(text.iter().filter(|&&c| c == b'\n').count())
+        };
+        let mut state = Watched::default();
+        let (slow, slower) = (state.join(), state.join());
+        state.advance(of_keys(0..1000), 1, 500).unwrap();
+        assert_eq!(tell(&mut state, slower).unwrap(), 1000);
+        state.advance(of_keys(1000..2000), 2, 500).unwrap();
+        assert_eq!(tell(&mut state, slow).unwrap(), 1000);
+        state.advance(of_keys(2000..3000), 3, 500).unwrap();
+        assert_eq!(tell(&mut state, slow).unwrap(), 2000);
+        assert!(state.is_ready(slower));
+        let error = tell(&mut state, slower).unwrap_err();
+        assert_eq!(error.errno, libc::ENOBUFS);
+        // Nobody believes in any of them any more.
+        state.advance(of_keys(2000..3000), 4, 500).unwrap();
+        assert_eq!(state.history.gone(), 0);
     }
 }

@@ -150,6 +150,13 @@ pub(super) mod tests {
         Snapshot { records, order: Vec::new(), key_size: 1, stride: 2 }
     }
 
+    /// Elements of 2-byte keys, which are 0.
+    pub(in crate::fs::control::watch) fn of_keys(keys: std::ops::Range<u16>) -> Snapshot {
+        let records =
+            keys.flat_map(|key| [key.to_be_bytes()[0], key.to_be_bytes()[1], 0]).collect();
+        Snapshot { records, order: Vec::new(), key_size: 2, stride: 3 }
+    }
+
     #[test]
     fn finds_and_walks() {
         let mut snapshot = snapshot(&[(5, 50), (1, 10), (9, 90), (5, 50)]);
