@@ -146,6 +146,12 @@ fn tables() {
     let line = bed.ok(&format!("grep '^ *{} ' mnt/.maps", array.info.id));
     let words: Vec<&str> = line.split_whitespace().collect();
     assert_eq!(words[5..8], ["3", "3", "-"], "{line}");
+    // Of one that refers to other things, how many of its places are set.
+    let devices = unique("dev");
+    bed.ok(&format!("echo devmap entries 4 name {devices} > mnt/d && echo lo > mnt/d/1"));
+    let line = bed.ok(&format!("grep ' {devices} ' mnt/.maps"));
+    let words: Vec<&str> = line.split_whitespace().collect();
+    assert_eq!(words[5..8], ["1", "4", "25"], "{line}");
     assert_eq!(bed.ok("cat mnt/pinned/.count; jq .count mnt/pinned/.info"), "5\n5\n");
 }
 
