@@ -46,6 +46,7 @@ mod compile;
 mod cover;
 mod event;
 mod fault;
+mod longest;
 mod member;
 mod name;
 mod parse;

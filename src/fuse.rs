@@ -284,12 +284,11 @@ fn time(time: Option<TimeOrNow>) -> Option<NewTime> {
 
 impl Filesystem for Fuse {
     fn init(&mut self, _req: &Request, config: &mut KernelConfig) -> io::Result<()> {
-        // Each helps where the kernel has it, and is not needed where it has not.
-        for flag in [
-            InitFlags::FUSE_ATOMIC_O_TRUNC,
-            InitFlags::FUSE_PARALLEL_DIROPS,
-            InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP,
-        ] {
+        // It helps where the kernel has it, and is not needed where it has not. Left out are two that
+        // would let programs read what is not the text: by FUSE_ATOMIC_O_TRUNC an open would make a file
+        // look empty to others' sendfile(2) until it is written, by FUSE_DIRECT_IO_ALLOW_MMAP a
+        // shared mapping would show pages of different moments.
+        for flag in [InitFlags::FUSE_PARALLEL_DIROPS] {
             if config.add_capabilities(flag).is_err() {
                 ::log::debug!("the kernel has no {flag:?}");
             }
@@ -345,17 +344,20 @@ impl Filesystem for Fuse {
         mode: Option<u32>,
         uid: Option<u32>,
         gid: Option<u32>,
-        _size: Option<u64>,
+        size: Option<u64>,
         atime: Option<TimeOrNow>,
         mtime: Option<TimeOrNow>,
         _ctime: Option<SystemTime>,
-        _fh: Option<FileHandle>,
+        fh: Option<FileHandle>,
         _crtime: Option<SystemTime>,
         _chgtime: Option<SystemTime>,
         _bkuptime: Option<SystemTime>,
         _flags: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
+        if let (Some(0), Some(fh)) = (size, fh) {
+            self.fs.truncated(Handle(fh.0));
+        }
         let changes = AttrChanges { mode, uid, gid, atime: time(atime), mtime: time(mtime) };
         let caller = caller(&self.fs, req);
         match self.fs.setattr(ours(ino), changes, caller) {
@@ -520,9 +522,15 @@ impl Filesystem for Fuse {
         offset: u64,
         size: u32,
         flags: OpenFlags,
-        _lock_owner: Option<LockOwner>,
+        lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
+        if lock_owner.is_none() {
+            // Into the page cache: for sendfile(2), splice(2), copy_file_range(2) or a mapping, which
+            // would cut or fill the text by the size that was told last. Programs then read(2).
+            ::log::debug!("{}: a read through the page cache", self.fs.path(ours(ino), None));
+            return reply.error(Errno::EINVAL);
+        }
         let file = match self.fs.file(Handle(fh.0)) {
             Ok(file) => file,
             Err(error) => return reply.error(self.refuse(Op::Read, req, ino, None, &error)),

@@ -8,6 +8,7 @@ pub mod facts;
 pub mod handles;
 pub mod held;
 pub mod journal;
+pub mod kept;
 pub mod listing;
 pub mod maps;
 pub mod open_file;

@@ -2,6 +2,8 @@
 
 use crate::bpffs::Stat;
 use crate::node::Ino;
+use siphasher::sip::SipHasher13;
+use std::hash::Hasher;
 
 /// What a node is to `stat(1)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,8 +25,32 @@ pub struct Attr {
     pub kind: FileKind,
     /// Bytes.
     pub size: u64,
-    /// Owner, times, and the mode that the node has (not the pin's).
+    /// Owner, the pin's times, and the mode that the node has (not the pin's).
     pub stat: Stat,
+    /// When it was changed.
+    pub changed: Changed,
+}
+
+/// When a node was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Changed {
+    /// When its pin was.
+    WithPin,
+    /// When the text of this hash was first seen.
+    Text(u64),
+    /// As last told; now if nothing was.
+    AsTold,
+    /// At any moment.
+    Now,
+}
+
+impl Changed {
+    /// When this text was first seen.
+    pub fn to(text: &[u8]) -> Self {
+        let mut hasher = SipHasher13::new();
+        hasher.write(text);
+        Self::Text(hasher.finish())
+    }
 }
 
 /// A pin's mode without execution: a key's file.

@@ -163,6 +163,12 @@ impl Caller {
         Ok(None)
     }
 
+    /// Whether another caller is, or was, a thread of the same process.
+    pub fn is_beside(&self, other: Self) -> bool {
+        let task = || format!("/proc/{}/task/{}", self.pid, other.pid);
+        self.pid != 0 && (self.pid == other.pid || Path::new(&task()).exists())
+    }
+
     /// Whether the open(2) that the thread is in has O_CREAT; `None` if it cannot be known.
     ///
     /// For a file that exists, the kernel does not pass O_CREAT on, and yet it decides between
