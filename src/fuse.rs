@@ -66,6 +66,30 @@ impl Fuse {
         self.fs.pool.run(caller, move |go| act(&fs, caller, go));
     }
 
+    /// Reads into the page cache: for sendfile(2), splice(2), copy_file_range(2), which would cut or fill
+    /// the text by the size that was told last, or for a mapping. Programs that are refused read(2);
+    /// one that maps cannot, so it gets what is whole in one page.
+    fn read_page(
+        &self,
+        caller: Caller,
+        (ino, fh, offset, size): (INodeNo, FileHandle, u64, u32),
+        reply: ReplyData,
+    ) {
+        let refuse = move |fs: &Fs, reply: ReplyData| {
+            ::log::debug!("{}: a read through the page cache", fs.path(ours(ino), None));
+            reply.error(Errno::EINVAL);
+        };
+        if !self.fs.is_one_page(Handle(fh.0)) {
+            return refuse(&self.fs, reply);
+        }
+        self.later(caller, move |fs, caller, go| match fs.file(Handle(fh.0)) {
+            Ok(file) if go.is_ok() && caller.maps() => {
+                read(fs, caller, (ino, &*file, offset, size), go, reply);
+            }
+            _ => refuse(fs, reply),
+        });
+    }
+
     /// Logs an operation that was done.
     fn log(&self, op: Op, req: &Request, ino: INodeNo, name: Option<&OsStr>) {
         log::done(&self.fs, op, caller(&self.fs, req), ours(ino), name);
@@ -526,10 +550,7 @@ impl Filesystem for Fuse {
         reply: ReplyData,
     ) {
         if lock_owner.is_none() {
-            // Into the page cache: for sendfile(2), splice(2), copy_file_range(2) or a mapping, which
-            // would cut or fill the text by the size that was told last. Programs then read(2).
-            ::log::debug!("{}: a read through the page cache", self.fs.path(ours(ino), None));
-            return reply.error(Errno::EINVAL);
+            return self.read_page(caller(&self.fs, req), (ino, fh, offset, size), reply);
         }
         let file = match self.fs.file(Handle(fh.0)) {
             Ok(file) => file,

@@ -1,7 +1,8 @@
-//! What stat(2) opened to tell its size, for the open(2) that follows at once: it reads the same text.
+//! What was made to tell a size, for the open that follows at once: it reads the same text.
 //!
-//! The kernel looks a name up before it opens it. A text that takes a walk or a look at the whole
-//! machine is made once for both. It is the asking thread's alone, for a moment.
+//! open(2) looks a name up, which tells the kernel a size, and then opens what it found. Both are of one
+//! moment: programs believe the size, and a text that takes a walk, or a look at the whole machine, is
+//! made once. It is the asking thread's alone, and only until its next look-up.
 
 use super::caller::Caller;
 use super::open_file::OpenFile;
@@ -24,7 +25,7 @@ struct One {
     since: Instant,
 }
 
-/// What was opened to tell its size, by the thread that asked.
+/// What was made to tell a size, by the thread that asked.
 #[derive(Debug, Default)]
 pub struct KeptFiles(Mutex<HashMap<u32, One>>);
 
@@ -40,6 +41,15 @@ impl KeptFiles {
         let mut kept = self.0.lock();
         if kept.len() < MOST || kept.contains_key(&caller.pid) {
             kept.insert(caller.pid, one);
+        }
+    }
+
+    /// Keeps what the same thread is told now of what it has just looked up.
+    pub(super) fn keep_again(&self, caller: Caller, node: &Node, file: &Arc<dyn OpenFile>) {
+        if let Some(one) = self.0.lock().get_mut(&caller.pid)
+            && one.node == *node
+        {
+            one.file = Arc::clone(file);
         }
     }
 

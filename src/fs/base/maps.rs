@@ -112,6 +112,11 @@ impl Maps {
         self.wake_closer();
     }
 
+    /// The same where the look-up was just before.
+    pub fn keep_file_again(&self, caller: Caller, node: &Node, file: &Arc<dyn OpenFile>) {
+        self.files.keep_again(caller, node, file);
+    }
+
     fn wake_closer(&self) {
         if let Some(closer) = self.closer.get() {
             closer.unpark();

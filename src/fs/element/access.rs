@@ -81,23 +81,35 @@ pub struct Told {
     pub changed: Changed,
 }
 
+/// That, and the text itself, if it is one.
+pub type ToldText = (Told, Option<Vec<u8>>);
+
 impl Told {
-    /// Of what cannot be read, or is not there any more, or not yet.
+    /// Of what cannot be read, or is not there any more.
     pub const NOTHING: Self = Self { size: 0, changed: Changed::AsTold };
+    /// Of what is promised and not there yet. Not 0: who opens it when it is there would read nothing
+    /// by sendfile(2), until the kernel is told its size.
+    pub const PROMISED: Self = Self { size: 1, changed: Changed::AsTold };
 }
 
-/// What is told of an element's text at this moment; `None` if there is no element.
+/// What is seen of an element at this moment; `None` if there is none.
 ///
 /// # Errors
 /// The kernel's.
-pub fn told(maps: &Maps, at: &MapRef, map: &Map, view: &View, key: &[u8]) -> Result<Option<Told>> {
+pub fn seen(
+    maps: &Maps,
+    at: &MapRef,
+    map: &Map,
+    view: &View,
+    key: &[u8],
+) -> Result<Option<ToldText>> {
     let told = |text: &[u8]| Told { size: text.len() as u64, changed: Changed::to(text) };
     if links::is_link(map, view) {
         let target = links::target(maps, at, map, key)?;
-        return Ok(target.map(|target| told(target.as_os_str().as_bytes())));
+        return Ok(target.map(|target| (told(target.as_os_str().as_bytes()), None)));
     }
     if !map.is_readable() {
-        return Ok(may_exist(map, key)?.then_some(Told::NOTHING));
+        return Ok(may_exist(map, key)?.then_some((Told::NOTHING, None)));
     }
     let mut value = Vec::new();
     if !text::lookup(map, view, key, &mut value)? {
@@ -105,7 +117,15 @@ pub fn told(maps: &Maps, at: &MapRef, map: &Map, view: &View, key: &[u8]) -> Res
     }
     let mut rendered = Vec::new();
     text::render(map, view, &value, &mut rendered);
-    Ok(Some(told(&rendered)))
+    Ok(Some((told(&rendered), Some(rendered))))
+}
+
+/// What is told of an element's text at this moment; `None` if there is no element.
+///
+/// # Errors
+/// The kernel's.
+pub fn told(maps: &Maps, at: &MapRef, map: &Map, view: &View, key: &[u8]) -> Result<Option<Told>> {
+    Ok(seen(maps, at, map, view, key)?.map(|(told, _)| told))
 }
 
 /// Whether a name is an element of a map whose elements cannot be looked up: any index may be one.
@@ -122,6 +142,8 @@ fn may_exist(map: &Map, key: &[u8]) -> Result<bool> {
 fn hidden(map: &Map, view: &View, mode: u32, told: Told) -> Told {
     let size = match view {
         _ if !lets_in_blind(mode) || !map.is_readable() => return told,
+        // Nobody reads a symlink by sendfile(2).
+        _ if links::is_link(map, view) => 0,
         // Of one size in any case.
         View::Raw => told.size,
         View::Text | View::Longest | View::Pop | View::Cpu(_) | View::Sum | View::Field(_) => {

@@ -6,6 +6,7 @@ use crate::fs::Fs;
 use crate::fs::base::attr::{Attr, Changed, FileKind, both_mode, dir_mode, read_mode};
 use crate::fs::base::caller::Caller;
 use crate::fs::base::error::{Error, Result};
+use crate::fs::base::maps::Maps;
 use crate::fs::base::open_file::{ENDLESS, has_large_values};
 use crate::fs::control;
 use crate::fs::control::row::Rights;
@@ -45,13 +46,14 @@ impl Fs {
             Err(error) if error.errno == libc::ENOENT => {
                 let Node::In(at, Place::Element(view, _)) = &*node else { return Err(error) };
                 let (map, stat) = self.maps.open(at)?;
+                if self.promises.open(ino, caller).is_some() {
+                    return Ok(access::attr(&map, view, stat, Told::PROMISED));
+                }
                 let mut attr = access::attr(&map, view, stat, Told::NOTHING);
                 if let Asked::Of(size) = asked {
                     attr.size = size;
                 }
-                if self.promises.open(ino, caller).is_none() {
-                    attr.stat.nlink = 0;
-                }
+                attr.stat.nlink = 0;
                 Ok(attr)
             }
             Err(error) => Err(error),
@@ -161,11 +163,15 @@ impl Fs {
                 if has_large_values(&map) {
                     caller.long_work()?;
                 }
-                match access::told(&self.maps, at, &map, view, key)? {
-                    Some(told) => {
+                match access::seen(&self.maps, at, &map, view, key)? {
+                    Some((told, text)) => {
+                        if let (Asked::Size, Some(text)) = (asked, text) {
+                            self.keep_told(caller, node, text, Maps::keep_file_again);
+                        }
                         let size = match asked {
+                            // Who made it reads nothing of what others read.
+                            Asked::Of(0) | Asked::Size | Asked::Nothing => told.size,
                             Asked::Of(size) => size,
-                            Asked::Size | Asked::Nothing => told.size,
                         };
                         Ok(access::attr(&map, view, stat, Told { size, ..told }))
                     }

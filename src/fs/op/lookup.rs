@@ -8,6 +8,7 @@ use crate::fs::base::attr::{Attr, Changed, FileKind};
 use crate::fs::base::caller::{Caller, Groups};
 use crate::fs::base::error::{Error, Result};
 use crate::fs::base::facts::Facts;
+use crate::fs::base::maps::Maps;
 use crate::fs::base::open_file::has_large_values;
 use crate::fs::base::opened::OpenedFile;
 use crate::fs::control::stream::event::EventCodec;
@@ -199,10 +200,14 @@ impl Fs {
         if has_large_values(&map) {
             caller.long_work()?;
         }
-        match access::told(&self.maps, at, &map, view, &key)? {
-            Some(told) => {
+        match access::seen(&self.maps, at, &map, view, &key)? {
+            Some((told, text)) => {
                 let attr = access::attr(&map, view, stat, told);
-                Ok((Node::In(at.clone(), Place::Element(view.clone(), key)), attr))
+                let node = Node::In(at.clone(), Place::Element(view.clone(), key));
+                if let Some(text) = text {
+                    self.keep_told(caller, &node, text, Maps::keep_file);
+                }
+                Ok((node, attr))
             }
             None => Err(Error::missing("no such key")),
         }

@@ -36,6 +36,7 @@ impl Fs {
             caller.long_work()?;
             self.maps.check_writable(caller)?;
         }
+        // The look-up that belongs to this open has told a size.
         let kept = self.maps.files.take(caller, &node).filter(|_| !access.write);
         let file = match kept {
             Some(file) => file,
@@ -174,7 +175,7 @@ impl Fs {
         if has_large_values(&map) {
             caller.long_work()?;
         }
-        let attr = access::attr(&map, &View::Text, stat, Told::NOTHING);
+        let attr = access::attr(&map, &View::Text, stat, Told::PROMISED);
         let node = Node::In(at.clone(), Place::Element(view.clone(), Arc::clone(&key)));
         let ino = self.intern(node);
         let file =
@@ -220,6 +221,12 @@ impl Fs {
     /// EBADF for an unknown handle.
     pub fn file(&self, handle: Handle) -> Result<Arc<dyn OpenFile>> {
         Ok(Arc::clone(&self.files.get(handle)?.file))
+    }
+
+    /// Whether all of an open file's text is in one page, so that a page is of one moment.
+    pub fn is_one_page(&self, handle: Handle) -> bool {
+        let size = self.files.get(handle).ok().and_then(|open| open.file.size());
+        size.is_some_and(|size| size <= PAGE)
     }
 
     /// Whether a write, up to so far in the file, may take longer than a few milliseconds.
@@ -284,6 +291,9 @@ impl Fs {
         outcome
     }
 }
+
+/// Bytes of a page.
+const PAGE: u64 = 4096;
 
 /// The rights that opening a file of a map asks for, if its row says so.
 fn rights(node: &Node) -> Option<Rights> {

@@ -9,13 +9,16 @@ use crate::fs::Fs;
 use crate::fs::base::attr::{Changed, lets_in_blind};
 use crate::fs::base::caller::{Caller, Groups};
 use crate::fs::base::error::{Error, Result};
-use crate::fs::base::open_file::{ENDLESS, UNKNOWN, WHOLE, has_large_values};
+use crate::fs::base::held;
+use crate::fs::base::maps::Maps;
+use crate::fs::base::open_file::{ENDLESS, OpenFile, TextFile, UNKNOWN, WHOLE, has_large_values};
 use crate::fs::base::opened::OpenedFile;
 use crate::fs::control;
 use crate::fs::control::row::Reads;
 use crate::fs::element::access;
 use crate::node::{Ino, MapRef, Node, Place, View};
 use std::ffi::OsStr;
+use std::sync::Arc;
 
 /// What is asked of a node's size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +38,21 @@ impl Fs {
             Some(size) if caller.is_beside(open.opener) => Some(size),
             _ => None,
         })
+    }
+
+    /// Keeps the text of an element whose size is told, for the open that follows at once.
+    pub(super) fn keep_told(
+        &self,
+        caller: Caller,
+        node: &Node,
+        text: Vec<u8>,
+        keep: fn(&Maps, Caller, &Node, &Arc<dyn OpenFile>),
+    ) {
+        let is_taken = matches!(node, Node::In(_, Place::Element(View::Pop, _)));
+        if !is_taken && text.len() <= WHOLE && held::check(text.len()).is_ok() {
+            let file: Arc<dyn OpenFile> = Arc::new(TextFile::new(text));
+            keep(&self.maps, caller, node, &file);
+        }
     }
 
     /// The size of a file that is no element, and when it was changed.
