@@ -48,6 +48,7 @@ mod digits;
 mod event;
 mod fault;
 mod known;
+mod longest;
 mod member;
 mod members;
 mod name;

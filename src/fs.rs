@@ -85,6 +85,8 @@ pub struct Fs {
     /// Symlinks into maps of maps, on their way to a key.
     links: Links,
     files: Handles<OpenedFile>,
+    /// The same by what they are open of.
+    opened: ByIno<OpenedFile>,
     dirs: Handles<OpenDir>,
     promises: Promises,
     /// Names that are open, and become what is written to them.
@@ -124,6 +126,7 @@ impl Fs {
             names: KnownNames::default(),
             links: Links::default(),
             files: Handles::default(),
+            opened: ByIno::default(),
             dirs: Handles::default(),
             promises: Promises::default(),
             made: ByIno::default(),

@@ -6,6 +6,7 @@
 //! number is taken wherever an address is printed ([`super::plan::PlanNode::Known`]).
 
 use super::digits::{address, push_fmt, push_hex, push_ipv4, push_ipv6};
+use super::longest::NUMBER;
 use super::plan::{Num, Sort};
 
 /// The kernel's symbol at an address, as in its stacks: `0x… name+0x…`.
@@ -136,6 +137,18 @@ fn words(name: &str) -> impl Iterator<Item = &str> {
 }
 
 impl Known {
+    /// Bytes of its JSON at most.
+    pub(super) fn longest(self) -> usize {
+        match self {
+            Self::Ipv4 => "\"255.255.255.255\"".len(),
+            Self::Ipv6 => 48,
+            Self::Mac => "\"00:11:22:33:44:55\"".len(),
+            // Both are at most so long: KSYM_NAME_LEN and MODULE_NAME_LEN.
+            Self::Symbol => 512 + 64 + NUMBER,
+            Self::Hex(_) => NUMBER,
+        }
+    }
+
     /// What a struct is, by its name.
     pub(super) fn of_struct(name: &str, size: u32) -> Option<Self> {
         match (name, size) {

@@ -10,6 +10,7 @@ pub mod given;
 pub mod handles;
 pub mod held;
 pub mod journal;
+pub mod kept;
 pub mod listing;
 pub mod maps;
 pub mod open_file;

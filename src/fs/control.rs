@@ -59,6 +59,7 @@ mod tests {
     fn modes_follow_the_pin() {
         for (rights, mode) in [
             (Rights::Read, 0o444),
+            (Rights::Follow, 0o444),
             (Rights::Write, 0o220),
             (Rights::ReadWrite, 0o664),
             (Rights::Take, 0o440),

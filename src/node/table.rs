@@ -14,6 +14,7 @@ use std::collections::hash_map::Entry;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::SystemTime;
 
 /// An inode number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -64,6 +65,36 @@ struct Slot {
     lookups: u64,
     /// The number of its last look-up among all.
     last: u64,
+    /// What its text was when it was last looked at, and since when.
+    seen: Option<Seen>,
+    /// When it was written here, since then.
+    written: Option<SystemTime>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    /// The text's hash.
+    text: u64,
+    since: SystemTime,
+}
+
+impl Slot {
+    fn new(node: Arc<Node>, last: u64) -> Self {
+        Self { node, lookups: 1, last, seen: None, written: None }
+    }
+
+    /// Since when the text with this hash is there, as far as was seen.
+    fn since(&mut self, text: u64) -> SystemTime {
+        let written = self.written.take();
+        match self.seen {
+            Some(seen) if seen.text == text => seen.since,
+            _ => {
+                let since = written.unwrap_or_else(SystemTime::now);
+                self.seen = Some(Seen { text, since });
+                since
+            }
+        }
+    }
 }
 
 type Shard = RwLock<HashMap<Ino, Slot, BuildHasherDefault<Identity>>>;
@@ -88,7 +119,7 @@ impl NodeTable {
             asked: AtomicU64::new(0),
             many: AtomicUsize::new(MANY),
         };
-        let slot = Slot { node: Arc::new(root), lookups: 1, last: u64::MAX };
+        let slot = Slot::new(Arc::new(root), u64::MAX);
         table.write(Ino::ROOT).insert(Ino::ROOT, slot);
         table
     }
@@ -127,7 +158,7 @@ impl NodeTable {
         loop {
             match self.write(number).entry(number) {
                 Entry::Vacant(slot) => {
-                    slot.insert(Slot { node: Arc::new(node), lookups: 1, last });
+                    slot.insert(Slot::new(Arc::new(node), last));
                     self.len.fetch_add(1, Ordering::Relaxed);
                     return number;
                 }
@@ -157,6 +188,27 @@ impl NodeTable {
     pub fn knows(&self, node: &Node) -> bool {
         let number = Self::number(node);
         self.read(number).get(&number).is_some_and(|slot| *slot.node == *node)
+    }
+
+    /// Since when a node that the kernel knows has the text with this hash, as far as was seen: of one
+    /// never looked at, since now.
+    pub fn since(&self, number: Ino, text: u64) -> SystemTime {
+        match self.write(number).get_mut(&number) {
+            Some(slot) => slot.since(text),
+            None => SystemTime::now(),
+        }
+    }
+
+    /// Since when it has the text that it had when it was last looked at.
+    pub fn told(&self, number: Ino) -> Option<SystemTime> {
+        self.read(number).get(&number)?.seen.map(|seen| seen.since)
+    }
+
+    /// Notes that a node was written to now: a text that is found to be new is new since then.
+    pub fn written(&self, number: Ino) {
+        if let Some(slot) = self.write(number).get_mut(&number) {
+            slot.written = Some(SystemTime::now());
+        }
     }
 
     /// Takes back `lookups` of a number; the last one removes the node. Whether memory was given back that
@@ -267,6 +319,26 @@ mod tests {
         let gives_back = numbers.filter(|number| table.forget(*number, 2)).count();
         assert!(gives_back >= SHARDS, "{gives_back}");
         assert_eq!(table.len.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn a_text_is_there_since_it_was_first_seen() {
+        let table = NodeTable::new(Node::Errors);
+        let number = table.intern(element(1), |_, _| false);
+        assert_eq!(table.told(number), None);
+        let first = table.since(number, 7);
+        assert_eq!((table.since(number, 7), table.told(number)), (first, Some(first)));
+        table.written(number);
+        let written = SystemTime::now();
+        assert_eq!(table.since(number, 7), first, "the same was written again");
+        table.written(number);
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        let second = table.since(number, 8);
+        assert!(second >= written && second.elapsed().unwrap().as_millis() >= 5, "when written");
+        assert!(table.since(number, 7) > second, "back again is new");
+        table.forget(number, 1);
+        table.intern(element(1), |_, _| false);
+        assert_eq!(table.told(number), None);
     }
 
     #[test]

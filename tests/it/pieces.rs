@@ -48,7 +48,7 @@ fn a_text_that_is_no_value_yet_is_refused_by_write() {
             ("echo abc > mnt/flows/.raw/07000000", "16 bytes"),
             ("{ printf '{'; echo '\"packets\":5'; } > mnt/flows/7", "ends early"),
         ] {
-            bed.fails_with(&format!("cat > s <<'END'\n{line}\nEND\n{shell} s"), "nvalid argument");
+            bed.fails(&format!("cat > s <<'END'\n{line}\nEND\n{shell} s"));
             says(&bed, reason);
         }
     }

@@ -5,11 +5,13 @@
 
 use super::caller::Caller;
 use super::error::{Error, Result};
+use super::kept::KeptFiles;
+use super::open_file::OpenFile;
 use super::owner::Owner;
 use crate::bpffs::{Bpffs, Stat};
 use crate::map::Map;
 use crate::map::typing::{GivenTypes, TypeBook};
-use crate::node::MapRef;
+use crate::node::{MapRef, Node};
 use crate::sys::acting::acting_as;
 use crate::sys::object::{self, ObjectKind};
 use crate::sys::{limits, mounts};
@@ -51,6 +53,8 @@ pub struct Maps {
     /// The bpffs that the pins are in.
     pub bpffs: Bpffs,
     open: Mutex<HashMap<MapRef, Kept>>,
+    /// What was opened to tell its size.
+    pub files: KeptFiles,
     /// Closes what is idle and gives memory back; sleeps while there is neither.
     closer: OnceLock<Thread>,
     started: SystemTime,
@@ -79,6 +83,7 @@ impl Maps {
         let maps = Arc::new(Self {
             bpffs,
             open: Mutex::default(),
+            files: KeptFiles::default(),
             closer: OnceLock::new(),
             started: SystemTime::now(),
             mountpoint,
@@ -118,6 +123,17 @@ impl Maps {
     /// is nothing else to do.
     pub fn file_closed(&self) {
         self.wake_closer();
+    }
+
+    /// Keeps a file that was opened to tell its size, for the open that follows at once.
+    pub fn keep_file(&self, caller: Caller, node: &Node, file: &Arc<dyn OpenFile>) {
+        self.files.keep(caller, node, file);
+        self.wake_closer();
+    }
+
+    /// The same where the look-up was just before.
+    pub fn keep_file_again(&self, caller: Caller, node: &Node, file: &Arc<dyn OpenFile>) {
+        self.files.keep_again(caller, node, file);
     }
 
     fn wake_closer(&self) {
@@ -227,6 +243,7 @@ fn close_idle(maps: &Weak<Maps>) {
                 let idle: Vec<Kept> = idle.map(|(_, kept)| kept).collect();
                 (idle, open.is_empty())
             };
+            let none_left = maps.files.sweep() && none_left;
             // Closed without the lock: the kernel may take its time to free a map.
             drop(idle);
             if none_left {

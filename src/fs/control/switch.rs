@@ -35,6 +35,10 @@ impl Switch {
 }
 
 impl OpenFile for Switch {
+    fn whole(&self) -> Option<&[u8]> {
+        Some(&self.text)
+    }
+
     fn read(&self, offset: u64, size: usize, reply: &mut dyn FnMut(&[u8])) -> Result<()> {
         reply(part(&self.text, offset, size));
         Ok(())

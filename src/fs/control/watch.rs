@@ -19,7 +19,7 @@ use crate::fs::base::facts::line;
 /// `.watch`
 pub static WATCH: Control = Control {
     name: ".watch",
-    rights: Rights::Read,
+    rights: Rights::Follow,
     lacks: unlisted,
     help: &[line(".watch", "the elements, then each change as it comes", "cat .watch")],
     open: |open| {

@@ -13,6 +13,17 @@ use crate::map::{ANY, EXIST, Map, NOEXIST, room};
 use crate::node::View;
 use parking_lot::Mutex;
 
+/// Whether open(2) was to create the element if it is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Creat {
+    /// With O_CREAT.
+    Yes,
+    /// Without.
+    No,
+    /// It cannot be known: as with it, if it has O_TRUNC.
+    IfTruncated,
+}
+
 /// An open element.
 #[derive(Debug)]
 pub struct ElementFile {
@@ -28,6 +39,7 @@ struct Progress {
     text: Option<Held>,
     /// BPF_ANY, BPF_NOEXIST or BPF_EXIST, as the open said.
     flag: u64,
+    creat: Creat,
     /// What was written of the present value, from `start` on.
     written: Held,
     start: u64,
@@ -49,12 +61,12 @@ impl ElementFile {
     ///
     /// # Errors
     /// ENOENT if it is gone; EPERM to write a frozen map.
-    pub fn open(element: ElementRef, map: &Map, access: Access, creat: bool) -> Result<Self> {
+    pub fn open(element: ElementRef, map: &Map, access: Access, creat: Creat) -> Result<Self> {
         let mut text = None;
         if access.read {
             held::check(map.value_len())?;
             let rendered = element.text(map)?;
-            if rendered.is_none() && !creat {
+            if rendered.is_none() && creat == Creat::No {
                 return Err(Error::new(libc::ENOENT, "the key is gone"));
             }
             text = Some(rendered.unwrap_or_default());
@@ -62,8 +74,13 @@ impl ElementFile {
         if access.write && map.is_frozen() {
             return Err(Error::new(libc::EPERM, "the map is frozen"));
         }
-        let flag = if creat { ANY } else { EXIST };
-        let state = Mutex::new(Progress::new(text, flag, false));
+        let flag = match creat {
+            Creat::Yes => ANY,
+            Creat::No | Creat::IfTruncated => EXIST,
+        };
+        let mut state = Progress::new(text, flag, false);
+        state.creat = creat;
+        let state = Mutex::new(state);
         Ok(Self { element, is_large: has_large_values(map), state })
     }
 
@@ -225,6 +242,7 @@ impl Progress {
         Self {
             text,
             flag,
+            creat: Creat::Yes,
             written: Held::default(),
             start: 0,
             pieces: Pieces::default(),
@@ -297,6 +315,17 @@ impl OpenFile for ElementFile {
         }
         reply(part(state.text.as_deref().unwrap_or_default(), offset, size));
         Ok(())
+    }
+
+    fn size(&self) -> Option<u64> {
+        self.state.lock().text.as_ref().map(|text| text.len() as u64)
+    }
+
+    fn truncated(&self) {
+        let mut state = self.state.lock();
+        if state.creat == Creat::IfTruncated && state.flag == EXIST {
+            state.flag = ANY;
+        }
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<usize> {

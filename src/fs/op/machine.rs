@@ -3,7 +3,7 @@
 use super::open_dir::Listed;
 use crate::bpffs::Stat;
 use crate::fs::Fs;
-use crate::fs::base::attr::{Attr, FileKind};
+use crate::fs::base::attr::{Attr, Changed, FileKind};
 use crate::fs::base::caller::Caller;
 use crate::fs::base::error::{Error, Result};
 use crate::fs::base::open_file::TextFile;
@@ -135,11 +135,15 @@ pub(super) fn list(known: &KnownNames, dir: &Machine) -> Result<Vec<Listed>> {
 
 impl Fs {
     /// Attributes: all of it is the mount owner's alone.
-    pub(super) fn machine_attr(&self, machine: &Machine) -> Result<Attr> {
+    pub(super) fn machine_attr(
+        &self,
+        machine: &Machine,
+        (text, changed): (u64, Changed),
+    ) -> Result<Attr> {
         let stat = self.maps.stat(&MapRef::Id(0))?;
         let attr = |kind, mode, size, nlink| {
             let stat = Stat { mode, nlink, uid: 0, ..stat };
-            Ok(Attr { ino: Ino::ROOT, kind, size, stat })
+            Ok(Attr { ino: Ino::ROOT, kind, size, stat, changed })
         };
         match machine {
             // Exporters do not run as root.
@@ -151,7 +155,7 @@ impl Fs {
                 None => attr(FileKind::File, 0o400, 0, 1),
             },
             Machine::Table | Machine::Json | Machine::ProgramInfo(_) => {
-                attr(FileKind::File, 0o400, 0, 1)
+                attr(FileKind::File, 0o400, text, 1)
             }
             Machine::List(_) | Machine::Programs | Machine::Processes => {
                 attr(FileKind::Dir, 0o700, 0, 2)

@@ -2,10 +2,12 @@
 //! chunk ahead.
 
 use super::render::LinePrinter;
+use crate::fs::base::attr::Changed;
 use crate::fs::base::error::{Error, Result};
-use crate::fs::base::held::Share;
+use crate::fs::base::held::{self, Held, Share};
 use crate::fs::base::maps::Maps;
-use crate::fs::base::open_file::part;
+use crate::fs::base::open_file::{WHOLE, part};
+use crate::fs::tree::table;
 use crate::map::Map;
 use crate::map::cursor::{Batch, Cursor};
 use crate::node::MapRef;
@@ -16,6 +18,45 @@ const CHUNK: usize = 128 * 1024;
 
 /// Bytes of text that a read may pass over: it takes a tenth of a second to make them.
 const SKIP: u64 = 16 << 20;
+
+/// Bytes up to which the text of one moment is held while the file is open: a longer one is made as it is
+/// read.
+const HELD: usize = 1 << 20;
+
+/// How much there is to read.
+#[derive(Debug)]
+pub enum Extent {
+    /// The whole text.
+    Whole(Held),
+    /// So many bytes, of one text or another.
+    Bytes(u64, Changed),
+    /// More than [`WHOLE`] bytes, and no more than these.
+    AtMost(u64),
+}
+
+/// The text, or how long it is: exactly up to [`WHOLE`] bytes, if there is room to make it, else at most.
+///
+/// # Errors
+/// The kernel's.
+pub fn extent(map: &Map, sums: bool) -> Result<Extent> {
+    let count = table::count(&map.info, table::counts_for(map).as_ref());
+    let elements = count.unwrap_or_else(|| map.info.max_entries.into());
+    let longest = Extent::AtMost(elements.saturating_mul(map.longest_line()).max(WHOLE as u64));
+    let least =
+        count.filter(|_| !sums).map_or(0, |count| count.saturating_mul(map.shortest_line()));
+    let is_long = least > WHOLE as u64;
+    if is_long || held::check_walk(map).and_then(|()| held::check(WHOLE)).is_err() {
+        return Ok(longest);
+    }
+    let printer = LinePrinter { sums, ..LinePrinter::new(map) };
+    let (walk, text, outcome) = Box::new(Walk::new(map)).fill(map, printer, WHOLE, Vec::new());
+    outcome?;
+    Ok(match text.len() {
+        _ if !walk.end => longest,
+        0..=HELD => Extent::Whole(Held::new(text)),
+        length => Extent::Bytes(length as u64, Changed::to(&text)),
+    })
+}
 
 /// A position in the text.
 #[derive(Debug, Default)]
@@ -32,7 +73,7 @@ pub struct Reader {
     spare: Vec<u8>,
     held: Share,
     /// Whether values are summed up over the CPUs.
-    pub sums: bool,
+    sums: bool,
 }
 
 /// Where the next chunk comes from.
@@ -45,6 +86,11 @@ enum Next {
 }
 
 impl Reader {
+    /// At the beginning of the elements, or of the sums over all CPUs.
+    pub fn new(sums: bool) -> Self {
+        Self { sums, ..Self::default() }
+    }
+
     /// Replies with up to `size` bytes from `offset`, which is where the last read ended, lies
     /// within its chunk, or is further on. Reading at 0 starts again.
     ///
