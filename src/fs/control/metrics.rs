@@ -82,9 +82,10 @@ fn labels(map: &Map, key: &[u8]) -> Vec<(String, String)> {
         .unwrap_or_else(|_| Value::from(String::from_utf8_lossy(&json).into_owned()));
     let mut names = LabelNames::without(&["map", "field"]);
     let mut labels = Vec::new();
-    match &key {
-        Value::Object(_) => members("", &key, &mut names, &mut labels),
-        key => labels.push((names.name("key"), plain(key))),
+    if key.is_object() {
+        members("", &key, &mut names, &mut labels);
+    } else {
+        labels.push((names.name("key"), plain(&key)));
     }
     labels
 }

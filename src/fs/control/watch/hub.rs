@@ -298,7 +298,7 @@ mod tests {
         };
         let codec = Codec::new(&shape, None);
         let tell = |state: &mut Watched, watcher: u64| {
-            let printer = LinePrinter { codec: &codec, special: None };
+            let printer = LinePrinter { codec: &codec, special: None, sums: false };
             let watcher = state.watchers.get_mut(&watcher).unwrap();
             let text = watcher.tell(&state.history, printer, usize::MAX)?;
             Ok::<usize, Error>(text.iter().filter(|&&c| c == b'\n').count())
