@@ -65,6 +65,12 @@ pub(super) fn detach(mountpoint: &Path, device: Option<&str>) -> Result<(), Erro
     Err(Error(format!("{}: not unmounted: {reason}", mountpoint.display())))
 }
 
+/// Whether what is mounted there has nobody who answers any more.
+pub(super) fn is_dead(mountpoint: &Path) -> bool {
+    let asked = mountpoint.symlink_metadata();
+    asked.is_err_and(|error| error.raw_os_error() == Some(libc::ENOTCONN))
+}
+
 /// Unmounts what is at the mount point.
 pub(super) fn unmount(mountpoint: &Path) -> Result<(), Error> {
     os::unmount(mountpoint, false)

@@ -67,13 +67,18 @@ pub(super) fn serve(
     let kernel = attach::attach(config, owner, &mountpoint)
         .map_err(|error| checks::session_error(&mountpoint, &error.into()))?;
     let device = mounts::at(&mountpoint).map(|mount| mount.device);
-    let is_still_mounted =
-        || device.is_some() && mounts::at(&mountpoint).map(|mount| mount.device) == device;
+    // The kernel gives the number of an unmounted file system to the next one: whoever mounts again at
+    // once, at the same place, has one that answers.
+    let is_left_dead = || {
+        device.is_some()
+            && mounts::at(&mountpoint).map(|mount| mount.device) == device
+            && attach::is_dead(&mountpoint)
+    };
     let detach = || attach::detach(&mountpoint, device.as_deref());
     let served =
         start(config, &mountpoint, fs, kernel, sender).and_then(|()| follow(config, &ends, ready));
     match served {
-        Ok(None) if is_still_mounted() => {
+        Ok(None) if is_left_dead() => {
             // Somebody has cut the connection (fusectl's abort), and what is left answers nobody.
             log::warn!("{}: the connection was aborted: unmounting", mountpoint.display());
             detach()
