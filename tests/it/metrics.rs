@@ -219,11 +219,11 @@ fn from_a_map_to_an_alert() {
     )
     .unwrap();
     bed.ok("chmod 755 .; mkdir texts; ln -s $PWD/mnt/.metrics texts/bpffuse.prom");
-    let _exporter = bed.spawn(&format!(
+    let mut exporter_runs = bed.spawn(&format!(
         "exec {READER} prometheus-node-exporter --collector.disable-defaults --collector.textfile \
          --collector.textfile.directory=$PWD/texts --web.listen-address=127.0.0.1:{exporter} > exporter.log 2>&1"
     ));
-    let _server = bed.spawn(&format!(
+    let mut server_runs = bed.spawn(&format!(
         "exec prometheus --config.file=prometheus.yml --storage.tsdb.path=$PWD/tsdb \
          --web.listen-address=127.0.0.1:{server} > prometheus.log 2>&1"
     ));
@@ -244,4 +244,8 @@ fn from_a_map_to_an_alert() {
     eventually("the alert fires", || ask(&firing) == "1\n");
     bed.ok("echo 1 > mnt/filled/.clear");
     eventually("the alert is over", || ask(&firing) == "null\n");
+    for child in [&mut exporter_runs, &mut server_runs] {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
 }
