@@ -154,6 +154,15 @@ fn typedefs_and_arrays_with_a_word() {
     let codec = of(&blob, peer, 4, false);
     named(&codec, &[10, 0, 0, 1], "10.0.0.1");
     means(&codec, "167772161", &[10, 0, 0, 1]);
+    // A number, as it was listed before it was known to be an address; hex where it is none.
+    means(&codec, "12345678", &12_345_678_u32.to_be_bytes());
+    means(&codec, "0a000001", &[10, 0, 0, 1]);
+    let v4 = blob.record(4, "in_addr", 4, &[("s_addr", be32, 0, 0)]);
+    let codec = of(&blob, v4, 4, false);
+    named(&codec, &[10, 0, 0, 1], "10.0.0.1");
+    means(&codec, "12345678", &[0x12, 0x34, 0x56, 0x78]);
+    means(&codec, "167772161", &[10, 0, 0, 1]);
+    parse(&codec, "167772161", &[10, 0, 0, 1]);
     named(&of(&blob, hex, 4, false), &[0xff, 0, 0, 0], "0xff");
     // A typedef of another size is none of ours.
     let odd = blob.alias(8, "hex64_t", u32s);

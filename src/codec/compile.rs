@@ -233,7 +233,8 @@ impl<'b> Compiler<'b> {
     fn build(&mut self, bare: &Bare<'b>) -> Result<NodeId, String> {
         if let Some(known) = self.known(bare)? {
             let plain = self.plain(bare)?;
-            return Ok(self.add(PlanNode::Known { known, plain }, 1));
+            let is_struct = matches!(bare.found.kind, Kind::Struct { .. });
+            return Ok(self.add(PlanNode::Known { known, plain, is_struct }, 1));
         }
         match bare.found.kind {
             Kind::Int(_) | Kind::Enum { .. } | Kind::Ptr { .. } => {

@@ -119,9 +119,8 @@ impl Naming {
         if name.is_empty() || name[0] == b'.' || name.contains(&0) || name.contains(&b'/') {
             return Err(Fault::invalid(format!("`{}` is no key's name", excerpt(name))));
         }
-        // No readable name of these forms is as long and has hex digits only.
-        let digits = !matches!(self.form, Form::Num(_));
-        if digits && word::packed_hex(name, key) {
+        // No readable name of the other forms is as long and has hex digits only.
+        if !self.is_number(plan) && word::packed_hex(name, key) {
             if matches!(self.form, Form::Prefix) {
                 clear_host_bits(key);
             }
@@ -151,14 +150,26 @@ impl Naming {
             }
             (form, members) => {
                 let outcome = plan.parse_word(self.alone, text()?, key, false);
-                // In the only member of a struct, hex digits that are no number are its bytes.
-                let is_number = matches!(form, Form::Num(_)) && members.is_some();
-                if !(outcome.is_err() && is_number && word::packed_hex(name, key)) {
+                // Of an address, or the only member of a struct, hex digits that are no number are its
+                // bytes.
+                let may_be_hex = members.is_some() || matches!(form, Form::Known(_));
+                if !(outcome.is_err() && may_be_hex && word::packed_hex(name, key)) {
                     outcome?;
                 }
             }
         }
         Ok(NameMatch::Exact)
+    }
+
+    /// Whether digits are a number before they are bytes in hex.
+    fn is_number(&self, plan: &CodecPlan) -> bool {
+        match plan.node(self.alone) {
+            PlanNode::Num(_) => matches!(self.form, Form::Num(_)),
+            PlanNode::Known { plain, is_struct: false, .. } => {
+                matches!(plan.node(plain), PlanNode::Num(_))
+            }
+            _ => false,
+        }
     }
 
     /// What the name is of: the key's type, or the only member in it.

@@ -101,7 +101,7 @@ impl CodecPlan {
                 true => Ok(()),
                 false => Err(short_hex(text, len as usize)),
             },
-            PlanNode::Known { known, plain } => {
+            PlanNode::Known { known, plain, .. } => {
                 if known.parse(word, whole) {
                     return Ok(());
                 }

@@ -58,8 +58,9 @@ pub(crate) enum PlanNode {
     Text { len: u32, elem: NodeId },
     /// No known meaning: `"0x…"`.
     Bytes { len: u32 },
-    /// What is known to be more than the node `plain`, whose texts it takes, too.
-    Known { known: Known, plain: NodeId },
+    /// What is known to be more than the node `plain`, whose texts it takes, too. A struct's name is
+    /// its bytes in hex before it is a number.
+    Known { known: Known, plain: NodeId, is_struct: bool },
     /// `len` elements, one each `stride` bytes.
     Array { len: u32, stride: u32, elem: NodeId },
     /// A struct, a union or a data section: `fields[first..end]`; `gaps` are its padding. With unions

@@ -51,7 +51,7 @@ impl CodecPlan {
                 None => self.print_array(len, 1, elem, bytes, out),
             },
             PlanNode::Bytes { len } => push_json_hex(&bytes[..len as usize], out),
-            PlanNode::Known { known, plain } => {
+            PlanNode::Known { known, plain, .. } => {
                 known.push_json(&bytes[..self.size_of(plain)], self.describe, out);
             }
             PlanNode::Array { len, stride, elem } => {

@@ -2,6 +2,7 @@
 
 use crate::common::Bed;
 use crate::common::require::require;
+use std::fs;
 use std::path::Path;
 
 const BAR: &str = "@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@";
@@ -61,9 +62,9 @@ fn a_map_is_drawn() {
     );
     assert!(bed.ok("cat mnt/h/.lhist/.map").starts_with("[10, 11) 18446744073709551615 |@"));
     assert_eq!(bed.ok("echo 1 > mnt/h/.clear; cat mnt/h/.hist/.map"), "");
-    bed.ok(
-        "for n in $(seq 5000); do echo \"{\\\"key\\\":$n,\\\"value\\\":1}\"; done > mnt/h/.entries",
-    );
+    let line = |n: u32| format!("{{\"key\":{n},\"value\":1}}\n");
+    fs::write(bed.dir.join("lines"), (1..=5000).map(line).collect::<String>()).unwrap();
+    bed.ok("cat lines > mnt/h/.entries");
     bed.fails_with("cat mnt/h/.lhist/.map", "File too large");
     assert_eq!(bed.ok("ls -A mnt/h/.hist | wc -l"), "5000\n");
 }
@@ -84,8 +85,10 @@ fn sums_of_all_elements() {
         )
     );
     // As one by one, for more than a batch of them.
-    bed.ok("for n in $(seq 10000); do echo \"{\\\"key\\\":$n,\\\"values\\\":[$(printf '{\"packets\":%d},' $(seq CPUS) | sed 's/,$//')]}\"; done > lines
-        cat lines > mnt/p/.entries".replace("CPUS", &cpus.to_string()).as_str());
+    let values: Vec<_> = (1..=cpus).map(|n| format!("{{\"packets\":{n}}}")).collect();
+    let line = |n: u32| format!("{{\"key\":{n},\"values\":[{}]}}\n", values.join(","));
+    fs::write(bed.dir.join("lines"), (1..=10_000).map(line).collect::<String>()).unwrap();
+    bed.ok("cat lines > mnt/p/.entries");
     assert_eq!(bed.ok("wc -l < mnt/p/.sum/.entries"), "10001\n");
     let sum: usize = (1..=cpus).sum();
     assert_eq!(
