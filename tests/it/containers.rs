@@ -305,7 +305,10 @@ fn what_a_container_lacks_is_said() {
             "bpf(2) is not permitted; run it with CAP_SYS_ADMIN (a container: --cap-add SYS_ADMIN)",
         ),
     ];
+    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/containers.md");
+    let document = fs::read_to_string(document).unwrap();
     for (given, sentence) in cases {
+        assert!(document.contains(&format!("| `{sentence}` |")), "{sentence}");
         assert_eq!(bundle.says(given), format!("bpffuse: {sentence}\n"));
         assert_eq!(mounts(&bed), 0);
     }
@@ -372,4 +375,28 @@ fn the_mount_point_is_made() {
     bed.ok("bpffuse -o X-mount.mkdir=700,ro bpf other; umount other");
     assert_eq!(bed.ok("stat -c %a other"), "700\n");
     bed.fails_with("touch file; bpffuse -o X-mount.mkdir bpf file", "file: not a directory");
+}
+
+/// docs/containers.md gives a container README's capabilities, and the arguments that the image has.
+#[test]
+fn the_document_fits_the_image() {
+    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/containers.md");
+    let document = fs::read_to_string(document).unwrap();
+    let added = document.split("--cap-add ").skip(1).map(|rest| rest.split_whitespace().next());
+    let mut added: Vec<String> =
+        added.flatten().map(|name| format!("CAP_{}", name.trim_matches(['`', ')']))).collect();
+    added.sort_unstable();
+    // In the table of what is said there is one more.
+    added.dedup();
+    let mut kept: Vec<&str> = KEPT.iter().map(|(name, _)| *name).collect();
+    kept.sort_unstable();
+    assert_eq!(added, kept);
+    let words = |name: &str| {
+        let script = fs::read_to_string(script("image")).unwrap();
+        let (_, list) = script.split_once(&format!("\"{name}\":[")).expect("the list");
+        let list = format!("[{}]", list.split(']').next().unwrap());
+        serde_json::from_str::<Vec<String>>(&list).unwrap()
+    };
+    let line = [words("Entrypoint"), words("Cmd")].concat().join(" ");
+    assert!(document.contains(&format!("`{line}`")), "{line}");
 }
