@@ -11,11 +11,12 @@
 
 mod renamed;
 pub mod seen;
+mod target;
 
 use crate::sys::object::{self, ObjectKind};
 use crate::sys::os::NewTime;
 use crate::sys::{self, mounts, os};
-use renamed::Renames;
+use renamed::{Renamed, Renames};
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -169,13 +170,7 @@ impl Bpffs {
             return Ok(root);
         }
         match os::open_below(&root, below) {
-            Err(error) if error.errno == libc::EXDEV => {
-                if self.is_all_bpffs(path)? {
-                    Ok(os::open_path(path)?)
-                } else {
-                    Err(gone())
-                }
-            }
+            Err(error) if error.errno == libc::EXDEV => reach_across(root, below),
             found => Ok(found?),
         }
     }
@@ -185,23 +180,12 @@ impl Bpffs {
         let (major, minor) = os::device(root)?;
         let device = u64::from(major) << 32 | u64::from(minor);
         if self.device.load(Ordering::Relaxed) != device {
-            let name = format!("{major}:{minor}");
-            if !mounts::all()?.iter().any(|mount| mount.device == name && mount.kind == "bpf") {
+            if !is_bpffs(root)? {
                 return Err(io::Error::from_raw_os_error(libc::ENODEV));
             }
             self.device.store(device, Ordering::Relaxed);
         }
         Ok(())
-    }
-
-    /// Whether what is mounted on the way to a path is bpffs, and nothing else.
-    fn is_all_bpffs(&self, path: &Path) -> io::Result<bool> {
-        let on_the_way = mounts::all()?
-            .into_iter()
-            .filter(|mount| mount.point.starts_with(&self.root) && mount.point != *self.root)
-            .filter(|mount| path.starts_with(&mount.point));
-        let kinds: Vec<String> = on_the_way.map(|mount| mount.kind).collect();
-        Ok(!kinds.is_empty() && kinds.iter().all(|kind| kind == "bpf"))
     }
 
     /// Opens a pin's inode itself, with O_PATH; gives its attributes as well.
@@ -243,14 +227,14 @@ impl Bpffs {
 
     /// The pin, with the path that it has after what was renamed.
     pub fn current<'a>(&self, pin: &'a Pin) -> Cow<'a, Pin> {
-        let candidates = self.renames.candidates(&pin.path);
         let is_at = |path: &Path| {
-            let found = self.reach(path).and_then(|file| file.metadata());
-            found.is_ok_and(|meta| meta.ino() == pin.ino)
+            let found = seen::look(&self.root, path, |path| self.reach(path));
+            found.is_ok_and(|seen| seen.ino == pin.ino)
         };
-        if candidates.is_empty() || is_at(&pin.path) {
+        if !self.renames.any() || pin.ino == 0 || is_at(&pin.path) {
             return Cow::Borrowed(pin);
         }
+        let candidates = self.renames.candidates(&pin.path, pin.ino);
         match candidates.into_iter().find(|path| is_at(path)) {
             Some(path) => Cow::Owned(Pin { path: path.into(), ino: pin.ino }),
             None => Cow::Borrowed(pin),
@@ -260,7 +244,7 @@ impl Bpffs {
     /// Whether two pins may be the same one, before and after it was renamed.
     pub fn has_moved(&self, from: &Pin, to: &Pin) -> bool {
         from.ino == to.ino
-            && self.renames.candidates(&from.path).iter().any(|path| **path == *to.path)
+            && self.renames.candidates(&from.path, from.ino).iter().any(|path| **path == *to.path)
     }
 
     /// The attributes of a pin that is still there.
@@ -303,7 +287,10 @@ impl Bpffs {
         } else {
             match known(&pin) {
                 Some(kind) => PinKind::Object(kind),
-                None => PinKind::Object(kind_of(&self.open_inode(&pin)?)?),
+                None => {
+                    let kind = kind_of(&self.open_inode(&pin)?)?;
+                    PinKind::Object(kind.unwrap_or(ObjectKind::Other))
+                }
             }
         };
         Ok((pin, kind, seen.stat))
@@ -353,8 +340,11 @@ impl Bpffs {
             } else if let Some(kind) = known(&pin) {
                 PinKind::Object(kind)
             } else {
-                match self.reach(&pin.path) {
-                    Ok(file) => PinKind::Object(kind_of(&file)?),
+                match self.reach(&pin.path).and_then(|file| kind_of(&file)) {
+                    Ok(Some(kind)) => PinKind::Object(kind),
+                    // What copies directories would fail at it.
+                    Ok(None) if is_the_kernels(&entry.file_name()) => continue,
+                    Ok(None) => PinKind::Object(ObjectKind::Other),
                     Err(error) if sys::is_shortage_of(&error) => return Err(error),
                     // Removed since the directory was read.
                     Err(_) => continue,
@@ -365,14 +355,16 @@ impl Bpffs {
         Ok(entries)
     }
 
-    /// A symlink's target.
+    /// A symlink's target; an absolute one in this bpffs as seen from the symlink's directory, so that who
+    /// follows it elsewhere, as in the mount, stays there.
     ///
     /// # Errors
     /// ENOENT if it is gone.
     pub fn readlink(&self, pin: &Pin) -> io::Result<PathBuf> {
         let pin = &*self.current(pin);
         let place = self.place_of(pin)?;
-        fs::read_link(place.path())
+        let target = fs::read_link(place.path())?;
+        Ok(target::relative(&self.root, &pin.path, &target).unwrap_or(target))
     }
 
     /// Makes a symlink in bpffs.
@@ -430,16 +422,34 @@ impl Bpffs {
         fs::remove_dir(place.path())
     }
 
-    /// Renames a pin or directory, with the flags of renameat2(2).
+    /// Renames a pin or directory for a user, with the flags of renameat2(2).
     ///
     /// # Errors
     /// Those of rename(2); EPERM for a name with a dot.
-    pub fn rename(&self, from: (&Pin, &OsStr), to: (&Pin, &OsStr), flags: u32) -> io::Result<()> {
+    pub fn rename(
+        &self,
+        from: (&Pin, &OsStr),
+        to: (&Pin, &OsStr),
+        flags: u32,
+        uid: u32,
+    ) -> io::Result<()> {
         let (from_dir, to_dir) = (self.current(from.0), self.current(to.0));
         let places = (self.place(&from_dir, from.1)?, self.place(&to_dir, to.1)?);
         os::rename(&places.0.path(), &places.1.path(), flags)?;
-        let exchange = flags & libc::RENAME_EXCHANGE != 0;
-        self.renames.record(from_dir.path.join(from.1), to_dir.path.join(to.1), exchange);
+        let paths = (from_dir.path.join(from.1), to_dir.path.join(to.1));
+        let mut renamed = Vec::new();
+        // Whoever renames it on at this moment records that: use finds the inode, or nothing.
+        let mut record = |place: &Place, from, to| {
+            let found = os::open_below(&place.dir, Path::new(&place.name));
+            if let Some(meta) = found.ok().and_then(|file| file.metadata().ok()) {
+                renamed.push(Renamed { ino: meta.ino(), is_dir: meta.is_dir(), from, to });
+            }
+        };
+        record(&places.1, &*paths.0, &*paths.1);
+        if flags & libc::RENAME_EXCHANGE != 0 {
+            record(&places.0, &*paths.1, &*paths.0);
+        }
+        self.renames.record(uid, &renamed);
         Ok(())
     }
 
@@ -505,6 +515,33 @@ impl Place {
     }
 }
 
+/// Opens the inode at a path below `root` on which something is mounted, name by name: each mount's root
+/// is held, and asked for what it is, before anything in it is looked up. So whoever exchanges directories
+/// meanwhile, with what is mounted in them, has nobody enter what is no bpffs.
+fn reach_across(root: File, below: &Path) -> io::Result<File> {
+    let mut at = root;
+    for name in below {
+        at = match os::open_below(&at, Path::new(name)) {
+            Err(error) if error.errno == libc::EXDEV => {
+                let top = os::open_mount(&at, Path::new(name))?;
+                if !is_bpffs(&top)? {
+                    return Err(gone());
+                }
+                top
+            }
+            found => found?,
+        };
+    }
+    Ok(at)
+}
+
+/// Whether an open file is in a bpffs, by the mount table: the file system itself may be ours, and wait.
+fn is_bpffs(file: &File) -> io::Result<bool> {
+    let (major, minor) = os::device(file)?;
+    let device = format!("{major}:{minor}");
+    Ok(mounts::all()?.iter().any(|mount| mount.device == device && mount.kind == "bpf"))
+}
+
 /// Where something is mounted.
 fn mount_points() -> io::Result<HashSet<PathBuf>> {
     Ok(mounts::all()?.into_iter().map(|mount| mount.point).collect())
@@ -519,11 +556,16 @@ fn proc_path(file: &File) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
-fn kind_of(file: &File) -> io::Result<ObjectKind> {
+/// What an inode holds; `None` if the kernel does not open it.
+fn kind_of(file: &File) -> io::Result<Option<ObjectKind>> {
     match object::obj_get(&proc_path(file)) {
-        Ok(object) => Ok(object::object_kind(object.as_fd())),
+        Ok(object) => Ok(Some(object::object_kind(object.as_fd()))),
         Err(error) if sys::is_shortage(error.errno) => Err(error.into()),
-        // `maps.debug` and the like: listed, though the kernel may not open them.
-        Err(_) => Ok(ObjectKind::Other),
+        Err(_) => Ok(None),
     }
+}
+
+/// Whether the kernel itself has put it there, as `maps.debug`: nobody else can give it a dot.
+fn is_the_kernels(name: &OsStr) -> bool {
+    name.as_bytes().contains(&b'.')
 }

@@ -56,9 +56,17 @@ pub struct Cli {
     #[arg(long, value_name = "USER", value_hint = ValueHint::Username)]
     owner: Option<String>,
 
+    /// The group that may read /.metrics, whoever else may come in
+    #[arg(long, value_name = "GROUP")]
+    metrics_group: Option<String>,
+
     /// The map that mkdir makes, in bpftool's words
     #[arg(long, value_name = "SPEC", default_value = DEFAULT_MAP)]
     default_map: String,
+
+    /// Types for maps by their names, in C, for those that have none or say too little; repeatable
+    #[arg(long, value_name = "FILE", action = ArgAction::Append, value_hint = ValueHint::FilePath)]
+    types: Vec<PathBuf>,
 
     /// How often a map that is watched is compared: seconds, or with a unit (ms, s, m)
     #[arg(long, value_name = "TIME", default_value = "1", value_parser = interval)]
@@ -110,12 +118,16 @@ pub struct Config {
     pub allow_other: bool,
     /// Whose the mount is, by name or number, if that is said.
     pub owner: Option<String>,
+    /// The group that may read `/.metrics`, by name or number.
+    pub metrics_group: Option<String>,
     /// Whether mount(8) has called, for the machine.
     pub by_mount: bool,
     /// Mount flags that the kernel knows, such as `ro` or `noatime`.
     pub flags: Vec<String>,
     /// The map that mkdir makes.
     pub default_map: String,
+    /// Files with types for maps.
+    pub types: Vec<PathBuf>,
     /// How often a map that is watched is compared.
     pub watch_interval: Duration,
     /// Threads that answer requests.
@@ -151,9 +163,11 @@ impl Config {
             foreground: cli.foreground,
             allow_other: false,
             owner: cli.owner,
+            metrics_group: cli.metrics_group,
             by_mount: cli.by_mount,
             flags: Vec::new(),
             default_map: cli.default_map,
+            types: cli.types,
             watch_interval: cli.watch_interval,
             threads: cli.threads.map_or(cpus.min(4), usize::from),
             mount_bpffs: !cli.no_mount_bpffs,
@@ -183,6 +197,8 @@ impl Config {
         match (name, value) {
             ("allow_other", None) => self.allow_other = true,
             ("owner", Some(user)) => self.owner = Some(user.to_owned()),
+            ("metrics_group", Some(group)) => self.metrics_group = Some(group.to_owned()),
+            ("types", Some(file)) => self.types.push(file.into()),
             ("X-mount.mkdir", mode) => {
                 let mode = u32::from_str_radix(mode.unwrap_or("755"), 8);
                 let mode = mode.ok().filter(|mode| *mode <= 0o7777);
@@ -242,7 +258,7 @@ impl Config {
             }
             _ => {
                 return Err(usage_error(format!(
-                    "unknown mount option '{option}'; known are allow_other, ro and mount(8)'s generic ones"
+                    "unknown mount option '{option}'; known are allow_other, owner, types, ro and mount(8)'s generic ones"
                 )));
             }
         }

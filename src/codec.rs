@@ -7,8 +7,8 @@
 //! `docs/reference.md` shows the texts; what it leaves open is decided so:
 //!
 //! **Nothing is lost.** Text that was read gives the same bytes when written, for any bytes: a bool
-//! that is neither 0 nor 1 and an enum without a name are numbers; a `char[N]` that is no UTF-8, or
-//! has bytes after its first NUL, is an array; JSON has no NaN and no infinities, so floats also
+//! that is neither 0 nor 1 and an enum without a name are numbers; a `char[N]` that is no UTF-8 is
+//! an array; JSON has no NaN and no infinities, so floats also
 //! are `"nan"`, `"inf"`, `"-inf"`, and other NaNs their bytes, `"0x…"`. Floats have the shortest
 //! decimal that gives the same bits. What text does not carry: padding, which becomes zero; the
 //! bytes of a union that the written member does not cover, which become zero; pointers and the
@@ -28,13 +28,13 @@
 //! Only a text that begins with `"` or `[` is JSON. Among the lines of a per-CPU value a blank one
 //! is refused; an empty string is `""`.
 //!
-//! **Structs and unions.** Of a union, anonymous or not, reading shows the largest member; a write
-//! may name any one, and by itself (`.field`) it changes its own bytes only. Members of the same
+//! **Structs and unions.** Of a union, anonymous or not, reading shows the member that shows all of
+//! its bytes, addresses first, or all of it in hex; a write may name any one, and by itself (`.field`) it changes its own bytes only. Members of the same
 //! name (static variables of several files in one data section) get `.2`, `.3` behind their names.
 //!
 //! **Keys** are values whose pointers can be written; see [`NameMatch`] for tries. A name is the
 //! readable form if that gives back all bytes, else hex: an empty or odd string, a struct with
-//! padding that is not zero, a union that holds more than its largest member, a float. An LPM key
+//! padding that is not zero, a union of which no member shows all, a float. An LPM key
 //! with more than one member beside its length is named like any struct. `true`, `false` and
 //! 128-bit integers are written as in values. An integer of fewer bits than its bytes have is a
 //! number of all its bytes.
@@ -44,18 +44,25 @@
 
 mod compile;
 mod cover;
+mod digits;
 mod event;
 mod fault;
+mod known;
+mod longest;
 mod member;
+mod members;
 mod name;
+mod numbers;
 mod parse;
 mod plan;
 mod print;
 mod record;
+mod series;
 mod sum;
 mod word;
 
 pub use fault::{TextError, TextErrorKind};
+pub use known::Describe;
 pub use member::Member;
 pub use name::NameMatch;
 pub(crate) use print::push_json_hex;
@@ -63,6 +70,7 @@ pub(crate) use print::push_json_hex;
 use crate::btf::Btf;
 use name::Naming;
 use plan::CodecPlan;
+use series::Numbers;
 use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
@@ -91,6 +99,7 @@ pub struct Codec {
     key: Arc<CodecPlan>,
     value: Arc<CodecPlan>,
     naming: Naming,
+    numbers: Numbers,
     cpus: Option<usize>,
     key_type: Option<String>,
     value_type: Option<String>,
@@ -101,10 +110,19 @@ impl Codec {
     /// Compiles the types of a map. Never fails: with no BTF, or BTF that is broken or disagrees
     /// with the sizes, keys and values are plain bytes.
     pub fn new(shape: &Shape, btf: Option<&Btf>) -> Self {
-        let mut key = Side::new(btf, shape.key_type_id, shape.key_size);
+        Self::of(shape, [btf, btf], None)
+    }
+
+    /// [`Self::new`] with the key's type of one BTF and the value's of another, and with symbols for
+    /// addresses in the kernel.
+    pub fn of(shape: &Shape, [keys, values]: [Option<&Btf>; 2], symbols: Option<Describe>) -> Self {
+        let mut key = Side::new(keys, shape.key_type_id, shape.key_size);
         key.plan.widen();
-        let value = Side::new(btf, shape.value_type_id, shape.value_size);
+        let mut value = Side::new(values, shape.value_type_id, shape.value_size);
+        key.plan.describe = symbols;
+        value.plan.describe = symbols;
         let naming = Naming::new(&key.plan, shape.lpm, key.spelled.is_some());
+        let numbers = Numbers::find(&key.plan, naming.alone(), &value.plan);
         let reasons: Vec<_> = [("key", key.reason), ("value", value.reason)]
             .into_iter()
             .filter_map(|(side, reason)| Some(format!("{side}: {}", reason?)))
@@ -113,6 +131,7 @@ impl Codec {
             key: Arc::new(key.plan),
             value: Arc::new(value.plan),
             naming,
+            numbers,
             cpus: shape.cpus,
             key_type: key.spelled,
             value_type: value.spelled,
@@ -245,9 +264,12 @@ impl Codec {
     /// # Errors
     /// As [`Self::parse_value`]; fewer lines than CPUs, but more than one, are incomplete.
     pub fn parse_file(&self, text: &[u8], bytes: &mut [u8]) -> Result<(), TextError> {
-        self.parse_lines(text, bytes, self.value.is_text(self.value.root), |text, value| {
-            self.parse_value(text, value)
-        })
+        self.parse_lines(text, bytes, self.is_text(), |text, value| self.parse_value(text, value))
+    }
+
+    /// Whether the value is one string, `char[N]`, which is written without quotes too.
+    pub fn is_text(&self) -> bool {
+        self.value.is_text(self.value.root)
     }
 
     /// [`Self::print_file`] of one member of the value.

@@ -30,15 +30,17 @@ pub use base::operation::Op;
 
 use crate::bpffs::seen;
 use crate::bpffs::{Bpffs, Pin};
-use crate::node::{MapRef, Node, NodeTable, Place};
-use crate::spec::{Making, Spec};
+use crate::map::typing::TypeBook;
+use crate::node::{Machine, MapRef, Node, NodeTable, Place};
+use crate::spec::{Making, Spec, Typing};
 use crate::sys::processes;
 use base::by_ino::ByIno;
+use base::given;
 use base::handles::Handles;
 use base::held;
 use base::maps::Maps;
 use base::opened::OpenedFile;
-use base::owner::Owner;
+pub use base::owner::Owner;
 use base::pool::Pool;
 use base::refusals::Refusals;
 use control::state::ControlState;
@@ -51,15 +53,14 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tree::known_names::KnownNames;
 use tree::make::SpecFile;
 
 /// What the command line says of the file system.
 #[derive(Debug)]
 pub struct Settings {
-    /// The user whose the mount is, beside root: what root may is theirs, too.
-    pub owner: u32,
-    /// Whether others may come in, as far as modes let them.
-    pub allow_other: bool,
+    /// Whose the mount is, and who else may come in.
+    pub owner: Owner,
     /// Where the mount is: absolute, without symlinks.
     pub mountpoint: PathBuf,
     /// Whether nothing may be changed.
@@ -68,6 +69,8 @@ pub struct Settings {
     pub default_map: Spec,
     /// How often watched maps are compared.
     pub watch_interval: Duration,
+    /// Types for maps by their names, each with where it is from.
+    pub types: Vec<(String, Typing)>,
 }
 
 /// The file system's state: no content, only who is known and what is open.
@@ -77,9 +80,13 @@ pub struct Fs {
     nodes: NodeTable,
     /// What controls keep from one open to the next.
     controls: ControlState,
+    /// The machine's maps by name.
+    names: KnownNames,
     /// Symlinks into maps of maps, on their way to a key.
     links: Links,
     files: Handles<OpenedFile>,
+    /// The same by what they are open of.
+    opened: ByIno<OpenedFile>,
     dirs: Handles<OpenDir>,
     promises: Promises,
     /// Names that are open, and become what is written to them.
@@ -99,10 +106,13 @@ impl Fs {
     /// EAGAIN if no thread can be started.
     pub fn new(bpffs: Bpffs, settings: Settings) -> std::io::Result<Self> {
         let root = Node::Dir(bpffs.root());
-        let Settings { owner, allow_other, mountpoint, read_only, default_map, watch_interval } =
+        let Settings { owner, mountpoint, read_only, default_map, watch_interval, types } =
             settings;
-        let owner = Owner { uid: owner, allow_other };
-        let maps = Maps::new(bpffs, mountpoint, read_only, owner)?;
+        // What cannot be BTF was refused when the file was read.
+        let types =
+            types.into_iter().filter_map(|(origin, typing)| given::of(&typing, origin).ok());
+        let types = TypeBook::new(types.map(Arc::new).collect());
+        let maps = Maps::new(bpffs, mountpoint, read_only, owner, types)?;
         let pool = Pool::new();
         let controls = ControlState {
             watches: Watches::new(Arc::clone(&maps), watch_interval, Arc::clone(&pool)),
@@ -113,8 +123,10 @@ impl Fs {
             maps,
             nodes: NodeTable::new(root),
             controls,
+            names: KnownNames::default(),
             links: Links::default(),
             files: Handles::default(),
+            opened: ByIno::default(),
             dirs: Handles::default(),
             promises: Promises::default(),
             made: ByIno::default(),
@@ -155,6 +167,27 @@ impl Fs {
         if self.maps.owner.allow_other || caller.is_owner {
             return Ok(());
         }
+        self.refuse_others()
+    }
+
+    /// The same, for who may be on the way to `/.metrics`, which has a group of readers. The kernel checks
+    /// modes.
+    ///
+    /// # Errors
+    /// As for [`Self::admit`].
+    fn admit_to(&self, node: &Node, name: Option<&OsStr>, caller: Caller) -> Result<()> {
+        let is_on_the_way = match (node, name) {
+            (Node::Machine(Machine::Metrics), None) => true,
+            (Node::Dir(pin), name) => {
+                *pin == self.maps.bpffs.root() && name.is_none_or(|name| name == ".metrics")
+            }
+            _ => false,
+        };
+        let admitted = self.admit(caller);
+        if is_on_the_way && self.maps.owner.metrics_group.is_some() { Ok(()) } else { admitted }
+    }
+
+    fn refuse_others(&self) -> Result<()> {
         Err(Error::new(
             libc::EACCES,
             "the mount is its owner's alone: -o allow_other lets others in",
@@ -163,7 +196,33 @@ impl Fs {
 
     /// The kernel forgets `lookups` look-ups of an inode.
     pub fn forget(&self, ino: Ino, lookups: u64) {
-        self.nodes.forget(ino, lookups);
+        if self.nodes.forget(ino, lookups) {
+            self.maps.file_closed();
+        }
+    }
+
+    /// Whether the kernel is to be asked to forget inodes.
+    pub fn has_many_nodes(&self) -> bool {
+        self.nodes.has_many()
+    }
+
+    /// The inodes that it is to be asked to forget.
+    pub fn old_nodes(&self) -> Vec<Ino> {
+        self.nodes.old()
+    }
+
+    /// The kernel has been asked to.
+    pub fn asked_to_forget(&self) {
+        self.nodes.asked_to_forget();
+    }
+
+    /// By which directory and name the kernel knows an element; `None` for what is none.
+    pub fn place_of(&self, ino: Ino) -> Option<(Ino, Vec<u8>)> {
+        let node = self.nodes.get(ino)?;
+        let Node::In(at, place @ Place::Element(view, key)) = &*node else { return None };
+        let (map, _) = self.maps.open(at).ok()?;
+        let parent = Node::In(at.clone(), place.parent()?);
+        Some((NodeTable::number(&parent), name::of(&map, view, key)))
     }
 
     /// Where a node, or a name in it, is: for `/.errors`.
@@ -222,6 +281,9 @@ impl Fs {
                 };
                 let name = String::from_utf8_lossy(&name).into_owned();
                 format!("{}/{name}{}", below(view), member::path_text(view))
+            }
+            Place::Whole(view) => {
+                format!("{}/{}", below(view), view::whole_name(view).unwrap_or_default())
             }
             Place::Link(name) => format!("/{}", name.to_string_lossy()),
         }

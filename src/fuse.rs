@@ -1,5 +1,6 @@
 //! FUSE requests to operations and back: decoding and replying, no policy.
 
+mod forget;
 mod log;
 mod wait;
 
@@ -11,6 +12,7 @@ use crate::fs::op::attr::NAME_MAX;
 use crate::fs::op::change::{AttrChanges, NewTime};
 use crate::fs::op::lookup::Found;
 use crate::fs::{Attr, Caller, Error, FileKind, Fs, Ino, Op};
+use forget::Forgetting;
 use fuser::{
     BsdFileFlags, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation,
     INodeNo, InitFlags, KernelConfig, LockOwner, OpenFlags, PollEvents, PollFlags, PollNotifier,
@@ -19,6 +21,7 @@ use fuser::{
 };
 use std::ffi::OsStr;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -41,17 +44,18 @@ const WRITE_MAX: u32 = 1 << 20;
 pub struct Fuse {
     fs: Arc<Fs>,
     waiting: Arc<Waiting>,
+    forgetting: Arc<Forgetting>,
 }
 
 impl Fuse {
-    /// Answers for `fs`.
+    /// Answers for `fs`; `kernel` is another descriptor of the connection, to tell the kernel by.
     ///
     /// # Errors
     /// EMFILE.
-    pub fn new(fs: Fs) -> io::Result<Self> {
+    pub fn new(fs: Fs, kernel: OwnedFd) -> io::Result<Self> {
         let fs = Arc::new(fs);
         let waiting = Waiting::start(Arc::clone(&fs))?;
-        Ok(Self { fs, waiting })
+        Ok(Self { fs, waiting, forgetting: Forgetting::new(kernel.into()) })
     }
 
     /// Does beside the threads that answer what they found to take long. `act` is told why if it is
@@ -64,6 +68,30 @@ impl Fuse {
         let fs = Arc::clone(&self.fs);
         let caller = Caller { beside: true, ..caller };
         self.fs.pool.run(caller, move |go| act(&fs, caller, go));
+    }
+
+    /// Reads into the page cache: for sendfile(2), splice(2), copy_file_range(2), which would cut or fill
+    /// the text by the size that was told last, or for a mapping. Programs that are refused read(2);
+    /// one that maps cannot, so it gets what is whole in one page.
+    fn read_page(
+        &self,
+        caller: Caller,
+        (ino, fh, offset, size): (INodeNo, FileHandle, u64, u32),
+        reply: ReplyData,
+    ) {
+        let refuse = move |fs: &Fs, reply: ReplyData| {
+            ::log::debug!("{}: a read through the page cache", fs.path(ours(ino), None));
+            reply.error(Errno::EINVAL);
+        };
+        if !self.fs.is_one_page(Handle(fh.0)) {
+            return refuse(&self.fs, reply);
+        }
+        self.later(caller, move |fs, caller, go| match fs.file(Handle(fh.0)) {
+            Ok(file) if go.is_ok() && caller.maps() => {
+                read(fs, caller, (ino, &*file, offset, size), go, reply);
+            }
+            _ => refuse(fs, reply),
+        });
     }
 
     /// Logs an operation that was done.
@@ -284,14 +312,12 @@ fn time(time: Option<TimeOrNow>) -> Option<NewTime> {
 
 impl Filesystem for Fuse {
     fn init(&mut self, _req: &Request, config: &mut KernelConfig) -> io::Result<()> {
-        // Each helps where the kernel has it, and is not needed where it has not.
-        for flag in [
-            InitFlags::FUSE_ATOMIC_O_TRUNC,
-            InitFlags::FUSE_PARALLEL_DIROPS,
-            InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP,
-            // Tells an abort (`mount::serve`) from unmounting.
-            InitFlags::FUSE_ABORT_ERROR,
-        ] {
+        // Each helps where the kernel has it, and is not needed where it has not: FUSE_ABORT_ERROR tells an
+        // abort (`mount::serve`) from unmounting. Left out are two that would let programs read what is
+        // not the text: by FUSE_ATOMIC_O_TRUNC an open would make a file look empty to others'
+        // sendfile(2) until it is written, by FUSE_DIRECT_IO_ALLOW_MMAP a shared mapping would show
+        // pages of different moments.
+        for flag in [InitFlags::FUSE_PARALLEL_DIROPS, InitFlags::FUSE_ABORT_ERROR] {
             if config.add_capabilities(flag).is_err() {
                 ::log::debug!("the kernel has no {flag:?}");
             }
@@ -303,6 +329,7 @@ impl Filesystem for Fuse {
     }
 
     fn lookup(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        self.forgetting.look(&self.fs);
         let caller = caller(&self.fs, req);
         match self.fs.lookup(ours(parent), name, caller) {
             Err(error) if error.is_later => {
@@ -347,17 +374,20 @@ impl Filesystem for Fuse {
         mode: Option<u32>,
         uid: Option<u32>,
         gid: Option<u32>,
-        _size: Option<u64>,
+        size: Option<u64>,
         atime: Option<TimeOrNow>,
         mtime: Option<TimeOrNow>,
         _ctime: Option<SystemTime>,
-        _fh: Option<FileHandle>,
+        fh: Option<FileHandle>,
         _crtime: Option<SystemTime>,
         _chgtime: Option<SystemTime>,
         _bkuptime: Option<SystemTime>,
         _flags: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
+        if let (Some(0), Some(fh)) = (size, fh) {
+            self.fs.truncated(Handle(fh.0));
+        }
         let changes = AttrChanges { mode, uid, gid, atime: time(atime), mtime: time(mtime) };
         let caller = caller(&self.fs, req);
         match self.fs.setattr(ours(ino), changes, caller) {
@@ -522,9 +552,12 @@ impl Filesystem for Fuse {
         offset: u64,
         size: u32,
         flags: OpenFlags,
-        _lock_owner: Option<LockOwner>,
+        lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
+        if lock_owner.is_none() {
+            return self.read_page(caller(&self.fs, req), (ino, fh, offset, size), reply);
+        }
         let file = match self.fs.file(Handle(fh.0)) {
             Ok(file) => file,
             Err(error) => return reply.error(self.refuse(Op::Read, req, ino, None, &error)),

@@ -6,6 +6,7 @@ pub mod load;
 pub mod room;
 mod symbols;
 mod trie;
+pub mod typing;
 pub mod value;
 
 pub use crate::sys::map::kind::{Content, KeyHandle, Keys, Listing, MapKind, Stream, UpdateFlags};
@@ -17,6 +18,7 @@ use crate::sys::map::{LOCK, MapFd, possible_cpus};
 use crate::sys::{self, Call, object};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use typing::{Chosen, GivenTypes, TypeBook};
 
 /// An open map, with what the kernel said of it when it was opened.
 #[derive(Debug)]
@@ -30,6 +32,8 @@ pub struct Map {
     pub codec: Arc<Codec>,
     /// Why the map's BTF is not used, if it has one that is not.
     pub btf_unused: Option<String>,
+    /// The types that somebody gave it in place of its own.
+    pub typed: Chosen,
     /// BPF_F_LOCK if values have a lock to take while copying, else 0.
     lock: u64,
 }
@@ -40,12 +44,21 @@ impl Map {
     /// # Errors
     /// Those of BPF_OBJ_GET_INFO_BY_FD. Broken or missing BTF is none: bytes are shown instead.
     pub fn open(fd: OwnedFd) -> sys::Result<Self> {
+        Self::open_typed(fd, &TypeBook::default())
+    }
+
+    /// [`Self::open`] with the types that somebody gave it, if anybody did.
+    ///
+    /// # Errors
+    /// As for [`Self::open`].
+    pub fn open_typed(fd: OwnedFd, book: &TypeBook) -> sys::Result<Self> {
         let (fd, info) = MapFd::new(fd)?;
-        Self::of(fd, info)
+        let chosen = book.of(&info);
+        Self::of(fd, info, chosen)
     }
 
     /// An open map that is what `info` says.
-    fn of(fd: MapFd, info: MapInfo) -> sys::Result<Self> {
+    fn of(fd: MapFd, info: MapInfo, mut typed: Chosen) -> sys::Result<Self> {
         let kind = MapKind::of(info.map_type);
         let mut shape = Shape {
             key_size: info.key_size as usize,
@@ -55,10 +68,6 @@ impl Map {
             value_type_id: info.btf_value_type_id,
             lpm: kind.listing == Listing::Trie,
         };
-        if kind.keys == Keys::Member {
-            // The names are values.
-            (shape.key_size, shape.key_type_id) = (shape.value_size, shape.value_type_id);
-        }
         let mut btf_id = info.btf_id;
         if kind.content == Content::StructOps && info.btf_vmlinux_id != 0 {
             // The kernel's own structure, around the one that the program declares.
@@ -70,10 +79,43 @@ impl Map {
             0 => (None, None),
             id => load_btf(id).map_or_else(|why| (None, Some(why)), |btf| (Some(btf), None)),
         };
-        let codec = Arc::new(Codec::new(&shape, btf.as_ref()));
+        let codec = codec(kind, &shape, btf.as_ref(), None);
         let btf_unused = unread.or_else(|| codec.fallback().map(str::to_owned));
-        let lock = if codec.has_lock() && takes_lock(&fd)? { LOCK } else { 0 };
-        Ok(Self { fd, info, kind, codec, btf_unused, lock })
+        let mut has_lock = codec.has_lock();
+        let codec = match typed.types.as_deref().map(|types| given(kind, &shape, &btf, types)) {
+            None => codec,
+            Some(Ok(given)) => {
+                has_lock |= given.has_lock();
+                given
+            }
+            Some(Err(why)) => {
+                let origin =
+                    typed.types.take().map_or_else(String::new, |types| types.origin.clone());
+                typed.unused = Some(format!("{origin}: {why}"));
+                codec
+            }
+        };
+        let lock = if has_lock && takes_lock(&fd)? { LOCK } else { 0 };
+        Ok(Self { fd, info, kind, codec: Arc::new(codec), btf_unused, typed, lock })
+    }
+
+    /// Whether these could be the map's types.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    pub fn check_types(&self, types: &GivenTypes) -> Result<(), String> {
+        if let Some(why) = types.misfit(&self.info) {
+            return Err(why);
+        }
+        let shape = Shape {
+            key_size: self.info.key_size as usize,
+            value_size: self.info.value_size as usize,
+            cpus: None,
+            key_type_id: 0,
+            value_type_id: 0,
+            lpm: self.kind.listing == Listing::Trie,
+        };
+        given(self.kind, &shape, &None, types).map(drop)
     }
 
     /// Bytes that a look-up gives: the value, or all CPUs' values each rounded up to 8.
@@ -275,6 +317,52 @@ impl Map {
     /// What fdinfo says of the map that its info lacks, by name, such as `memlock`.
     pub fn fdinfo(&self, name: &str) -> Option<String> {
         sys::info::fdinfo(self.fd.as_fd(), name)
+    }
+}
+
+/// The codec for a map of that kind: of one BTF, or with the types that `types` gives.
+fn codec(kind: MapKind, shape: &Shape, btf: Option<&Btf>, types: Option<&GivenTypes>) -> Codec {
+    let (mut shape, mut sides) = (shape.clone(), [btf, btf]);
+    if let Some(types) = types {
+        if types.key != 0 {
+            (shape.key_type_id, sides[0]) = (types.key, Some(&types.btf));
+        }
+        if types.value != 0 {
+            (shape.value_type_id, sides[1]) = (types.value, Some(&types.btf));
+        }
+    }
+    if kind.keys == Keys::Member {
+        // The names are values.
+        (shape.key_size, shape.key_type_id) = (shape.value_size, shape.value_type_id);
+        sides[0] = sides[1];
+    }
+    Codec::of(&shape, sides, Some(|address| symbols::current().describe(address)))
+}
+
+/// The codec for a type of `btf`, with symbols for addresses in the kernel.
+pub fn with_symbols(shape: &Shape, btf: &Btf) -> Codec {
+    Codec::of(shape, [Some(btf); 2], Some(|address| symbols::current().describe(address)))
+}
+
+/// The codec with types that somebody gave; else why they cannot be shown.
+fn given(
+    kind: MapKind,
+    shape: &Shape,
+    btf: &Option<Btf>,
+    types: &GivenTypes,
+) -> Result<Codec, String> {
+    if kind.content == Content::StructOps {
+        return Err("the types of a struct_ops map are the kernel's".to_owned());
+    }
+    if types.key != 0 && kind.keys != Keys::Bytes {
+        return Err(format!("{} has no keys that are bytes", kind.with_article()));
+    }
+    let given = codec(kind, shape, btf.as_ref(), Some(types));
+    // What the map's own BTF lacks is told of it alone.
+    let own = codec(kind, shape, btf.as_ref(), None);
+    match given.fallback().filter(|why| own.fallback() != Some(why)) {
+        Some(why) => Err(why.to_owned()),
+        None => Ok(given),
     }
 }
 

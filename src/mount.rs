@@ -7,6 +7,7 @@ mod owner;
 mod privileges;
 mod probe;
 mod serve;
+mod types;
 mod welcome;
 
 use crate::cli::Config;
@@ -44,6 +45,7 @@ pub fn run(config: &Config) -> Result<(), Error> {
     silence_libbpf();
     let default_map = Spec::parse(config.default_map.as_bytes())
         .map_err(|error| Error(format!("--default-map: {error}")))?;
+    let types = types::read(&config.types)?;
     checks::surroundings()?;
     if let Some(mode) = config.make_mountpoint.filter(|_| !config.pretend) {
         checks::make_mountpoint(&config.mountpoint, mode)?;
@@ -51,19 +53,19 @@ pub fn run(config: &Config) -> Result<(), Error> {
     checks::mountpoint(&config.mountpoint)?;
     checks::privileges()?;
     checks::apart(&config.bpffs, &config.mountpoint)?;
-    let owner = owner::uid(config)?;
+    let owner = owner::of(config)?;
     if config.pretend {
         return Ok(());
     }
     checks::bpffs(&config.bpffs, config.mount_bpffs)?;
     checks::open_to_all(config);
     if config.foreground {
-        return serve(config, owner, default_map, || Ok(()));
+        return serve(config, owner, default_map, types, || Ok(()));
     }
     match os::fork_daemon().map_err(|error| serve::no_thread(&error.into()))? {
         Fork::Parent(report) => {
             wait_for_daemon(report)?;
-            welcome::say(config, owner);
+            welcome::say(config, owner.uid);
             Ok(())
         }
         Fork::Child(report) => {
@@ -72,7 +74,7 @@ pub fn run(config: &Config) -> Result<(), Error> {
             // which changes nothing here.
             let mut tell =
                 |text: &str| report.take().map(|mut pipe| pipe.write_all(text.as_bytes()));
-            let outcome = serve(config, owner, default_map, || {
+            let outcome = serve(config, owner, default_map, types, || {
                 go_to_background(config)?;
                 tell("mounted");
                 Ok(())

@@ -34,9 +34,20 @@ pub enum View {
     Cpu(u32),
     /// `MAP/.sum/KEY`: the sum over all CPUs.
     Sum,
+    /// `MAP/.hist/KEY`, `MAP/.lhist/KEY`: the value drawn as a histogram.
+    Histogram(BucketScale),
     /// `MAP/.field/KEY/a/b`: a member of the value; a directory if it has members itself. The
     /// empty path is the value.
     Field(MemberPath),
+}
+
+/// What the buckets of a histogram count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BucketScale {
+    /// Bucket i: from 2^i to before 2^(i+1); bucket 0 also has 0.
+    Powers,
+    /// Bucket i: i.
+    Linear,
 }
 
 /// Names of members, array indices or variables, from the value inwards.
@@ -57,6 +68,8 @@ pub enum Place {
     Control(&'static str),
     /// `MAP/.events/TYPE`: events, each a structure of that type.
     Events(Arc<str>),
+    /// `MAP/.sum/.entries`, `MAP/.hist/.map`: a view's text of all elements.
+    Whole(View),
     /// An element, by its key's bytes.
     Element(View, Arc<[u8]>),
     /// A symlink in a map of maps under a name that is no key, to be renamed over one.
@@ -73,6 +86,7 @@ impl Place {
             | Self::EventTypes
             | Self::Control(_)
             | Self::Events(_)
+            | Self::Whole(_)
             | Self::Element(..)
             | Self::Link(_) => None,
         }
@@ -82,7 +96,12 @@ impl Place {
     pub fn of_keys(view: View) -> Self {
         match view {
             View::Text | View::Longest => Self::Root,
-            View::Pop | View::Raw | View::Cpu(_) | View::Sum | View::Field(_) => Self::View(view),
+            View::Pop
+            | View::Raw
+            | View::Cpu(_)
+            | View::Sum
+            | View::Histogram(_)
+            | View::Field(_) => Self::View(view),
         }
     }
 
@@ -96,7 +115,7 @@ impl Place {
                 Some((_, outer)) => Some(Self::Element(View::Field(outer.into()), Arc::clone(key))),
                 None => Some(Self::View(View::Field(Arc::from([])))),
             },
-            Self::Element(view, _) => Some(Self::of_keys(view.clone())),
+            Self::Element(view, _) | Self::Whole(view) => Some(Self::of_keys(view.clone())),
             Self::View(_) | Self::Cpus | Self::EventTypes | Self::Control(_) | Self::Link(_) => {
                 Some(Self::Root)
             }
@@ -107,14 +126,16 @@ impl Place {
 /// What leads to the machine's maps.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Machine {
+    /// `/.metrics`
+    Metrics,
     /// `/.maps`: a table for people.
     Table,
     /// `/.maps.json`: the same for programs.
     Json,
     /// A directory with a symlink for each map.
     List(MapList),
-    /// A symlink in it, by its name.
-    Link(MapList, Arc<OsStr>),
+    /// A symlink in it: its name, and the id of the map that it leads to.
+    Link(MapList, Arc<OsStr>, u32),
     /// `/.prog`: the loaded programs by their ids.
     Programs,
     /// `/.prog/N/.info`

@@ -38,9 +38,59 @@ pub struct SchemaMap<'a> {
 
 /// Whether key and value are written as types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Typed {
+struct WrittenTypes {
     key: bool,
     value: bool,
+}
+
+/// Types of a BTF: of a map's keys, values and events; 0 for those that are not known.
+#[derive(Debug, Clone, Copy)]
+pub struct Typed<'a> {
+    /// What the ids are of.
+    pub btf: &'a Btf,
+    /// The key's.
+    pub key: u32,
+    /// The value's.
+    pub value: u32,
+    /// The events'.
+    pub event: u32,
+}
+
+/// The types of the map `name` alone, as [`crate::spec::Typing`] reads them: the first that says one
+/// holds. What no type is known of, or cannot be said in C, is given by its size.
+pub fn types(first: &[Typed<'_>], then: &[Typed<'_>], sizes: [u32; 2], name: &str) -> String {
+    let mut name = made_fit(name);
+    let (mut text, mut fields) = (String::new(), String::new());
+    let mut known = [false; 3];
+    for typed in first.iter().chain(then) {
+        let mut printer = CPrinter::new(typed.btf);
+        let sides = [(typed.key, "key"), (typed.value, "value"), (typed.event, "event")];
+        let mut own = String::new();
+        let mut has = known;
+        for ((id, what), known) in sides.into_iter().zip(&mut has) {
+            if id != 0
+                && !*known
+                && let Ok(text) = root(&mut printer, id, 1, &name, what)
+            {
+                let _ = writeln!(own, "\t__type({what}, {text});");
+                *known = true;
+            }
+        }
+        if printer.define_later().is_ok()
+            && let Ok(unique) = printer.names.unique(&name)
+        {
+            name = unique;
+            text.push_str(&printer.text);
+            fields.push_str(&own);
+            known = has;
+        }
+    }
+    for ((size, what), known) in sizes.into_iter().zip(["key", "value"]).zip(known) {
+        if size != 0 && !known {
+            let _ = writeln!(fields, "\t__uint({what}_size, {size});");
+        }
+    }
+    format!("{text}struct {{\n{fields}}} {name} SEC(\".maps\");\n")
 }
 
 /// The definition of `map`, as the variable `name` made fit for C.
@@ -48,7 +98,7 @@ pub fn print(map: &SchemaMap<'_>, name: &str) -> String {
     let name = made_fit(name);
     let mut comment = String::new();
     for (key, value) in [(true, true), (false, true), (true, false)] {
-        match attempt(map, &name, Typed { key, value }) {
+        match attempt(map, &name, WrittenTypes { key, value }) {
             Ok(text) => return comment + &text,
             Err(why) if comment.is_empty() => {
                 // The reason of the first attempt says most.
@@ -57,11 +107,11 @@ pub fn print(map: &SchemaMap<'_>, name: &str) -> String {
             Err(_) => {}
         }
     }
-    comment + &write(map, &name, Typed { key: false, value: false }).unwrap_or_default()
+    comment + &write(map, &name, WrittenTypes { key: false, value: false }).unwrap_or_default()
 }
 
 /// The text, if it makes the same map.
-fn attempt(map: &SchemaMap<'_>, name: &str, typed: Typed) -> Result<String, String> {
+fn attempt(map: &SchemaMap<'_>, name: &str, typed: WrittenTypes) -> Result<String, String> {
     let text = write(map, name, typed)?;
     if MapKind::of(map.info.map_type).holds_maps() && map.inner.is_none() {
         return Ok(text);
@@ -93,7 +143,7 @@ fn check(map: &SchemaMap<'_>, spec: &Spec) -> Result<(), String> {
     Ok(())
 }
 
-fn write(map: &SchemaMap<'_>, name: &str, typed: Typed) -> Result<String, String> {
+fn write(map: &SchemaMap<'_>, name: &str, typed: WrittenTypes) -> Result<String, String> {
     let mut types = String::new();
     let mut fields = String::new();
     let mut name = name.to_owned();
@@ -104,7 +154,7 @@ fn write(map: &SchemaMap<'_>, name: &str, typed: Typed) -> Result<String, String
 /// Appends the map's fields, and before them its types; `name` gives way to theirs.
 fn write_fields(
     map: &SchemaMap<'_>,
-    typed: Typed,
+    typed: WrittenTypes,
     indent: usize,
     types: &mut String,
     fields: &mut String,

@@ -13,6 +13,8 @@
 //! | `kinds`, `flags` | the kernel's kinds of map and flags, by name |
 //! | `plan` | what a kind asks for, filled in and checked |
 //! | `typed` | the types of key and value, made for their sizes if only those are known |
+//! | `typing` | types for maps that have none of their own |
+//! | `import` | the kernel's types, for a text that does not define them |
 //! | `btf_writer` | types to the BTF that the kernel loads |
 //! | `create`, `refusal`, `kernel_types` | the only files that ask the kernel |
 
@@ -22,6 +24,7 @@ mod create;
 mod definition;
 mod extent;
 pub mod flags;
+mod import;
 mod kernel_types;
 pub mod layout;
 mod making;
@@ -30,6 +33,7 @@ mod refusal;
 mod suggest;
 mod typed;
 pub mod types;
+mod typing;
 mod words;
 
 pub(crate) use c::{MAX_TEXT, basic_int};
@@ -40,6 +44,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 pub use typed::MapBtf;
 use types::{TypeId, Types};
+pub use typing::{Typing, TypingBtf};
 
 /// A key or a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

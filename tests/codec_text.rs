@@ -237,7 +237,8 @@ fn strings() {
     let codec = of(&blob, text, 8);
     assert_eq!(print(&codec, b"eth0\0\0\0\0"), "\"eth0\"\n");
     assert_eq!(print(&codec, b"12345678"), "\"12345678\"\n");
-    assert_eq!(print(&codec, b"a\0b\0\0\0\0\0"), "[97,0,98,0,0,0,0,0]\n");
+    assert_eq!(print(&codec, b"a\0b\0\0\0\0\0"), "\"a\\u0000b\"\n");
+    assert_eq!(print(&codec, b"\0\0\0\0\0\0\0z"), format!("\"{}z\"\n", "\\u0000".repeat(7)));
     assert_eq!(print(&codec, b"\xffab\0\0\0\0\0"), "[-1,97,98,0,0,0,0,0]\n");
     for (text, expected) in [
         ("eth0", b"eth0\0\0\0\0"),
@@ -251,6 +252,7 @@ fn strings() {
         ("\u{e9}", b"\xc3\xa9\0\0\0\0\0\0"),
         ("{x}", b"{x}\0\0\0\0\0"),
         ("0x6162636465666768", b"abcdefgh"),
+        ("\"a\\u0000b\"", b"a\0b\0\0\0\0\0"),
         ("61 62 63 00 00 00 00 00", b"abc\0\0\0\0\0"),
         ("[97,98,0,0,0,0,0,255]", b"ab\0\0\0\0\0\xff"),
     ] {
@@ -328,7 +330,7 @@ fn addresses() {
         4,
         "[10]",
         TextErrorKind::Invalid,
-        "an array stands where an address in a string is needed",
+        "`[10]` is not an IPv4 address such as 10.0.0.1",
     );
     let codec = of(&blob, v6, 16);
     assert_eq!(print(&codec, &bytes(&codec, 16, "FD00:0::0001")), "\"fd00::1\"\n");
@@ -355,14 +357,16 @@ fn addresses() {
     ] {
         assert_eq!(bytes(&codec, 6, text), [0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff], "{text}");
     }
-    assert_eq!(name(&codec, &[0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff]), "aabbccddeeff");
-    assert_eq!(key(&codec, b"aa:bb:cc:dd:ee:ff").unwrap()[0], 0xaa);
+    assert_eq!(name(&codec, &[0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff]), "aa:bb:cc:dd:ee:ff");
+    for name in [&b"aa:bb:cc:dd:ee:ff"[..], b"aabbccddeeff", b"aa-bb-cc-dd-ee-ff"] {
+        assert_eq!(key(&codec, name).unwrap(), [0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff]);
+    }
     refused(
         &codec,
         6,
         "aa:bb:cc:dd:ee",
         TextErrorKind::Invalid,
-        "`aa:bb:cc:dd:ee` is neither a JSON array nor 6 bytes in hex",
+        "`aa:bb:cc:dd:ee` is not a MAC address such as 00:11:22:33:44:55",
     );
     refused(&codec, 6, "[1,2,3]", TextErrorKind::Invalid, "the array has 3 of 6 elements");
     refused(
@@ -1071,4 +1075,31 @@ fn blank_lines_are_no_strings_of_a_cpu() {
     assert_eq!(member(b"text", "a\nb\n").as_deref(), Ok("\"a\"\n\"b\"\n"));
     assert_eq!(member(b"n", "1\n\n2\n\n").as_deref(), Ok("1\n2\n"));
     assert_eq!(member(b"n", "7\n\n").as_deref(), Ok("7\n7\n"));
+}
+
+/// A short event whose union no member shows whole is hex, as the whole one would be.
+#[test]
+fn short_events_with_unions() {
+    let mut blob = Blob::new();
+    let (u8s, u16s) = (blob.int("u8", 1, 0), blob.int("u16", 2, 0));
+    // Neither shows all of four bytes.
+    let one = blob.record(4, "", 4, &[("a", u8s, 0, 0), ("b", u16s, 16, 0)]);
+    let other = blob.record(4, "", 4, &[("c", u8s, 8, 0), ("d", u16s, 16, 0)]);
+    let both = blob.record(5, "", 4, &[("", one, 0, 0), ("", other, 0, 0)]);
+    let event = blob.record(
+        4,
+        "event",
+        8,
+        &[("first", u16s, 0, 0), ("", both, 16, 0), ("last", u16s, 48, 0)],
+    );
+    let codec = of(&blob, event, 8);
+    let print = |event: &[u8]| {
+        let mut out = Vec::new();
+        codec.print_event(event, 0, &mut out);
+        String::from_utf8(out).unwrap()
+    };
+    assert_eq!(print(&[7, 0, 1, 0, 2, 0]), r#"{"first":7,"a":1,"b":2}"#);
+    assert_eq!(print(&[7, 0, 0, 1, 2, 0]), r#"{"first":7,"c":1,"d":2}"#);
+    assert_eq!(print(&[7, 0]), r#"{"first":7}"#);
+    assert_eq!(print(&[7, 0, 1, 1, 2, 0]), r#""0x070001010200""#);
 }

@@ -180,6 +180,11 @@ fn agree(ours: &Json, theirs: &Json) -> bool {
             }
         }
         (Json::String(ours), Json::String(theirs)) => ours == theirs,
+        // A MAC address, of which bpftool shows the bytes.
+        (Json::String(mac), Json::Array(theirs)) if mac.len() == 17 && theirs.len() == 6 => {
+            let bytes = mac.split(':').map(|byte| u64::from_str_radix(byte, 16).ok());
+            bytes.eq(theirs.iter().map(Json::as_u64))
+        }
         // A string that bpftool takes for numbers, for lack of a NUL or for an unusual character.
         (Json::String(text), Json::Array(theirs)) => {
             let bytes = text.bytes().map(i64::from).chain(std::iter::repeat(0));

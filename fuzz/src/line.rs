@@ -62,7 +62,7 @@ fn parse(input: &Input<'_>, cpus: Option<usize>, line: &Line<'_>, value: &mut [u
 
 /// An element's line is taken, and its like is printed.
 fn survives(input: &Input<'_>, cpus: Option<usize>, key: &[u8], value: &[u8]) {
-    let printer = LinePrinter { codec: &input.codec, special: None };
+    let printer = LinePrinter { codec: &input.codec, special: None, sums: false };
     let mut text = Vec::new();
     printer.line(key, value, &mut text);
     let shown = String::from_utf8_lossy(&text).into_owned();

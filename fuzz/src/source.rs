@@ -24,7 +24,7 @@ impl Source<'_> {
     }
 
     fn ty(&mut self, depth: u32) -> Ty {
-        let kinds = if depth == 0 || self.0.is_empty() { 10 } else { 14 };
+        let kinds = if depth == 0 || self.0.is_empty() { 10 } else { 16 };
         match self.byte() % kinds {
             0 => Ty::Int { bytes: self.one_of(&[1, 2, 4, 8, 16]), signed: self.byte() & 1 == 1 },
             1 => Ty::Bool,
@@ -46,7 +46,9 @@ impl Source<'_> {
             10 => Ty::Alias(self.one_of(&[8, 9, 10, 11, 18]), Box::new(self.ty(depth - 1))),
             11 => Ty::Array(Box::new(self.ty(depth - 1)), u32::from(self.byte() % 5)),
             12 => Ty::Struct { packed: self.byte() & 1 == 1, members: self.members(0, depth - 1) },
-            _ => Ty::Union { members: self.members(1, depth - 1) },
+            13 => Ty::Union { members: self.members(1, depth - 1) },
+            14 => Ty::Octets(self.one_of(&[6, 16])),
+            _ => Ty::Words,
         }
     }
 

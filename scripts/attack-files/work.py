@@ -39,6 +39,36 @@ def symlink_exchange(bed):
     bed.attack(24, stat, 6)
 
 
+def mount_exchange(bed):
+    """Two directories of the user's own are exchanged: in one a bpffs is mounted, in the other the mount."""
+    for name in ("a", "b"):
+        os.makedirs(bed.on(name, "x"), 0o755)
+        os.chown(bed.on(name), NOBODY, NOBODY)
+    bpf.check(bpf.libc.mount(b"bpf", bed.on("a", "x").encode(), b"bpf", 0, b"mode=0755"), "mount")
+    bed.mounts.append(bed.on("a", "x"))
+    bpf.check(bpf.libc.mount(bed.mnt.encode(), bed.on("b", "x").encode(), None, 4096, None), "mount")  # MS_BIND
+    bed.mounts.append(bed.on("b", "x"))
+    bed.make("a/x/m", mode=0o644)
+    a, b = bed.on("a").encode(), bed.on("b").encode()
+
+    def swap(_):
+        while True:
+            bpf.exchange(a, b)
+
+    for _ in range(2):
+        bed.attacker(swap)
+
+    def stat():
+        for name in ("a", "b"):
+            try:
+                os.stat(bed.at(name, "x", "m"))
+            except OSError:
+                pass
+
+    bed.attack(16, stat, 6)
+    bed.kill_attackers()
+
+
 def read(path):
     fd = os.open(path, os.O_RDONLY)
     try:
@@ -61,6 +91,29 @@ def count_trie(bed):
         if n % 20_000 == 0:
             bed.look()
     bed.attack(16, lambda: read(bed.at("trie", ".count")), 5)
+
+
+def watched_by_all(bed):
+    """A user watches a map, then asks for all that takes long: does root's reader of the map wait for that?"""
+    fd = bed.make("trie", bpf.LPM_TRIE, key=8, entries=100_000, flags=bpf.NO_PREALLOC, mode=0o604)
+    for n in range(100_000):
+        bpf.update(fd, struct.pack("=I", 32) + struct.pack(">I", n << 4), bytes(8))
+        if n % 20_000 == 0:
+            bed.look()
+    bpf.update(bed.make("map", mode=0o604), struct.pack("=I", 1), bytes(8))
+
+    def body(pipe):
+        watch = os.open(bed.at("map", ".watch"), os.O_RDONLY)
+        os.read(watch, 100)
+        pipe.send(True)
+        while True:
+            read(bed.at("trie", ".count"))
+
+    for child in [bed.attacker(body) for _ in range(16)]:
+        bed.hear(child)
+    bed.watch(2)
+    bed.by_root("root's .watch", lambda: read(bed.at("map", ".watch")), 2)
+    bed.watch(1)
 
 
 def far_read(bed):

@@ -1,12 +1,14 @@
 """The measurements of scripts/bench. Each row: ours and the other's median of interleaved runs."""
 
-import os, re, shutil, statistics, subprocess, sys, tempfile, threading, time
+import ctypes, os, platform, re, shutil, statistics, struct, subprocess, sys, tempfile, threading, time
 
 BPFFUSE, NULLFS, FLOOR = (os.path.abspath(path) for path in sys.argv[1:4])
 ONLY = sys.argv[4:]  # Words of the rows to run; none: all.
 ONE_CPU = ["taskset", "-c", "0"]
 MILLION = 1_000_000
 
+libc = ctypes.CDLL(None, use_errno=True)
+libc.syscall.restype = ctypes.c_long
 home = tempfile.mkdtemp(prefix="bpffuse-bench-")
 daemons = {}
 rows = []
@@ -129,6 +131,27 @@ def row(what, a, other, b, goal, at_most=True, form=show):
     limit = f"{'<=' if at_most else '>='} {goal:g}"
     rows.append((what, form(a), other, form(b), f"{ratio:.2f}", limit, "" if good else "MISSED"))
     print("  " + " | ".join(rows[-1]), file=sys.stderr, flush=True)
+
+
+def bpf(command, attr):
+    """bpf(2)."""
+    number = {"x86_64": 321, "aarch64": 280}[platform.machine()]
+    attr = ctypes.create_string_buffer(attr, 144)
+    result = libc.syscall(number, command, attr, 144)
+    if result < 0:
+        raise SystemExit(f"bpf command {command}: {os.strerror(ctypes.get_errno())}")
+    return result
+
+
+def opened(pin):
+    """A pinned map's descriptor (BPF_OBJ_GET)."""
+    text = ctypes.create_string_buffer(os.fsencode(pin))
+    return bpf(7, struct.pack("=QII", ctypes.addressof(text), 0, 0))
+
+
+def pinned(name, fd):
+    text = ctypes.create_string_buffer(os.fsencode(path("bpf", name)))
+    bpf(6, struct.pack("=QII", ctypes.addressof(text), fd, 0))
 
 
 def section(name):
@@ -274,6 +297,68 @@ def main():
         theirs = timed(f"bpftool batch file {path('batch')} > /dev/null") * (MILLION / batch)
         row("cat FILE > .entries, 1M lines", a, "bpftool batch (100k, x10)", theirs, 10, at_most=False)
         row("cat FILE > .entries, 1M lines", a, "UPDATE_BATCH loop", loop, 2)
+
+    @section("count")
+    def _():
+        for name, count in (("full", MILLION), ("few", 1000)):
+            create(name, 4, 8, MILLION)
+            floor("fill", path("bpf", name), count)
+            if int(open(path("fuse", name, ".count")).read()) != count:
+                raise SystemExit(f"{name}/.count is not {count}")
+        a, b = medians(200, lambda: dump(path("fuse", "full", ".count")),
+                       lambda: dump(path("fuse", "few", ".count")))
+        row("cat .count, 1M elements", a, "1,000 elements", b, 2)
+        os.remove(path("bpf", "full"))
+        os.remove(path("bpf", "few"))
+
+    @section("maps")
+    def _():
+        # As somebody's who has much: 1,000 maps of 1,000 elements, each held by one of 200 processes.
+        size, maps = 1000, []
+        keys = (ctypes.c_uint32 * size)(*range(size))
+        values = (ctypes.c_uint64 * size)()
+        for n in range(1000):
+            # BPF_MAP_CREATE of a hash, BPF_MAP_UPDATE_BATCH.
+            fd = bpf(0, struct.pack("=IIIIIIi16s", 1, 4, 8, 2 * size, 1, 0, 0, b"many_%d" % (n % 50)))
+            bpf(26, struct.pack("=QQQQIIQQ", 0, 0, ctypes.addressof(keys), ctypes.addressof(values), size, fd, 0, 0))
+            pinned(f"many_{n}", fd)
+            maps.append(fd)
+        other = os.open("/dev/null", os.O_RDONLY)
+
+        def sleepers(count, descriptors):
+            """Processes with five of the maps and other files."""
+            children = []
+            for n in range(count):
+                own = [maps[(5 * n + i) % len(maps)] for i in range(5)]
+                files = own + [os.dup(other) for _ in range(descriptors - len(own) - 3)]
+                children.append(subprocess.Popen(["sleep", "1000"], pass_fds=files))
+                for file in files[len(own):]:
+                    os.close(file)
+            return children
+
+        children = sleepers(200, 40)
+        for fd in maps:
+            os.close(fd)
+        text = open(path("fuse", ".maps")).read()
+        if len(re.findall(r" many_\d+ +4 +8 +1000 +2000 +50 .* \d+:sleep", text)) != 1000:
+            raise SystemExit(".maps is not as it should be")
+        cat = lambda name: lambda: timed(f"cat {path('fuse', name)} > /dev/null")
+        theirs = lambda: timed("bpftool map show > /dev/null")
+        a, json, b = medians(7, cat(".maps"), cat(".maps.json"), theirs)
+        row("cat .maps, 1,000 maps, 200 processes", a, "bpftool map show", b, 2)
+        b = medians(5, lambda: timed("bpftool -j map show > /dev/null"))[0]
+        row("cat .maps.json, of the same", json, "bpftool -j map show", b, 2)
+        maps = [opened(path("bpf", f"many_{n}")) for n in range(1000)]
+        children += sleepers(300, 40)
+        a = medians(7, cat(".maps"))[0]
+        row("cat .maps, 500 processes, 20,000 descriptors", a, "a second", 1e9, 1)
+        for fd in maps:
+            os.close(fd)
+        for child in children:
+            child.kill()
+            child.wait()
+        for n in range(1000):
+            os.remove(path("bpf", f"many_{n}"))
 
     @section("memory")
     def _():

@@ -4,6 +4,7 @@
 //! each other, and a type that would print out of all proportion to its bytes is refused.
 
 use super::cover::Covers;
+use super::known::{Hint, Known};
 use super::name::is_identifier;
 use super::plan::{CodecPlan, Enumerators, Gap, NodeId, Num, PlanNode, Sort};
 use super::print::push_json_str;
@@ -69,8 +70,8 @@ fn has_lock(btf: &Btf, id: u32) -> bool {
 pub(super) struct Compiler<'b> {
     pub(super) btf: &'b Btf,
     pub(super) plan: CodecPlan,
-    /// Nodes by the id behind typedefs and, for numbers, the byte order.
-    memo: HashMap<(u32, bool), NodeId>,
+    /// Nodes by the id behind typedefs and, for numbers and arrays, what the names on the way tell.
+    memo: HashMap<(u32, bool, Hint), NodeId>,
     /// For each node, the bits that printing it shows, from its first.
     pub(super) covers: Covers,
     /// Enums' names by the enum's id.
@@ -88,23 +89,34 @@ pub(super) struct Bare<'b> {
     pub(super) found: BtfType<'b>,
     /// Named `__be16`, `__be32` or `__be64` on the way.
     big: bool,
+    /// What else the names on the way tell, and that of the member which it is.
+    pub(super) hint: Hint,
+}
+
+impl Bare<'_> {
+    /// The type of a member or variable of that name.
+    pub(super) fn of_member(self, name: &str) -> Self {
+        Self { hint: self.hint.of_member(name), ..self }
+    }
 }
 
 impl<'b> Compiler<'b> {
     /// Follows typedefs and qualifiers, noting the byte order that their names tell.
     pub(super) fn bare(&self, id: u32) -> Result<Bare<'b>, String> {
-        let mut big = false;
+        let (mut big, mut hint) = (false, Hint::default());
         let mut at = id;
         for _ in 0..2 * DEPTH {
             let Some(found) = self.btf.get(at) else {
                 return Err(format!("type {at} is missing from the BTF"));
             };
             if let Kind::Typedef { .. } = found.kind {
-                big |= matches!(self.btf.name(found.name_at), "__be16" | "__be32" | "__be64");
+                let name = self.btf.name(found.name_at);
+                big |= matches!(name, "__be16" | "__be32" | "__be64");
+                hint = hint.of_type(name);
             }
             match found.kind.next() {
                 Some(next) => at = next,
-                None => return Ok(Bare { id: at, found, big }),
+                None => return Ok(Bare { id: at, found, big, hint }),
             }
         }
         Err(format!("the typedefs of type {id} do not end"))
@@ -166,7 +178,9 @@ impl<'b> Compiler<'b> {
     }
 
     pub(super) fn node(&mut self, bare: &Bare<'b>) -> Result<NodeId, String> {
-        let key = (bare.id, bare.big);
+        // A record's members have names of their own.
+        let is_hinted = matches!(bare.found.kind, Kind::Int(_) | Kind::Array { .. });
+        let key = (bare.id, bare.big, if is_hinted { bare.hint } else { Hint::default() });
         if let Some(&node) = self.memo.get(&key) {
             return Ok(node);
         }
@@ -181,18 +195,45 @@ impl<'b> Compiler<'b> {
         Ok(node)
     }
 
-    /// What a type is that means more than its members.
-    pub(super) fn known(&self, bare: &Bare<'b>) -> Option<PlanNode> {
-        match (bare.found.kind, self.btf.name(bare.found.name_at)) {
-            (Kind::Struct { size: 4, .. }, "in_addr") => Some(PlanNode::Ipv4),
-            (Kind::Struct { size: 16, .. }, "in6_addr") => Some(PlanNode::Ipv6),
+    /// What a type is known to be, more than its bytes; its own node is `plain`.
+    pub(super) fn known(&mut self, bare: &Bare<'b>) -> Result<Option<Known>, String> {
+        Ok(match bare.found.kind {
+            Kind::Struct { size, .. } => Known::of_struct(self.btf.name(bare.found.name_at), size),
+            Kind::Int(int) => Known::of_number(&self.int(bare, int)?, bare.hint),
+            Kind::Array { of, len } => {
+                let of = self.bare(of)?;
+                match of.found.kind {
+                    Kind::Int(int) if !self.is_char(&of, int) && !of.hint.is_certain() => {
+                        Known::of_array(&self.int(&of, int)?, len, bare.hint)
+                    }
+                    _ => None,
+                }
+            }
             _ => None,
+        })
+    }
+
+    /// The node that a known type is in C. Structs are numbers in network order, or bytes.
+    fn plain(&mut self, bare: &Bare<'b>) -> Result<NodeId, String> {
+        match bare.found.kind {
+            Kind::Struct { size: size @ 4, .. } => {
+                let num = Num { big: true, ..Num::int(size as u8, false) };
+                Ok(self.add(PlanNode::Num(num), 1))
+            }
+            Kind::Struct { size, .. } => Ok(self.add(PlanNode::Bytes { len: size }, 1)),
+            Kind::Int(int) => {
+                let num = self.int(bare, int)?;
+                Ok(self.add(PlanNode::Num(num), 1))
+            }
+            Kind::Array { of, len } => self.array(of, len, Hint::default()),
+            _ => Err(format!("{} is no address", self.btf.spell(bare.id))),
         }
     }
 
     fn build(&mut self, bare: &Bare<'b>) -> Result<NodeId, String> {
-        if let Some(node) = self.known(bare) {
-            return Ok(self.add(node, 1));
+        if let Some(known) = self.known(bare)? {
+            let plain = self.plain(bare)?;
+            return Ok(self.add(PlanNode::Known { known, plain }, 1));
         }
         match bare.found.kind {
             Kind::Int(_) | Kind::Enum { .. } | Kind::Ptr { .. } => {
@@ -201,7 +242,7 @@ impl<'b> Compiler<'b> {
             }
             Kind::Float { size: size @ (4 | 8) } => Ok(self.add(PlanNode::Float { size }, 1)),
             Kind::Float { size } if size <= 64 => Ok(self.add(PlanNode::Bytes { len: size }, 1)),
-            Kind::Array { of, len } => self.array(of, len),
+            Kind::Array { of, len } => self.array(of, len, bare.hint),
             Kind::Struct { .. } | Kind::Union { .. } if self.is_special(bare) => {
                 let size = self.size(bare)?;
                 let gaps = (0, 0);
@@ -226,19 +267,26 @@ impl<'b> Compiler<'b> {
         }
     }
 
-    fn array(&mut self, of: u32, len: u32) -> Result<NodeId, String> {
+    /// Whether an integer is a character of a string.
+    fn is_char(&self, bare: &Bare<'b>, int: Int) -> bool {
+        let named = int.character || self.btf.name(bare.found.name_at) == "char";
+        named && !int.boolean && int.size == 1 && int.bits == 8
+    }
+
+    /// An array, whose elements are what its own names tell, too.
+    fn array(&mut self, of: u32, len: u32, hint: Hint) -> Result<NodeId, String> {
         let of = self.bare(of)?;
+        let of = Bare { hint: of.hint.and(hint), ..of };
         let elem = self.node(&of)?;
         let stride = self.plan.size_of(elem);
         let bytes = stride as u64 * u64::from(len);
         if bytes > i32::MAX as u64 {
             return Err(format!("an array has {bytes} bytes"));
         }
-        if let Kind::Int(int) = of.found.kind {
-            let char = int.character || self.btf.name(of.found.name_at) == "char";
-            if char && !int.boolean && stride == 1 && int.bits == 8 {
-                return Ok(self.add(PlanNode::Text { len, elem }, 1));
-            }
+        if let Kind::Int(int) = of.found.kind
+            && self.is_char(&of, int)
+        {
+            return Ok(self.add(PlanNode::Text { len, elem }, 1));
         }
         // Elements without size are countless.
         let len = if stride == 0 { 0 } else { len };

@@ -71,8 +71,7 @@ fn of_node(plan: &CodecPlan, covers: &mut Covers, id: NodeId) -> Result<Rc<[(u64
         PlanNode::Float { .. }
         | PlanNode::Text { .. }
         | PlanNode::Bytes { .. }
-        | PlanNode::Ipv4
-        | PlanNode::Ipv6 => vec![(0, size)],
+        | PlanNode::Known { .. } => vec![(0, size)],
     };
     let bits: Rc<[(u64, u64)]> = bits.into();
     covers.insert(id, Rc::clone(&bits));

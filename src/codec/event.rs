@@ -35,23 +35,21 @@ impl Codec {
         };
         let mut whole = event.to_vec();
         whole.resize(size, 0);
-        let mut shown: Vec<u32> = Vec::new();
+        let fields = plan.fields(first, end);
+        let mut shown = Vec::new();
         match unions {
-            Some(tree) => drop(plan.choose(&plan.trees[tree as usize], &whole, &mut shown)),
-            None => shown.extend(0..end - first),
+            Some(tree) => {
+                if !plan.choose(&plan.trees[tree as usize], &whole, &mut shown) {
+                    // No members show all of what is there.
+                    return push_json_hex(event, out);
+                }
+            }
+            None => shown.extend((0..end - first).filter(|at| fields[*at as usize].shown)),
         }
-        shown.retain(|at| plan.fields[(first + at) as usize].bits.1 <= event.len() as u64 * 8);
+        shown.retain(|at| fields[*at as usize].bits.1 <= event.len() as u64 * 8);
         if shown.is_empty() {
             return push_json_hex(event, out);
         }
-        let mut open = b'{';
-        for at in shown {
-            let field = &plan.fields[(first + at) as usize];
-            out.push(open);
-            open = b',';
-            out.extend_from_slice(&field.label);
-            plan.print(field.node, &whole[field.offset as usize..], out);
-        }
-        out.push(b'}');
+        plan.print_members(plan.chosen(first, &shown), &whole, out);
     }
 }

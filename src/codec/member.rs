@@ -14,12 +14,25 @@ pub struct Member {
     pub(super) plan: Arc<CodecPlan>,
     pub(super) node: NodeId,
     pub(super) offset: usize,
+    /// Named as the text of all its members together: a leaf.
+    together: bool,
 }
+
+/// What stands for a member with members as one text.
+const TOGETHER: &[u8] = b".value";
 
 impl Member {
     /// The member at `path`, below the whole value.
     pub(super) fn find(plan: &Arc<CodecPlan>, path: &[&[u8]]) -> Option<Self> {
-        let mut member = Self { plan: Arc::clone(plan), node: plan.root, offset: 0 };
+        let mut member =
+            Self { plan: Arc::clone(plan), node: plan.root, offset: 0, together: false };
+        let path = match path {
+            [path @ .., last] if *last == TOGETHER => {
+                member.together = true;
+                path
+            }
+            path => path,
+        };
         for name in path {
             let name = std::str::from_utf8(name).ok()?;
             match plan.node(member.node) {
@@ -40,13 +53,15 @@ impl Member {
                 _ => return None,
             }
         }
-        Some(member)
+        let is_found = !member.together || member.is_parted();
+        is_found.then_some(member)
     }
 
     /// The names below it, in order; `None` if it is a leaf. Every member of a union is there; of
     /// an array the first 65,536 elements ([`super::Codec::member`] finds the others too).
     pub fn children(&self) -> Option<Vec<Vec<u8>>> {
         match self.plan.node(self.node) {
+            _ if self.together => None,
             PlanNode::Record { first, end, .. } => {
                 let names = self.plan.fields(first, end).iter().map(|field| field.name.as_bytes());
                 let fits = |name: &&[u8]| {
@@ -63,11 +78,15 @@ impl Member {
 
     /// Whether it has members: it is a directory.
     pub fn has_children(&self) -> bool {
+        !self.together && self.is_parted()
+    }
+
+    fn is_parted(&self) -> bool {
         matches!(self.plan.node(self.node), PlanNode::Record { .. } | PlanNode::Array { .. })
     }
 
     /// Whether it is a string: `char[N]`.
-    pub(super) fn is_text(&self) -> bool {
+    pub fn is_text(&self) -> bool {
         self.plan.is_text(self.node)
     }
 

@@ -6,21 +6,18 @@
 //!
 //! - a `char[N]` that is empty, or has bytes after its first NUL. The hex form has `2 N` digits,
 //!   more than any string of `N` characters, so the two cannot be taken for each other;
-//! - a struct whose padding, or whose union beyond the member shown, is not zero;
+//! - a struct whose padding is not zero, or a union of which no member shows all;
 //! - a struct with floats, or with more than [`LEAVES`] numbers, addresses and strings in it;
 //! - a prefix longer than its address.
+//!
+//! A struct with one member is named by it alone, if that is a number, an address, a string or bytes.
 
+use super::digits::{push_int, push_ipv4, push_ipv6};
 use super::fault::{Fault, excerpt};
-use super::parse::SeenMembers;
-use super::plan::{CodecPlan, Gap, NodeId, Num, PlanNode, Sort};
-use super::print::{push_int, push_ipv4, push_ipv6};
+use super::known::Known;
+use super::members::{LONGEST, Members};
+use super::plan::{CodecPlan, NodeId, Num, PlanNode, Sort};
 use super::word;
-
-/// Longer readable names give way to hex (FUSE passes names of at most 1,024 bytes).
-pub(super) const LONGEST: usize = 1023;
-
-/// Members that a struct's name can have at most: a name of more would be too long.
-const LEAVES: usize = 256;
 
 /// How a parsed name chooses its element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +32,7 @@ pub enum NameMatch {
 #[derive(Debug)]
 pub(super) enum Form {
     Num(Num),
-    Address,
+    Known(Known),
     Text,
     /// A prefix length and an address of 4 or 16 bytes.
     Prefix,
@@ -47,45 +44,36 @@ pub(super) enum Form {
 #[derive(Debug)]
 pub(super) struct Naming {
     form: Form,
-    leaves: Vec<Leaf>,
-    /// The bits that no leaf covers.
-    gaps: Vec<Gap>,
-}
-
-/// One `path=value` of a struct's name.
-#[derive(Debug)]
-struct Leaf {
-    /// `a.b` of `a.b=1`.
-    path: Box<str>,
-    offset: usize,
-    node: NodeId,
+    /// What the name is of: the key's type, or the only member in it.
+    alone: NodeId,
+    /// The members of a struct.
+    members: Option<Members>,
 }
 
 impl Naming {
     /// Chooses the names for keys of type `plan`; `typed` if BTF says so.
     pub(super) fn new(plan: &CodecPlan, lpm: bool, typed: bool) -> Self {
-        let hex = Self { form: Form::Hex, leaves: Vec::new(), gaps: Vec::new() };
-        let prefix = lpm && matches!(plan.size, 8 | 20) && (!typed || is_prefix(plan));
-        if prefix {
-            return Self { form: Form::Prefix, ..hex };
+        if lpm && matches!(plan.size, 8 | 20) && (!typed || is_prefix(plan)) {
+            return Self { form: Form::Prefix, alone: plan.root, members: None };
         }
-        match plan.node(plan.root) {
-            PlanNode::Num(num) if !matches!(num.sort, Sort::Pointer | Sort::Kptr) => {
-                Self { form: Form::Num(num), ..hex }
-            }
-            PlanNode::Ipv4 | PlanNode::Ipv6 => Self { form: Form::Address, ..hex },
-            PlanNode::Text { len: 1.., .. } => Self { form: Form::Text, ..hex },
-            PlanNode::Record { .. } => {
-                let mut leaves = Vec::new();
-                if !collect(plan, plan.root, 0, "", &mut leaves) || leaves.is_empty() {
-                    return hex;
-                }
-                let gaps = uncovered(plan, &leaves);
-                let form = if is_address(plan, plan.root) { Form::Address } else { Form::Members };
-                Self { form, leaves, gaps }
-            }
-            _ => hex,
-        }
+        let alone = only_member(plan, plan.root);
+        let members = match plan.node(plan.root) {
+            PlanNode::Record { .. } => match Members::new(plan) {
+                Some(members) => Some(members),
+                None => return Self { form: Form::Hex, alone: plan.root, members: None },
+            },
+            _ => None,
+        };
+        let form = match plan.node(alone) {
+            PlanNode::Num(num) if !matches!(num.sort, Sort::Pointer | Sort::Kptr) => Form::Num(num),
+            PlanNode::Known { known, .. } => Form::Known(known),
+            PlanNode::Text { len: 1.., .. } => Form::Text,
+            PlanNode::Array { elem, .. } if is_byte(plan, elem) => Form::Hex,
+            PlanNode::Bytes { .. } => Form::Hex,
+            _ if members.is_some() => Form::Members,
+            _ => Form::Hex,
+        };
+        Self { form, alone, members }
     }
 
     /// Appends the name of `key`, which has the plan's size.
@@ -100,48 +88,23 @@ impl Naming {
     /// Whether a key has no bit set that none of its type's members shows; `None` if only trying
     /// tells.
     pub(super) fn shows_all(&self, plan: &CodecPlan, key: &[u8]) -> Option<bool> {
-        match self.form {
+        match (&self.members, &self.form) {
+            (Some(members), _) => Some(!members.has_stray_bits(key)),
             // Without a readable name, nobody has looked for the bits between the members.
-            Form::Hex if !plan.whole(plan.root) => None,
-            _ => Some(!self.has_stray_bits(key)),
+            (None, Form::Hex) if !plan.whole(plan.root) => None,
+            (None, _) => Some(true),
         }
-    }
-
-    fn has_stray_bits(&self, key: &[u8]) -> bool {
-        let stray = |gap: &Gap| {
-            key[gap.offset as usize..][..gap.len as usize].iter().any(|b| b & gap.mask != 0)
-        };
-        self.gaps.iter().any(stray)
     }
 
     /// False if the readable form would not be faithful.
     fn print_readable(&self, plan: &CodecPlan, key: &[u8], name: &mut Vec<u8>) -> bool {
-        match &self.form {
-            Form::Num(num) => plan.print_num(num, key, false, name),
-            Form::Address => push_address(key, name),
-            Form::Text => return push_text(key, name) && key.first() != Some(&0),
-            Form::Prefix => return push_prefix(key, name),
-            Form::Members => {
-                if self.has_stray_bits(key) {
-                    return false;
-                }
-                for (at, leaf) in self.leaves.iter().enumerate() {
-                    if at > 0 {
-                        name.push(b',');
-                    }
-                    name.extend_from_slice(leaf.path.as_bytes());
-                    name.push(b'=');
-                    let bytes = &key[leaf.offset..][..plan.size_of(leaf.node)];
-                    match plan.node(leaf.node) {
-                        PlanNode::Num(num) => plan.print_num(&num, bytes, false, name),
-                        PlanNode::Ipv4 | PlanNode::Ipv6 => push_address(bytes, name),
-                        PlanNode::Text { .. } if !push_text(bytes, name) => return false,
-                        PlanNode::Text { .. } => {}
-                        _ => word::push_hex(bytes, name),
-                    }
-                }
-            }
-            Form::Hex => return false,
+        match (&self.form, &self.members) {
+            (Form::Num(num), _) => plan.print_num(num, key, false, name),
+            (Form::Known(known), _) => known.push_name(key, plan.describe, name),
+            (Form::Text, _) => return push_text(key, name) && key.first() != Some(&0),
+            (Form::Prefix, _) => return push_prefix(key, name),
+            (Form::Members, Some(members)) => return members.print(plan, key, name),
+            (Form::Members, None) | (Form::Hex, _) => return false,
         }
         true
     }
@@ -168,68 +131,68 @@ impl Naming {
             std::str::from_utf8(name)
                 .map_err(|_| Fault::invalid(format!("`{}` is not UTF-8", excerpt(name))))
         };
-        match &self.form {
-            Form::Text => unescape(name, key)?,
-            Form::Prefix => return parse_prefix(text()?, key),
-            Form::Address if word::address(text()?, key) => {}
-            Form::Address | Form::Members if !self.leaves.is_empty() && name.contains(&b'=') => {
-                self.parse_members(plan, text()?, key)?;
+        if let Some(members) = self.members.as_ref().filter(|_| name.contains(&b'=')) {
+            match text().and_then(|name| members.parse(plan, name, key)) {
+                // It may be a string with such a character in it.
+                Err(_) if matches!(self.form, Form::Text) => key.fill(0),
+                outcome => return outcome.map(|()| NameMatch::Exact),
             }
-            Form::Members => {
-                let paths: Vec<_> = self.leaves.iter().take(8).map(|leaf| &*leaf.path).collect();
+        }
+        match (&self.form, &self.members) {
+            (Form::Text, _) => unescape(name, key)?,
+            (Form::Prefix, _) => return parse_prefix(text()?, key),
+            (Form::Members, Some(members)) => {
                 return Err(Fault::invalid(format!(
-                    "`{}` is no key's name: {}=… or {} hex digits",
+                    "`{}` is no key's name: {} or {} hex digits",
                     excerpt(name),
-                    paths.join("=…,"),
+                    members.example(),
                     key.len() * 2
                 )));
             }
-            _ => plan.parse_word(plan.root, text()?, key, false)?,
+            (form, members) => {
+                let outcome = plan.parse_word(self.alone, text()?, key, false);
+                // In the only member of a struct, hex digits that are no number are its bytes.
+                let is_number = matches!(form, Form::Num(_)) && members.is_some();
+                if !(outcome.is_err() && is_number && word::packed_hex(name, key)) {
+                    outcome?;
+                }
+            }
         }
         Ok(NameMatch::Exact)
     }
 
-    fn parse_members(&self, plan: &CodecPlan, name: &str, key: &mut [u8]) -> Result<(), Fault> {
-        let mut seen = SeenMembers::default();
-        let mut count = 0;
-        for (guess, part) in name.split(',').enumerate() {
-            let Some((path, value)) = part.split_once('=') else {
-                let part = excerpt(part.as_bytes());
-                return Err(Fault::invalid(format!("`{part}` is not MEMBER=VALUE")));
-            };
-            let fits = |leaf: &Leaf| &*leaf.path == path;
-            let at = match self.leaves.get(guess) {
-                Some(leaf) if fits(leaf) => Some(guess),
-                _ => self.leaves.iter().position(fits),
-            };
-            let Some(at) = at else {
-                let path = excerpt(path.as_bytes());
-                return Err(Fault::invalid(format!("there is no member `{path}`")));
-            };
-            let leaf = &self.leaves[at];
-            if !seen.insert(at) {
-                return Err(Fault::invalid("the member is given twice").inside(path));
-            }
-            count += 1;
-            let bytes = &mut key[leaf.offset..][..plan.size_of(leaf.node)];
-            match plan.node(leaf.node) {
-                PlanNode::Text { .. } => unescape(value.as_bytes(), bytes),
-                _ => plan.parse_word(leaf.node, value, bytes, false),
-            }
-            .map_err(|fault| fault.inside(path))?;
-        }
-        if count < self.leaves.len() {
-            let missing = (0..self.leaves.len()).find(|&at| seen.insert(at));
-            let path = missing.map_or("", |at| &*self.leaves[at].path);
-            return Err(Fault::invalid(format!("the member {path} is missing")));
-        }
-        Ok(())
+    /// What the name is of: the key's type, or the only member in it.
+    pub(super) fn alone(&self) -> NodeId {
+        self.alone
     }
 
     /// Whether keys are a prefix length and an address.
     pub(super) fn is_prefix(&self) -> bool {
         matches!(self.form, Form::Prefix)
     }
+}
+
+/// A type, or of a struct with nothing but one member in it that member's.
+fn only_member(plan: &CodecPlan, id: NodeId) -> NodeId {
+    match plan.node(id) {
+        PlanNode::Record { first, end, .. } => match plan.fields(first, end) {
+            [only] if plan.size_of(only.node) == plan.size => {
+                let inner = only_member(plan, only.node);
+                match plan.node(inner) {
+                    // A part of its bytes does not show all of them.
+                    PlanNode::Num(num) if !num.whole() => id,
+                    _ => inner,
+                }
+            }
+            _ => id,
+        },
+        _ => id,
+    }
+}
+
+/// Whether an array's elements are bytes that are shown whole.
+pub(super) fn is_byte(plan: &CodecPlan, elem: NodeId) -> bool {
+    plan.size_of(elem) == 1 && plan.whole(elem)
 }
 
 fn push_address(bytes: &[u8], name: &mut Vec<u8>) {
@@ -242,7 +205,7 @@ fn push_address(bytes: &[u8], name: &mut Vec<u8>) {
 
 /// Appends a string with all but `[A-Za-z0-9_.:@+-]`, and a leading dot, as `%XX`.
 /// False if it has bytes after its first NUL.
-fn push_text(bytes: &[u8], name: &mut Vec<u8>) -> bool {
+pub(super) fn push_text(bytes: &[u8], name: &mut Vec<u8>) -> bool {
     let len = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
     if bytes[len..].iter().any(|&byte| byte != 0) {
         return false;
@@ -262,7 +225,7 @@ fn push_text(bytes: &[u8], name: &mut Vec<u8>) -> bool {
 }
 
 /// The inverse: any bytes, with `%XX` for those that a name cannot hold; never a NUL.
-fn unescape(name: &[u8], bytes: &mut [u8]) -> Result<(), Fault> {
+pub(super) fn unescape(name: &[u8], bytes: &mut [u8]) -> Result<(), Fault> {
     let mut rest = name;
     let mut len = 0;
     while let [first, after @ ..] = rest {
@@ -356,18 +319,6 @@ fn parse_prefix(name: &str, key: &mut [u8]) -> Result<NameMatch, Fault> {
     }
 }
 
-/// Whether a type is an address, or a struct with nothing but one.
-fn is_address(plan: &CodecPlan, id: NodeId) -> bool {
-    match plan.node(id) {
-        PlanNode::Ipv4 | PlanNode::Ipv6 => true,
-        PlanNode::Record { first, end, .. } => match plan.fields(first, end) {
-            [only] => plan.size_of(only.node) == plan.size && is_address(plan, only.node),
-            _ => false,
-        },
-        _ => false,
-    }
-}
-
 /// Whether a key of an LPM trie is a prefix length and one member of all the other bytes.
 fn is_prefix(plan: &CodecPlan) -> bool {
     let mut data = 0;
@@ -406,65 +357,9 @@ fn count_data(plan: &CodecPlan, id: NodeId, offset: usize, data: &mut usize, onl
     }
 }
 
-/// Collects the leaves of a struct; false if it cannot be named by its members.
-fn collect(
-    plan: &CodecPlan,
-    id: NodeId,
-    offset: usize,
-    path: &str,
-    leaves: &mut Vec<Leaf>,
-) -> bool {
-    let dot = if path.is_empty() { "" } else { "." };
-    match plan.node(id) {
-        _ if plan.size_of(id) == 0 => true,
-        PlanNode::Float { .. } => false,
-        PlanNode::Record { first, end, .. } => {
-            plan.fields(first, end).iter().filter(|field| field.shown).all(|field| {
-                let name = &*field.name;
-                is_identifier(name)
-                    && collect(
-                        plan,
-                        field.node,
-                        offset + field.offset as usize,
-                        &format!("{path}{dot}{name}"),
-                        leaves,
-                    )
-            })
-        }
-        // Bytes are named in hex; what is more than a byte, or has bits that it does not show, by
-        // its members.
-        PlanNode::Array { len, stride, elem } if plan.size_of(elem) != 1 || !plan.whole(elem) => {
-            len as usize <= LEAVES
-                && (0..len as usize).all(|at| {
-                    let offset = offset + at * stride as usize;
-                    collect(plan, elem, offset, &format!("{path}{dot}{at}"), leaves)
-                })
-        }
-        _ => {
-            leaves.push(Leaf { path: path.into(), offset, node: id });
-            leaves.len() <= LEAVES
-                && leaves.iter().map(|leaf| leaf.path.len()).sum::<usize>() <= LONGEST
-        }
-    }
-}
-
 /// Whether a name is a C identifier.
 pub(super) fn is_identifier(name: &str) -> bool {
     !name.starts_with(|c: char| c.is_ascii_digit())
         && !name.is_empty()
         && name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_')
-}
-
-/// The bits of a key that no leaf covers.
-fn uncovered(plan: &CodecPlan, leaves: &[Leaf]) -> Vec<Gap> {
-    let mut free = vec![0xff_u8; plan.size];
-    for leaf in leaves {
-        let bytes = &mut free[leaf.offset..][..plan.size_of(leaf.node)];
-        match plan.node(leaf.node) {
-            PlanNode::Num(num) => num.write(0, bytes),
-            _ => bytes.fill(0),
-        }
-    }
-    let gaps = free.iter().enumerate().filter(|&(_, &mask)| mask != 0);
-    gaps.map(|(at, &mask)| Gap { offset: at as u32, len: 1, mask }).collect()
 }

@@ -1,6 +1,6 @@
 //! Text to bytes: serde_json reads the document, the plan says where each part goes.
 
-use super::fault::{Fault, excerpt};
+use super::fault::{Fault, TextErrorKind, excerpt};
 use super::plan::{CodecPlan, NodeId, PlanNode, clear};
 use super::word;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use std::cell::Cell;
 use std::fmt;
 
-/// A bare text of this length without a newline may be a writer's first chunk.
+/// Hex of this length without a newline may be a writer's first chunk.
 const CHUNK: usize = 4096;
 
 /// The name under which serde_json hands over a number beyond 64 bits, or with a fraction, as if it
@@ -34,7 +34,7 @@ impl CodecPlan {
             Some(b'{') if !bare_text => self.parse_json(id, word, bytes, fixed),
             Some(_) => {
                 let open = text.len() >= CHUNK && text.last() != Some(&b'\n');
-                self.parse_bare(id, text, word, bytes, fixed, open).map_err(|fault| {
+                self.parse_bare(id, text, word, bytes, fixed).map_err(|fault| {
                     if fault.short && open { Fault::incomplete(fault.what) } else { fault }
                 })
             }
@@ -69,13 +69,9 @@ impl CodecPlan {
         word: &[u8],
         bytes: &mut [u8],
         fixed: bool,
-        open: bool,
     ) -> Result<(), Fault> {
         if let PlanNode::Text { len, .. } = self.node(id) {
             let line = text.strip_suffix(b"\n").unwrap_or(text);
-            if open && line.len() < len as usize {
-                return Err(Fault::short("the string may go on"));
-            }
             return set_text(line, &mut bytes[..len as usize]);
         }
         match std::str::from_utf8(word) {
@@ -105,16 +101,17 @@ impl CodecPlan {
                 true => Ok(()),
                 false => Err(short_hex(text, len as usize)),
             },
-            PlanNode::Ipv4 | PlanNode::Ipv6 => {
-                if word::address(word, whole) || word::hex(text, whole) {
+            PlanNode::Known { known, plain } => {
+                if known.parse(word, whole) {
                     return Ok(());
                 }
-                let kind = if whole.len() == 4 {
-                    "an IPv4 address such as 10.0.0.1"
-                } else {
-                    "an IPv6 address such as fd00::1"
-                };
-                Err(Fault::invalid(format!("`{}` is not {kind}", excerpt(text))))
+                self.parse_word(plain, word, bytes, fixed).map_err(|fault| match fault.kind {
+                    TextErrorKind::Range => fault,
+                    TextErrorKind::Invalid | TextErrorKind::Incomplete => {
+                        let what = format!("`{}` is not {}", excerpt(text), known.wanted());
+                        Fault { what, ..fault }
+                    }
+                })
             }
             PlanNode::Array { elem, .. } => {
                 let small = self.size_of(elem) == 1;
@@ -165,12 +162,17 @@ fn set_text(text: &[u8], bytes: &mut [u8]) -> Result<(), Fault> {
     if word::hex(text, bytes) {
         return Ok(());
     }
-    Err(Fault::invalid(format!(
+    let what = format!(
         "`{}` has {} bytes, but the string has room for {}",
         excerpt(text),
         text.len(),
         bytes.len()
-    )))
+    );
+    Err(if word::is_short_hex(text, bytes.len()) {
+        Fault::short(what)
+    } else {
+        Fault::invalid(what)
+    })
 }
 
 /// A node to be read from a deserializer into its bytes.
@@ -198,7 +200,12 @@ impl Seed<'_> {
                 Err(error) => Err(Fault::invalid(error.to_string())),
             },
             Some(b'{' | b'[') => {
-                Err(Fault::invalid(format!("`{}` is not a number", excerpt(raw.as_bytes()))))
+                let wanted = match self.plan.node(self.id) {
+                    PlanNode::Known { known, .. } => known.wanted(),
+                    _ => "a number",
+                };
+                let raw = excerpt(raw.as_bytes());
+                Err(Fault::invalid(format!("`{raw}` is not {wanted}")))
             }
             _ => self.plan.parse_word(self.id, raw, self.bytes, self.fixed),
         }
@@ -217,7 +224,7 @@ impl<'de> DeserializeSeed<'de> for Seed<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        match self.plan.node(self.id) {
+        match self.plan.plain_node(self.id) {
             PlanNode::Num(_) | PlanNode::Float { .. } => {
                 let raw = <&RawValue as serde::Deserialize>::deserialize(deserializer)?;
                 let fault = self.fault;
@@ -239,7 +246,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
             PlanNode::Num(_) | PlanNode::Float { .. } => "a number",
             PlanNode::Text { .. } => "a string",
             PlanNode::Bytes { .. } => "a string of hex bytes",
-            PlanNode::Ipv4 | PlanNode::Ipv6 => "an address in a string",
+            PlanNode::Known { known, .. } => known.wanted(),
             PlanNode::Array { .. } => "an array",
             PlanNode::Record { .. } => "an object",
         })
@@ -269,7 +276,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        let (len, stride, elem) = match self.plan.node(self.id) {
+        let (len, stride, elem) = match self.plan.plain_node(self.id) {
             PlanNode::Array { len, stride, elem } => (len as usize, stride as usize, elem),
             PlanNode::Text { len, elem } => (len as usize, 1, elem),
             _ => return Err(self.fail(wrong_kind(&self, "an array"))),
@@ -384,7 +391,16 @@ impl SeenMembers {
         new
     }
 
-    fn iter(&self) -> impl Iterator<Item = usize> {
+    /// Whether it is there.
+    pub(super) fn contains(&self, at: usize) -> bool {
+        let word = match at / 64 {
+            0 => Some(&self.low),
+            high => self.high.get(high - 1),
+        };
+        word.is_some_and(|word| word >> (at % 64) & 1 == 1)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = usize> {
         std::iter::once(&self.low).chain(&self.high).enumerate().flat_map(|(at, &word)| {
             (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| at * 64 + bit)
         })

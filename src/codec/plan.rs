@@ -1,6 +1,7 @@
 //! A type, compiled: what printing and parsing need, in flat tables, with every name resolved,
 //! every label escaped and every offset checked against the value's size.
 
+use super::known::{Describe, Known};
 use std::ops::Range;
 
 /// An index into [`CodecPlan::nodes`].
@@ -42,6 +43,8 @@ pub(crate) struct CodecPlan {
     pub(super) size: usize,
     /// Whether a `bpf_spin_lock` is among the members left out.
     pub(super) has_lock: bool,
+    /// How addresses in the kernel get their symbols; without it they are numbers.
+    pub(super) describe: Option<Describe>,
 }
 
 /// One type in the plan. Sizes are bytes, checked to lie inside the value.
@@ -55,10 +58,8 @@ pub(crate) enum PlanNode {
     Text { len: u32, elem: NodeId },
     /// No known meaning: `"0x…"`.
     Bytes { len: u32 },
-    /// `struct in_addr`.
-    Ipv4,
-    /// `struct in6_addr`.
-    Ipv6,
+    /// What is known to be more than the node `plain`, whose texts it takes, too.
+    Known { known: Known, plain: NodeId },
     /// `len` elements, one each `stride` bytes.
     Array { len: u32, stride: u32, elem: NodeId },
     /// A struct, a union or a data section: `fields[first..end]`; `gaps` are its padding. With unions
@@ -270,8 +271,21 @@ impl CodecPlan {
         &self.fields[first as usize..end as usize]
     }
 
+    /// The members that [`Self::choose`] chose, of the record whose members begin with `first`.
+    pub(super) fn chosen(&self, first: u32, chosen: &[u32]) -> impl Iterator<Item = &PlanField> {
+        chosen.iter().map(move |at| &self.fields[(first + at) as usize])
+    }
+
     pub(super) fn gaps(&self, range: (u32, u32)) -> &[Gap] {
         &self.gaps[range.0 as usize..range.1 as usize]
+    }
+
+    /// What a node is in C, whatever more it is known to be.
+    pub(super) fn plain_node(&self, id: NodeId) -> PlanNode {
+        match self.node(id) {
+            PlanNode::Known { plain, .. } => self.node(plain),
+            node => node,
+        }
     }
 
     /// Whether a node is a string: `char[N]`.
@@ -285,8 +299,7 @@ impl CodecPlan {
             PlanNode::Num(num) => usize::from(num.size),
             PlanNode::Float { size } => size as usize,
             PlanNode::Text { len, .. } | PlanNode::Bytes { len } => len as usize,
-            PlanNode::Ipv4 => 4,
-            PlanNode::Ipv6 => 16,
+            PlanNode::Known { plain, .. } => self.size_of(plain),
             PlanNode::Array { len, stride, .. } => len as usize * stride as usize,
             PlanNode::Record { size, .. } => size as usize,
         }
@@ -312,7 +325,7 @@ impl CodecPlan {
         match self.node(id) {
             PlanNode::Num(num) => num.whole() && num.sort != Sort::Kptr,
             PlanNode::Float { .. } | PlanNode::Text { .. } | PlanNode::Bytes { .. } => true,
-            PlanNode::Ipv4 | PlanNode::Ipv6 => true,
+            PlanNode::Known { plain, .. } => self.whole(plain),
             PlanNode::Array { elem, .. } => self.whole(elem),
             PlanNode::Record { .. } => false,
         }
@@ -364,7 +377,7 @@ impl CodecPlan {
 }
 
 /// Whether the bits of `gaps` are zero.
-fn is_zero(gaps: &[Gap], bytes: &[u8]) -> bool {
+pub(super) fn is_zero(gaps: &[Gap], bytes: &[u8]) -> bool {
     gaps.iter().all(|gap| {
         let at = gap.offset as usize;
         bytes[at..at + gap.len as usize].iter().all(|byte| byte & gap.mask == 0)

@@ -1,19 +1,7 @@
 //! Bytes to text.
 
-use super::plan::{CodecPlan, NodeId, Num, PlanNode, Sort};
-use super::word::push_hex;
-use std::io::Write;
-use std::net::Ipv6Addr;
-
-/// Appends a decimal integer.
-pub(super) fn push_int(value: impl itoa::Integer, out: &mut Vec<u8>) {
-    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
-}
-
-/// Appends through `core::fmt`, which cannot fail on a vector.
-pub(super) fn push_fmt(args: std::fmt::Arguments<'_>, out: &mut Vec<u8>) {
-    let _ = out.write_fmt(args);
-}
+use super::digits::{push_fmt, push_hex, push_int};
+use super::plan::{CodecPlan, NodeId, Num, PlanField, PlanNode, Sort};
 
 /// Appends a JSON string.
 pub(super) fn push_json_str(text: &str, out: &mut Vec<u8>) {
@@ -27,31 +15,29 @@ pub(crate) fn push_json_hex(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// The string in a `char` array: UTF-8 with nothing but NULs after the first one.
+/// The string in a `char` array, up to the last byte that is no NUL, if all of it is UTF-8.
 pub(super) fn text_of(bytes: &[u8]) -> Option<&str> {
-    let len = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
-    let (text, rest) = bytes.split_at(len);
-    if rest.iter().any(|&byte| byte != 0) {
-        return None;
-    }
-    std::str::from_utf8(text).ok()
+    let len = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+    std::str::from_utf8(&bytes[..len]).ok()
 }
 
-/// Appends an IPv4 address.
-pub(super) fn push_ipv4(bytes: &[u8], out: &mut Vec<u8>) {
-    for (at, &byte) in bytes.iter().take(4).enumerate() {
-        if at > 0 {
-            out.push(b'.');
-        }
-        push_int(byte, out);
+/// Appends an object: of each member its label, and what `each` appends for it.
+pub(super) fn push_members<'p>(
+    fields: impl Iterator<Item = &'p PlanField>,
+    out: &mut Vec<u8>,
+    mut each: impl FnMut(&PlanField, &mut Vec<u8>),
+) {
+    let mut open = b'{';
+    for field in fields {
+        out.push(open);
+        open = b',';
+        out.extend_from_slice(&field.label);
+        each(field, out);
     }
-}
-
-/// Appends an IPv6 address.
-pub(super) fn push_ipv6(bytes: &[u8], out: &mut Vec<u8>) {
-    let mut octets = [0; 16];
-    octets.copy_from_slice(&bytes[..16]);
-    push_fmt(format_args!("{}", Ipv6Addr::from(octets)), out);
+    if open == b'{' {
+        out.push(b'{');
+    }
+    out.push(b'}');
 }
 
 impl CodecPlan {
@@ -65,15 +51,8 @@ impl CodecPlan {
                 None => self.print_array(len, 1, elem, bytes, out),
             },
             PlanNode::Bytes { len } => push_json_hex(&bytes[..len as usize], out),
-            PlanNode::Ipv4 => {
-                out.push(b'"');
-                push_ipv4(bytes, out);
-                out.push(b'"');
-            }
-            PlanNode::Ipv6 => {
-                out.push(b'"');
-                push_ipv6(bytes, out);
-                out.push(b'"');
+            PlanNode::Known { known, plain } => {
+                known.push_json(&bytes[..self.size_of(plain)], self.describe, out);
             }
             PlanNode::Array { len, stride, elem } => {
                 self.print_array(len, stride, elem, bytes, out)
@@ -83,33 +62,25 @@ impl CodecPlan {
                 if !self.choose(&self.trees[tree as usize], bytes, &mut chosen) {
                     return push_json_hex(&bytes[..size as usize], out);
                 }
-                let mut open = b'{';
-                for at in chosen {
-                    let field = &self.fields[(first + at) as usize];
-                    out.push(open);
-                    open = b',';
-                    out.extend_from_slice(&field.label);
-                    self.print(field.node, &bytes[field.offset as usize..], out);
-                }
-                if open == b'{' {
-                    out.push(b'{');
-                }
-                out.push(b'}');
+                self.print_members(self.chosen(first, &chosen), bytes, out);
             }
             PlanNode::Record { first, end, .. } => {
-                let mut open = b'{';
-                for field in self.fields(first, end).iter().filter(|field| field.shown) {
-                    out.push(open);
-                    open = b',';
-                    out.extend_from_slice(&field.label);
-                    self.print(field.node, &bytes[field.offset as usize..], out);
-                }
-                if open == b'{' {
-                    out.push(b'{');
-                }
-                out.push(b'}');
+                let fields = self.fields(first, end).iter().filter(|field| field.shown);
+                self.print_members(fields, bytes, out);
             }
         }
+    }
+
+    /// Appends an object of some members of the record whose bytes these are.
+    pub(super) fn print_members<'p>(
+        &self,
+        fields: impl Iterator<Item = &'p PlanField>,
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+    ) {
+        push_members(fields, out, |field, out| {
+            self.print(field.node, &bytes[field.offset as usize..], out);
+        });
     }
 
     fn print_array(&self, len: u32, stride: u32, elem: NodeId, bytes: &[u8], out: &mut Vec<u8>) {

@@ -3,6 +3,7 @@
 
 use super::compile::{Bare, Compiler};
 use super::cover::{self, Bits};
+use super::known::Known;
 use super::plan::{Alternative, Item, NodeId, Num, PlanField, PlanNode};
 use crate::btf::{BtfMember, Kind};
 use std::collections::HashMap;
@@ -84,6 +85,7 @@ impl Builder {
             let name =
                 compiler.btf.get(variable.var).map_or("", |var| compiler.btf.name(var.name_at));
             let of = compiler.bare(variable.var)?;
+            let of = of.of_member(name);
             let bits = (u64::from(variable.offset) * 8, u64::from(variable.size) * 8);
             let bits = (bits.0, bits.0 + bits.1);
             if compiler.is_special(&of) || name.is_empty() {
@@ -125,6 +127,9 @@ impl Builder {
                 }
                 parts.push(part);
             }
+        }
+        if union {
+            hint_ipv6(compiler, &mut parts)?;
         }
         let best = if union { best_first(compiler, &parts)? } else { Vec::new() };
         let mut items = Vec::new();
@@ -349,16 +354,23 @@ impl Builder {
     }
 }
 
+/// What has the bytes of an IPv6 address is one, too, where one is in the same union.
+fn hint_ipv6<'b>(compiler: &mut Compiler<'b>, parts: &mut [Part<'b>]) -> Result<(), String> {
+    for part in parts.iter() {
+        if compiler.known(&part.bare)? == Some(Known::Ipv6) {
+            parts.iter_mut().for_each(|part| part.bare.hint = part.bare.hint.beside_ipv6());
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// The members of a union in the order in which they are tried: addresses, then by size, of equals the
 /// first.
-fn best_first(compiler: &mut Compiler<'_>, parts: &[Part<'_>]) -> Result<Vec<usize>, String> {
+fn best_first<'b>(compiler: &mut Compiler<'b>, parts: &[Part<'b>]) -> Result<Vec<usize>, String> {
     let mut order = Vec::new();
     for (at, part) in parts.iter().enumerate().filter(|(_, part)| !part.special) {
-        let rank = match compiler.known(&part.bare) {
-            Some(PlanNode::Ipv4) => 0,
-            Some(_) => 1,
-            None => 2,
-        };
+        let rank = compiler.known(&part.bare)?.and_then(Known::rank).unwrap_or(u8::MAX);
         order.push((rank, std::cmp::Reverse(part.end - part.start), at));
     }
     order.sort_unstable();
@@ -369,6 +381,7 @@ fn best_first(compiler: &mut Compiler<'_>, parts: &[Part<'_>]) -> Result<Vec<usi
 fn part<'b>(compiler: &mut Compiler<'b>, member: &BtfMember) -> Result<Option<Part<'b>>, String> {
     let name = compiler.btf.name(member.name_at);
     let bare = compiler.bare(member.of)?;
+    let bare = bare.of_member(name);
     let record = matches!(bare.found.kind, Kind::Struct { .. } | Kind::Union { .. });
     if name.is_empty() && !record {
         return Ok(None);

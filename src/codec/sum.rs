@@ -1,7 +1,8 @@
 //! Per-CPU values added up, member by member.
 
+use super::digits::{push_fmt, push_int};
 use super::plan::{CodecPlan, NodeId, Num, PlanField, PlanNode, Sort};
-use super::print::{push_fmt, push_int};
+use super::print::push_members;
 
 /// Every CPU's bytes of one node.
 #[derive(Clone, Copy)]
@@ -14,12 +15,12 @@ pub(super) struct Slots<'a> {
 }
 
 impl<'a> Slots<'a> {
-    fn iter(self) -> impl Iterator<Item = &'a [u8]> {
+    pub(super) fn iter(self) -> impl Iterator<Item = &'a [u8]> {
         (0..self.cpus).map(move |cpu| &self.bytes[cpu * self.stride + self.offset..])
     }
 
     /// The bits of `size` bytes that any CPU has.
-    fn any(self, size: usize) -> Vec<u8> {
+    pub(super) fn any(self, size: usize) -> Vec<u8> {
         let mut any = vec![0; size];
         for bytes in self.iter() {
             any.iter_mut().zip(bytes).for_each(|(any, byte)| *any |= byte);
@@ -27,7 +28,7 @@ impl<'a> Slots<'a> {
         any
     }
 
-    fn add(self, offset: usize) -> Self {
+    pub(super) fn add(self, offset: usize) -> Self {
         Self { offset: self.offset + offset, ..self }
     }
 }
@@ -62,8 +63,7 @@ impl CodecPlan {
                 {
                     return out.extend_from_slice(b"null");
                 }
-                let fields = chosen.iter().map(|at| &self.fields[(first + at) as usize]);
-                self.sum_fields(fields, slots, out);
+                self.sum_fields(self.chosen(first, &chosen), slots, out);
             }
             PlanNode::Record { first, end, .. } => {
                 let fields = self.fields(first, end).iter().filter(|field| field.shown);
@@ -95,15 +95,9 @@ impl CodecPlan {
         slots: Slots<'_>,
         out: &mut Vec<u8>,
     ) {
-        out.push(b'{');
-        for (at, field) in fields.enumerate() {
-            if at > 0 {
-                out.push(b',');
-            }
-            out.extend_from_slice(&field.label);
+        push_members(fields, out, |field, out| {
             self.print_sum(field.node, slots.add(field.offset as usize), out);
-        }
-        out.push(b'}');
+        });
     }
 }
 

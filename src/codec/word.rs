@@ -1,8 +1,9 @@
 //! Single words: numbers, addresses and hex bytes, as people type them.
 
+use super::digits::hex_digit;
+pub(super) use super::digits::{address, hex_byte, push_hex};
 use super::fault::{Fault, excerpt};
 use super::plan::{CodecPlan, Num, Sort};
-use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// An integer as it was written.
 struct Literal {
@@ -156,39 +157,6 @@ pub(super) fn number(
     Ok(())
 }
 
-/// Parses an IPv4, MAC or IPv6 address into 4, 6 or 16 bytes, in network order.
-pub(super) fn address(word: &str, bytes: &mut [u8]) -> bool {
-    match bytes.len() {
-        4 => word.parse::<Ipv4Addr>().map(|ip| bytes.copy_from_slice(&ip.octets())).is_ok(),
-        16 => word.parse::<Ipv6Addr>().map(|ip| bytes.copy_from_slice(&ip.octets())).is_ok(),
-        6 => {
-            let mac = word.as_bytes();
-            mac.len() == 17
-                && mac[2..].iter().step_by(3).all(|&c| c == mac[2] && matches!(c, b':' | b'-'))
-                && (0..6).all(|at| match hex_byte(&mac[at * 3..at * 3 + 2]) {
-                    Some(byte) => {
-                        bytes[at] = byte;
-                        true
-                    }
-                    None => false,
-                })
-        }
-        _ => false,
-    }
-}
-
-fn hex_digit(digit: u8) -> Option<u8> {
-    (digit as char).to_digit(16).map(|digit| digit as u8)
-}
-
-/// Two hex digits.
-pub(super) fn hex_byte(digits: &[u8]) -> Option<u8> {
-    match digits {
-        &[high, low] => Some(hex_digit(high)? << 4 | hex_digit(low)?),
-        _ => None,
-    }
-}
-
 /// Exactly `bytes.len()` pairs of hex digits without separators.
 pub(super) fn packed_hex(digits: &[u8], bytes: &mut [u8]) -> bool {
     if digits.len() != bytes.len() * 2 {
@@ -245,15 +213,6 @@ pub(super) fn is_short_hex(text: &[u8], len: usize) -> bool {
         && digits
             .iter()
             .all(|c| c.is_ascii_hexdigit() || c.is_ascii_whitespace() || matches!(c, b'x' | b'X'))
-}
-
-/// Appends `bytes` as hex digits.
-pub(super) fn push_hex(bytes: &[u8], out: &mut Vec<u8>) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    out.reserve(bytes.len() * 2);
-    for &byte in bytes {
-        out.extend([DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
-    }
 }
 
 /// Parses a float of 4 or 8 bytes: a decimal, `nan`, `inf`, `-inf`, or its bytes in hex.

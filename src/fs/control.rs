@@ -5,12 +5,14 @@ pub mod count;
 pub mod entries;
 pub mod freeze;
 pub mod info;
+pub mod metrics;
 pub mod queue;
 pub mod row;
 pub mod schema;
 pub mod state;
 pub mod stream;
 pub mod switch;
+pub mod types;
 pub mod unpin;
 pub mod watch;
 
@@ -25,8 +27,10 @@ pub static CONTROLS: &[&Control] = &[
     &stream::STREAM,
     &info::INFO,
     &schema::SCHEMA,
+    &types::TYPE,
     &entries::ENTRIES,
     &count::COUNT,
+    &metrics::METRICS,
     &clear::CLEAR,
     &freeze::FREEZE,
     &unpin::UNPIN,
@@ -55,6 +59,7 @@ mod tests {
     fn modes_follow_the_pin() {
         for (rights, mode) in [
             (Rights::Read, 0o444),
+            (Rights::Follow, 0o444),
             (Rights::Write, 0o220),
             (Rights::ReadWrite, 0o664),
             (Rights::Take, 0o440),

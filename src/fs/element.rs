@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod file;
+pub mod histogram;
 pub mod links;
 pub mod member;
 pub mod name;

@@ -56,15 +56,20 @@ const DIR: &[HelpLine] = &[
     line(".help", "this text; every directory has one", "cat MAP/.help"),
 ];
 
-const ROOT: &[HelpLine] = &[
-    line(".errors", "why operations were refused: all programs' last 64", "tail -n 3 .errors"),
-    line(".errors", "the same, of this shell alone", "grep \"pid=$$ \" .errors"),
+/// What most come for stands first: which map is theirs.
+const MACHINE: &[HelpLine] = &[
     line(".maps", "all maps of the machine: how full, who uses them", "cat .maps"),
     line(".maps.json", "the same, one JSON object a line", "jq -r .name .maps.json"),
-    line(".name/NAME/", "the newest map of that name, pinned or not", "ls .name"),
-    line(".prog/N/", "the maps of a program, by its id or name", "ls .prog"),
     line(".pid/N/", "the maps that a process holds", "ls .pid"),
+    line(".prog/N/", "the maps of a program, by its id or name", "ls .prog"),
+    line(".name/NAME/", "the newest map of that name, pinned or not", "ls .name"),
     line(".id/N/", "the map whose id is N, pinned or not", "ls .id"),
+];
+
+const ROOT: &[HelpLine] = &[
+    line(".metrics", "how full maps are, as Prometheus reads it", "grep ^bpf .metrics"),
+    line(".errors", "why operations were refused: all programs' last 64", "tail -n 3 .errors"),
+    line(".errors", "the same, of this shell alone", "grep \"pid=$$ \" .errors"),
 ];
 
 /// A map's elements.
@@ -76,6 +81,7 @@ const KEYS: &[HelpLine] = &[
         "set it, whether the key is there or not (BPF_ANY)",
         "echo VALUE > KEY",
     ),
+    line_if(is_data, "KEY", "the same: a write anywhere is the whole value", "echo VALUE >> KEY"),
     line_if(is_made, "KEY", "only if it is not there (BPF_NOEXIST)", "(set -C; echo VALUE > KEY)"),
     line_if(is_data, "KEY", "only if it is there (BPF_EXIST)", "echo V | dd conv=nocreat of=KEY"),
     line_if(|map| has(map, Content::Map), "KEY", "a symlink to the inner map", "ls KEY/"),
@@ -180,11 +186,30 @@ const CPU: &[HelpLine] = &[
     line("KEY", "set this CPU's value alone", "echo VALUE > KEY"),
 ];
 
-const SUM: &[HelpLine] = &[line("KEY", "the numbers added up over all CPUs", "cat KEY")];
+const SUM: &[HelpLine] = &[
+    line("KEY", "the numbers added up over all CPUs", "cat KEY"),
+    line(".entries", "the same of all elements, a line of JSON each", "cat .entries"),
+];
+
+const HISTOGRAM: &[HelpLine] = &[
+    line_if(
+        |map| map.has_series,
+        "KEY",
+        "the first array of at least four integers, drawn",
+        "cat KEY",
+    ),
+    line_if(
+        |map| map.has_buckets,
+        ".map",
+        "the whole map, its integer keys being the buckets",
+        "cat .map",
+    ),
+];
 
 const FIELDS: &[HelpLine] = &[
     line("KEY/a/b", "one member of the value; one with members is a directory", "cat KEY/packets"),
     line("KEY/a/b", "change that member alone", "echo 0 > KEY/packets"),
+    line("KEY/.value", "all members of a directory as one text", "cat KEY/.value"),
 ];
 
 const NO_FIELDS: &[HelpLine] = &[line("KEY", "the value, which has no members", "cat KEY")];
@@ -214,7 +239,7 @@ const IDS: &[HelpLine] = &[line("N/", "the map whose id is N, pinned or not", "l
 pub fn render(dir: &Node, is_root: bool, map: Option<&MapHelp>) -> Vec<u8> {
     let mut lines: Vec<&HelpLine> = Vec::new();
     match dir {
-        Node::Dir(_) if is_root => lines.extend(DIR.iter().chain(ROOT)),
+        Node::Dir(_) if is_root => lines.extend(MACHINE.iter().chain(DIR).chain(ROOT)),
         Node::Dir(_)
         | Node::Symlink(_)
         | Node::Object(..)
@@ -227,7 +252,7 @@ pub fn render(dir: &Node, is_root: bool, map: Option<&MapHelp>) -> Vec<u8> {
             Machine::List(MapList::All | MapList::Process(_)) | Machine::Link(..) => LIST,
             Machine::Programs => PROGRAMS,
             Machine::Processes => PROCESSES,
-            Machine::Table | Machine::Json | Machine::ProgramInfo(_) => SELF,
+            Machine::Metrics | Machine::Table | Machine::Json | Machine::ProgramInfo(_) => SELF,
         }),
         Node::In(_, place) => lines.extend(of_place(place, map)),
     }
@@ -248,11 +273,12 @@ fn of_place(place: &Place, map: Option<&MapHelp>) -> Vec<&'static HelpLine> {
         Place::View(View::Raw) => RAW,
         Place::View(View::Cpu(_)) => CPU,
         Place::View(View::Sum) => SUM,
+        Place::View(View::Histogram(_)) => HISTOGRAM,
         Place::View(View::Pop) => POP,
         Place::View(View::Field(_)) | Place::Element(..) => fields(),
         Place::Cpus => CPUS,
         Place::EventTypes => EVENTS_HELP,
-        Place::Control(_) | Place::Events(_) | Place::Link(_) => SELF,
+        Place::Control(_) | Place::Events(_) | Place::Whole(_) | Place::Link(_) => SELF,
     };
     lines.iter().collect()
 }
@@ -289,7 +315,13 @@ mod tests {
         let help = |kind| {
             let map = Node::In(MapRef::Id(1), Place::Root);
             let kind = MapKind::of(kind);
-            let facts = Facts { kind, is_readable: true, is_pinned: true };
+            let facts = Facts {
+                kind,
+                is_readable: true,
+                is_pinned: true,
+                has_series: true,
+                has_buckets: true,
+            };
             let map_help = MapHelp { facts, address: None, member: None };
             String::from_utf8(render(&map, false, Some(&map_help))).unwrap()
         };

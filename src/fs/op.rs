@@ -9,3 +9,4 @@ pub mod make;
 pub mod open;
 pub mod open_dir;
 pub mod rename;
+mod sizes;

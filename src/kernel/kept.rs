@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 const KEPT: Duration = Duration::from_secs(5);
 
 /// Bytes that a run may write at most.
-const MOST: u64 = 64 << 20;
+pub(super) const MOST: u64 = 64 << 20;
 
 /// A program, loaded or not.
 pub(super) struct Kept {

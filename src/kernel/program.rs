@@ -19,6 +19,7 @@ pub(super) const IF_NOT_EQUAL_32: u8 = 0x56;
 pub(super) const CALL: u8 = 0x85;
 pub(super) const EXIT: u8 = 0x95;
 pub(super) const SEQ_WRITE: i32 = 127;
+pub(super) const PROBE_READ_KERNEL: i32 = 113;
 /// Says of [`CALL`], in place of the source register, that a function of the kernel's own is called,
 /// by its type's id (`BPF_PSEUDO_KFUNC_CALL`).
 pub(super) const OF_KERNEL: u8 = 2;

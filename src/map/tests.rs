@@ -171,7 +171,11 @@ fn map(number: u32, max_entries: u32) -> (Map, Rc<RefCell<Kernel>>, Answering) {
         let kernel = Rc::clone(&kernel);
         move |element| kernel.borrow_mut().answer(element)
     });
-    (Map::of(MapFd::fake(&info), info).expect("a map"), kernel, answering)
+    (
+        Map::of(MapFd::fake(&info), info, super::typing::Chosen::default()).expect("a map"),
+        kernel,
+        answering,
+    )
 }
 
 fn key(bucket: u8, n: u16) -> Vec<u8> {

@@ -14,6 +14,30 @@ impl Map {
         self.kind.is_reference() || self.kind.content == Content::Stack
     }
 
+    /// Bytes of the text of an element's file at most, in whatever view of text.
+    pub fn longest_text(&self) -> u64 {
+        if self.is_special() {
+            // A name of the kernel's, a build id, an interface: for each eight bytes at most one.
+            return 1024 + 128 * self.value_len() as u64;
+        }
+        // Sums have more digits than what they are made of, and the newline.
+        let value = self.codec.longest_value().saturating_mul(2).saturating_add(1);
+        value.saturating_mul(self.codec.cpus().unwrap_or(1)) as u64
+    }
+
+    /// Bytes of a line with an element's key and value at most.
+    pub fn longest_line(&self) -> u64 {
+        let names = 64 + self.codec.longest_key() as u64;
+        self.longest_text().saturating_add(names)
+    }
+
+    /// Bytes of a line with an element's key and value at least.
+    pub fn shortest_line(&self) -> u64 {
+        let value = if self.is_special() { 1 } else { self.codec.shortest_value() };
+        let values = value.saturating_mul(self.codec.cpus().unwrap_or(1));
+        values.saturating_add("{\"key\":0,\"value\":}\n".len()) as u64
+    }
+
     /// Appends the text of an element's file for a look-up's bytes: one JSON document and a
     /// newline, or for per-CPU kinds a line for each CPU.
     pub fn print_file(&self, value: &[u8], out: &mut Vec<u8>) {

@@ -3,7 +3,8 @@
 
 use super::Error;
 use crate::cli::Config;
-use crate::sys::{self, mounts, os};
+use crate::sys::mounts::{self, MountIdentity};
+use crate::sys::{self, os};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -23,7 +24,8 @@ pub(super) fn attach(config: &Config, owner: u32, mountpoint: &Path) -> sys::Res
         }
     }
     // The kernel lets in one user; where the owner is not root there are two, and we say who.
-    let options = if config.allow_other || owner != 0 { ",allow_other" } else { "" };
+    let others = config.allow_other || owner != 0 || config.metrics_group.is_some();
+    let options = if others { ",allow_other" } else { "" };
     os::mount_fuse(
         &config.bpffs,
         mountpoint,
@@ -54,12 +56,12 @@ fn flag_bit(flag: &str) -> (libc::c_ulong, bool) {
     }
 }
 
-/// Unmounts what is at the mount point if that is still ours, the file system with the number
-/// `device`. With files open in it, the mount leaves the tree at once and ends with us.
-pub(super) fn detach(mountpoint: &Path, device: Option<&str>) -> Result<(), Error> {
+/// Unmounts what is at the mount point if that is still `own`, ours. With files open in it, the mount leaves the tree at once and ends with us.
+pub(super) fn detach(mountpoint: &Path, own: Option<&MountIdentity>) -> Result<(), Error> {
     // By the table: to ask the mount itself, it would have to answer.
-    let there = mounts::at(mountpoint).map_err(|error| super::checks::no_mount_table(&error))?;
-    if there.is_some_and(|mount| Some(&*mount.device) == device) {
+    let there =
+        mounts::identity(mountpoint).map_err(|error| super::checks::no_mount_table(&error))?;
+    if own.is_some() && there.as_ref() == own {
         return unmount(mountpoint);
     }
     let reason = "something else is there by now; it stays, and what is under it is dead";

@@ -3,9 +3,9 @@
 use super::{Error, attach, checks, notify, privileges};
 use crate::bpffs::Bpffs;
 use crate::cli::Config;
-use crate::fs::{Fs, Settings};
+use crate::fs::{Fs, Owner, Settings};
 use crate::fuse::Fuse;
-use crate::spec::Spec;
+use crate::spec::{Spec, Typing};
 use crate::sys::{describe, limits, mounts};
 use fuser::{Session, SessionACL};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -30,8 +30,9 @@ enum End {
 /// Mounts, calls `ready` once the mount answers, and serves until the end.
 pub(super) fn serve(
     config: &Config,
-    owner: u32,
+    owner: Owner,
     default_map: Spec,
+    types: Vec<(String, Typing)>,
     ready: impl FnOnce() -> Result<(), Error>,
 ) -> Result<(), Error> {
     // Both before any thread: each one has its own privileges, inherited.
@@ -46,10 +47,10 @@ pub(super) fn serve(
     })?;
     let settings = Settings {
         owner,
-        allow_other: config.allow_other,
         mountpoint: mountpoint.clone(),
         read_only: config.flags.iter().any(|flag| flag == "ro"),
         default_map,
+        types,
         watch_interval: config.watch_interval,
     };
     let fs = Fs::new(bpffs, settings).map_err(|error| no_thread(&error))?;
@@ -64,11 +65,10 @@ pub(super) fn serve(
     in_thread("signals", move || {
         let _ = signals.forever().try_for_each(|signal| from_signals.send(End::Signal(signal)));
     })?;
-    let kernel = attach::attach(config, owner, &mountpoint)
+    let kernel = attach::attach(config, owner.uid, &mountpoint)
         .map_err(|error| checks::session_error(&mountpoint, &error.into()))?;
-    let mount = mounts::at(&mountpoint).map_err(|error| checks::no_mount_table(&error))?;
-    let device = mount.map(|mount| mount.device);
-    let detach = || attach::detach(&mountpoint, device.as_deref());
+    let own = mounts::identity(&mountpoint).map_err(|error| checks::no_mount_table(&error))?;
+    let detach = || attach::detach(&mountpoint, own.as_ref());
     let served =
         start(config, &mountpoint, fs, kernel, sender).and_then(|()| follow(config, &ends, ready));
     match served {
@@ -102,7 +102,8 @@ fn start(
     let acl = SessionACL::All;
     let mut settings = fuser::Config::default();
     settings.n_threads = Some(config.threads);
-    let fuse = Fuse::new(fs).map_err(|error| no_thread(&error))?;
+    let tells = kernel.try_clone().map_err(|error| no_thread(&error))?;
+    let fuse = Fuse::new(fs, tells).map_err(|error| no_thread(&error))?;
     // The kernel's first request is answered in here.
     let session = Session::from_fd(fuse, kernel, acl, settings)
         .map_err(|error| checks::session_error(mountpoint, &error))?;

@@ -1,9 +1,15 @@
 //! What a start says at a terminal: how many maps there are, whose the mount is, how to go on.
 
 use super::owner;
+use crate::bpffs::{Bpffs, PinKind};
 use crate::cli::Config;
-use crate::sys::object;
+use crate::sys::object::{self, ObjectKind};
+use std::collections::BTreeSet;
 use std::io::IsTerminal;
+use std::os::fd::AsFd;
+
+/// Names that are looked at, at most: users may have made any number of them.
+const COUNTED: usize = 100_000;
 
 /// One line, if somebody sits there.
 pub(super) fn say(config: &Config, owner: u32) {
@@ -21,26 +27,34 @@ pub(super) fn say(config: &Config, owner: u32) {
         0 => String::new(),
         uid => format!(", for {} and root", owner::name(uid)),
     };
+    let maps = if loaded == 1 { "map" } else { "maps" };
     println!(
-        "{mountpoint}: {pinned} of {loaded} maps are pinned{whose}; cat {mountpoint}/.help goes on"
+        "{mountpoint}: {pinned} pinned of {loaded} {maps}{whose}: cat {mountpoint}/.maps lists them all; cat {mountpoint}/.help goes on"
     );
 }
 
-/// How many pins of maps there are, of different maps.
+/// How many pins of maps there are, of different maps; as far as they are counted. No directory is
+/// entered by its name alone: whoever owns one may put a symlink, or our own mount, in its place.
 fn pinned(config: &Config) -> usize {
-    let mut ids = std::collections::BTreeSet::new();
-    let mut dirs = vec![config.bpffs.clone()];
+    let mut ids = BTreeSet::new();
+    let Ok(bpffs) = Bpffs::new(&config.bpffs) else { return 0 };
+    let mut dirs = vec![bpffs.root()];
+    let mut left = COUNTED;
     while let Some(dir) = dirs.pop() {
-        for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
-            match entry.file_type() {
-                Ok(kind) if kind.is_dir() => dirs.push(entry.path()),
-                Ok(kind) if kind.is_file() => {
-                    let opened = object::obj_get(&entry.path()).ok();
-                    let id = opened.and_then(|fd| object::object_id(std::os::fd::AsFd::as_fd(&fd)));
-                    let map = id.filter(|(kind, _)| *kind == object::ObjectKind::Map);
-                    ids.extend(map.map(|(_, id)| id));
+        for entry in bpffs.list(&dir, |_| None).into_iter().flatten() {
+            left = match left.checked_sub(1) {
+                Some(left) => left,
+                None => return ids.len(),
+            };
+            match entry.kind {
+                PinKind::Dir => dirs.push(entry.pin),
+                PinKind::Object(ObjectKind::Map) => {
+                    let opened = bpffs.open(&entry.pin).ok();
+                    let id = opened.and_then(|fd| object::object_id(fd.as_fd()));
+                    ids.extend(id.map(|(_, id)| id));
                 }
-                Ok(_) | Err(_) => {}
+                PinKind::Symlink
+                | PinKind::Object(ObjectKind::Prog | ObjectKind::Link | ObjectKind::Other) => {}
             }
         }
     }

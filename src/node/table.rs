@@ -1,7 +1,9 @@
 //! Inode numbers: a node's own hash, so that the same node keeps its number without being kept.
 //!
 //! A number stands in the table from the reply that told the kernel of it until the kernel forgets
-//! it. Listings need no entry: they name numbers that a later look-up will give as well.
+//! it. Listings need no entry: they name numbers that a later look-up will give as well. The kernel keeps
+//! a name as long as it has memory, and a user can ask for names without end: beyond so many, [`NodeTable::old`]
+//! tells which it is to be asked to forget.
 
 use super::Node;
 use crate::bpffs::Pin;
@@ -11,6 +13,8 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::SystemTime;
 
 /// An inode number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -25,6 +29,14 @@ impl Ino {
         Self(self.0.wrapping_add(1).max(Self::ROOT.0 + 1))
     }
 }
+
+/// Nodes from which on the kernel is to be asked to forget some, and how many of those that were looked
+/// up last it may keep then.
+const MANY: usize = 1 << 15;
+const KEPT: u64 = 1 << 14;
+
+/// A shard with room for so many is made smaller when most of it is empty.
+const ROOMY: usize = 1 << 10;
 
 /// Locks that requests on different nodes do not share.
 const SHARDS: usize = 16;
@@ -51,6 +63,38 @@ impl Hasher for Identity {
 struct Slot {
     node: Arc<Node>,
     lookups: u64,
+    /// The number of its last look-up among all.
+    last: u64,
+    /// What its text was when it was last looked at, and since when.
+    seen: Option<Seen>,
+    /// When it was written here, since then.
+    written: Option<SystemTime>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    /// The text's hash.
+    text: u64,
+    since: SystemTime,
+}
+
+impl Slot {
+    fn new(node: Arc<Node>, last: u64) -> Self {
+        Self { node, lookups: 1, last, seen: None, written: None }
+    }
+
+    /// Since when the text with this hash is there, as far as was seen.
+    fn since(&mut self, text: u64) -> SystemTime {
+        let written = self.written.take();
+        match self.seen {
+            Some(seen) if seen.text == text => seen.since,
+            _ => {
+                let since = written.unwrap_or_else(SystemTime::now);
+                self.seen = Some(Seen { text, since });
+                since
+            }
+        }
+    }
 }
 
 type Shard = RwLock<HashMap<Ino, Slot, BuildHasherDefault<Identity>>>;
@@ -59,13 +103,24 @@ type Shard = RwLock<HashMap<Ino, Slot, BuildHasherDefault<Identity>>>;
 #[derive(Debug)]
 pub struct NodeTable {
     shards: [Shard; SHARDS],
+    len: AtomicUsize,
+    /// Look-ups so far.
+    asked: AtomicU64,
+    /// More than so many are too many.
+    many: AtomicUsize,
 }
 
 impl NodeTable {
     /// A table with the root alone.
     pub fn new(root: Node) -> Self {
-        let table = Self { shards: Default::default() };
-        table.write(Ino::ROOT).insert(Ino::ROOT, Slot { node: Arc::new(root), lookups: 1 });
+        let table = Self {
+            shards: Default::default(),
+            len: AtomicUsize::new(1),
+            asked: AtomicU64::new(0),
+            many: AtomicUsize::new(MANY),
+        };
+        let slot = Slot::new(Arc::new(root), u64::MAX);
+        table.write(Ino::ROOT).insert(Ino::ROOT, slot);
         table
     }
 
@@ -99,18 +154,22 @@ impl NodeTable {
     /// two pins are one, before and after it was renamed: then the node keeps its number.
     pub fn intern(&self, node: Node, moved: impl Fn(&Pin, &Pin) -> bool) -> Ino {
         let mut number = Self::number(&node);
+        let last = self.asked.fetch_add(1, Ordering::Relaxed);
         loop {
             match self.write(number).entry(number) {
                 Entry::Vacant(slot) => {
-                    slot.insert(Slot { node: Arc::new(node), lookups: 1 });
+                    slot.insert(Slot::new(Arc::new(node), last));
+                    self.len.fetch_add(1, Ordering::Relaxed);
                     return number;
                 }
                 Entry::Occupied(mut slot) if *slot.get().node == node => {
                     slot.get_mut().lookups += 1;
+                    slot.get_mut().last = last;
                     return number;
                 }
                 Entry::Occupied(mut slot) if slot.get().node.is_moved(&node, &moved) => {
                     slot.get_mut().lookups += 1;
+                    slot.get_mut().last = last;
                     slot.get_mut().node = Arc::new(node);
                     return number;
                 }
@@ -131,20 +190,76 @@ impl NodeTable {
         self.read(number).get(&number).is_some_and(|slot| *slot.node == *node)
     }
 
-    /// Takes back `lookups` of a number; the last one removes the node.
-    pub fn forget(&self, number: Ino, lookups: u64) {
+    /// Since when a node that the kernel knows has the text with this hash, as far as was seen: of one
+    /// never looked at, since now.
+    pub fn since(&self, number: Ino, text: u64) -> SystemTime {
+        match self.write(number).get_mut(&number) {
+            Some(slot) => slot.since(text),
+            None => SystemTime::now(),
+        }
+    }
+
+    /// Since when it has the text that it had when it was last looked at.
+    pub fn told(&self, number: Ino) -> Option<SystemTime> {
+        self.read(number).get(&number)?.seen.map(|seen| seen.since)
+    }
+
+    /// Notes that a node was written to now: a text that is found to be new is new since then.
+    pub fn written(&self, number: Ino) {
+        if let Some(slot) = self.write(number).get_mut(&number) {
+            slot.written = Some(SystemTime::now());
+        }
+    }
+
+    /// Takes back `lookups` of a number; the last one removes the node. Whether memory was given back that
+    /// is worth telling of.
+    pub fn forget(&self, number: Ino, lookups: u64) -> bool {
         if number == Ino::ROOT {
-            return;
+            return false;
         }
         let mut shard = self.write(number);
-        if let Entry::Occupied(mut slot) = shard.entry(number) {
-            let left = slot.get().lookups.saturating_sub(lookups);
-            if left == 0 {
-                slot.remove();
-            } else {
-                slot.get_mut().lookups = left;
-            }
+        let Entry::Occupied(mut slot) = shard.entry(number) else { return false };
+        let left = slot.get().lookups.saturating_sub(lookups);
+        if left != 0 {
+            slot.get_mut().lookups = left;
+            return false;
         }
+        slot.remove();
+        let is_roomy = shard.capacity() > ROOMY.max(4 * shard.len());
+        if is_roomy {
+            let room = 2 * shard.len();
+            shard.shrink_to(room);
+        }
+        drop(shard);
+        if self.len.fetch_sub(1, Ordering::Relaxed) < MANY {
+            self.many.store(MANY, Ordering::Relaxed);
+        }
+        is_roomy
+    }
+
+    /// Whether the kernel is to be asked to forget some.
+    pub fn has_many(&self) -> bool {
+        self.len.load(Ordering::Relaxed) > self.many.load(Ordering::Relaxed)
+    }
+
+    /// All nodes but those that were looked up last: the kernel forgets those of them that nobody has
+    /// open, or is in.
+    pub fn old(&self) -> Vec<Ino> {
+        let since = self.asked.load(Ordering::Relaxed).saturating_sub(KEPT);
+        let mut old = Vec::new();
+        for shard in &self.shards {
+            let shard = shard.read();
+            let slots = shard.iter().filter(|(_, slot)| slot.last < since);
+            old.extend(slots.map(|(number, _)| *number));
+        }
+        old
+    }
+
+    /// The kernel has been asked to forget: what is left is in use, and is not asked for again before as
+    /// many have come.
+    pub fn asked_to_forget(&self) {
+        let left = self.len.load(Ordering::Relaxed);
+        self.many.store(MANY.max(left + MANY / 2), Ordering::Relaxed);
     }
 }
 
@@ -176,6 +291,54 @@ mod tests {
         table.forget(number, 1);
         assert_eq!(table.get(number), None);
         assert!(!table.knows(&element(1)));
+    }
+
+    #[test]
+    fn the_oldest_of_many_are_to_be_forgotten() {
+        let table = NodeTable::new(Node::Errors);
+        let node = |n: u64| {
+            let key = Arc::from(n.to_ne_bytes());
+            Node::In(MapRef::Id(7), Place::Element(View::Text, key))
+        };
+        let intern = |n| table.intern(node(n), |_, _| false);
+        (0..MANY as u64).for_each(|n| _ = intern(n));
+        assert!(table.has_many());
+        let first = intern(0);
+        let old = table.old();
+        assert_eq!(old.len() as u64, MANY as u64 - KEPT);
+        assert!(old.iter().all(|number| *number != first && *number != Ino::ROOT));
+        old[1..].iter().for_each(|number| _ = table.forget(*number, 1));
+        table.asked_to_forget();
+        assert!(!table.has_many());
+        // One is in use: it is told of again only when many have come.
+        (0..MANY as u64 - KEPT + 2).for_each(|n| _ = intern(1 << 40 | n));
+        assert!(table.has_many());
+        assert_eq!(table.len.load(Ordering::Relaxed), 4 + MANY);
+        let numbers =
+            table.shards.iter().flat_map(|s| s.read().keys().copied().collect::<Vec<_>>());
+        let gives_back = numbers.filter(|number| table.forget(*number, 2)).count();
+        assert!(gives_back >= SHARDS, "{gives_back}");
+        assert_eq!(table.len.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn a_text_is_there_since_it_was_first_seen() {
+        let table = NodeTable::new(Node::Errors);
+        let number = table.intern(element(1), |_, _| false);
+        assert_eq!(table.told(number), None);
+        let first = table.since(number, 7);
+        assert_eq!((table.since(number, 7), table.told(number)), (first, Some(first)));
+        table.written(number);
+        let written = SystemTime::now();
+        assert_eq!(table.since(number, 7), first, "the same was written again");
+        table.written(number);
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        let second = table.since(number, 8);
+        assert!(second >= written && second.elapsed().unwrap().as_millis() >= 5, "when written");
+        assert!(table.since(number, 7) > second, "back again is new");
+        table.forget(number, 1);
+        table.intern(element(1), |_, _| false);
+        assert_eq!(table.told(number), None);
     }
 
     #[test]

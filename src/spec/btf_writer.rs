@@ -30,7 +30,10 @@ const INDEX_NAME: &str = "__ARRAY_SIZE_TYPE__";
 ///
 /// # Errors
 /// If a `contains:` tag names a struct that `types` does not have.
-pub(super) fn write(types: &Types, roots: [TypeId; 2]) -> Result<(Vec<u8>, [u32; 2]), String> {
+pub(super) fn write<const N: usize>(
+    types: &Types,
+    roots: [TypeId; N],
+) -> Result<(Vec<u8>, [u32; N]), String> {
     let mut writer = Writer {
         types,
         ids: HashMap::from([(TypeId::VOID, 0)]),

@@ -14,9 +14,11 @@ mod records;
 mod specifiers;
 
 use super::types::{TypeId, Types};
+use crate::btf::Btf;
 use expressions::Const;
 use lexer::{Tok, Token, tokens};
 pub(crate) use specifiers::basic_int;
+use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 use std::mem;
 use std::rc::Rc;
@@ -83,6 +85,9 @@ pub(super) struct Parser {
     constants: HashMap<String, Const>,
     /// Integers and floats already in `types`, by their spelling.
     basic: HashMap<&'static str, TypeId>,
+    /// The kernel's BTF, if types that neither the text defines nor we know are to be looked for in it:
+    /// read when the first such name comes, and then none if this kernel tells nothing.
+    kernel: Option<OnceCell<Option<Rc<Btf>>>>,
     /// The maps defined so far.
     pub(super) maps: Vec<MapVariable>,
 }
@@ -100,8 +105,14 @@ impl Parser {
             own_tags: HashSet::new(),
             constants: HashMap::new(),
             basic: HashMap::new(),
+            kernel: None,
             maps: Vec::new(),
         }
+    }
+
+    /// One that takes from the kernel's BTF what a text does not define.
+    pub(super) fn with_kernel() -> Self {
+        Self { kernel: Some(OnceCell::new()), ..Self::new() }
     }
 
     /// Reads with `tokens` in place of the present ones, which it returns to.

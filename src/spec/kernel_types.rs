@@ -9,15 +9,20 @@ use std::fs;
 /// # Errors
 /// If the kernel has no such struct, or tells nothing of its types.
 pub(super) fn find(name: &str) -> Result<(u32, u32), CreateError> {
+    let btf = btf()?;
+    match btf.find_struct(name).map(|(id, found)| (id, found.kind)) {
+        Some((id, Kind::Struct { size, .. })) => Ok((id, size)),
+        _ => Err(invalid(format!("this kernel has no `struct {name}`"))),
+    }
+}
+
+/// The kernel's own BTF.
+pub(super) fn btf() -> Result<Btf, CreateError> {
     const PATH: &str = "/sys/kernel/btf/vmlinux";
     let blob = fs::read(PATH).map_err(|error| CreateError {
         // Some kernels are built without.
         errno: libc::EOPNOTSUPP,
         reason: format!("this kernel tells nothing of its types: {PATH}: {error}"),
     })?;
-    let btf = Btf::parse(&blob, None).map_err(|error| invalid(format!("{PATH}: {error}")))?;
-    match btf.find_struct(name).map(|(id, found)| (id, found.kind)) {
-        Some((id, Kind::Struct { size, .. })) => Ok((id, size)),
-        _ => Err(invalid(format!("this kernel has no `struct {name}`"))),
-    }
+    Btf::parse(&blob, None).map_err(|error| invalid(format!("{PATH}: {error}")))
 }

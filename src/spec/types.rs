@@ -356,6 +356,26 @@ impl Types {
         self.push(CType::Function { ret, params, variadic }, None, 1)
     }
 
+    /// Adds a record of `size` bytes whose members have their places already.
+    pub fn placed(
+        &mut self,
+        union: bool,
+        name: Option<&str>,
+        members: Vec<CMember>,
+        size: u32,
+    ) -> TypeId {
+        let natural = members.iter().map(|member| self.align(member.ty)).max().unwrap_or(1);
+        // Packed, if its size is no multiple.
+        let align = if natural > 0 && size.is_multiple_of(natural) { natural } else { 1 };
+        let record = CRecord {
+            union,
+            name: name.map(str::to_owned),
+            members: Some(members),
+            fields: vec![],
+        };
+        self.push(CType::CRecord(record), Some(size), align)
+    }
+
     /// Adds an enumeration; an `align` other than 0 replaces its own alignment, also by less.
     pub fn enumeration(&mut self, e: Enumeration, align: u32) -> TypeId {
         let size = e.size.map(u32::from);

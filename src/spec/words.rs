@@ -1,6 +1,7 @@
 //! bpftool's words: `type hash key u32 value u64 entries 1024 flags no_prealloc`.
 
 use super::c::{self, Parser};
+use super::types::TypeId;
 use super::{Inner, Part, Spec, SpecError, extent, flags, suggest};
 use crate::sys::map::kind;
 use std::path::PathBuf;
@@ -127,7 +128,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A C type: one word in quotes, or all up to the next word that means something here.
-    fn c_type(&mut self, of: &str) -> Result<(&'a str, u32), SpecError> {
+    fn c_type(&mut self, of: &str, words: &[&str]) -> Result<(&'a str, u32), SpecError> {
         let Some(first) = self.peek()? else {
             return self.argument(of, "a size in bytes or a C type").map(|word| (word.text, 0));
         };
@@ -136,7 +137,7 @@ impl<'a> Reader<'a> {
             return Ok((first.text, first.line));
         }
         let rest = &self.text[first.start..];
-        let len = extent::of_type(rest, &WORDS).map_err(|open| unfinished(first.line, open.0))?;
+        let len = extent::of_type(rest, words).map_err(|open| unfinished(first.line, open.0))?;
         let text = &rest[..len];
         self.take(Word { text, end: first.start + len, ..first });
         Ok((text, first.line))
@@ -204,6 +205,35 @@ pub(super) fn parse(text: &str, line: u32, inside: bool) -> Result<Spec, SpecErr
     Ok(spec)
 }
 
+/// Reads the types of a map and its events alone: `key TYPE value TYPE event TYPE`.
+pub(super) fn types(text: &str, parser: &mut Parser) -> Result<[Option<TypeId>; 3], SpecError> {
+    const TYPED: [&str; 3] = ["key", "value", "event"];
+    let mut reader = Reader { text: text.trim_ascii_end(), at: 0, line: 1 };
+    let mut parts = [None; 3];
+    while let Some(word) = reader.next()? {
+        let place = TYPED.iter().position(|known| *known == word.text && !word.quoted);
+        let Some((name, part)) = place.and_then(|at| Some((*TYPED.get(at)?, parts.get_mut(at)?)))
+        else {
+            let shown = clip(word.text);
+            return Err(error(
+                word.line,
+                format!("`{shown}` stands where one of the words {} is needed", TYPED.join(", ")),
+            ));
+        };
+        if part.is_some() {
+            return Err(error(word.line, format!("`{name}` is there twice")));
+        }
+        let (text, line) = reader.c_type(name, &TYPED)?;
+        let ty = parser.single_type(text, line).map_err(|fail| {
+            let at = if fail.line > 1 { format!("line {}: ", fail.line) } else { String::new() };
+            let reason = format!("{at}in the type of the {name}: {}", fail.reason);
+            SpecError { incomplete: false, reason }
+        })?;
+        *part = Some(ty);
+    }
+    Ok(parts)
+}
+
 fn unknown(word: Word<'_>) -> SpecError {
     let shown = clip(word.text);
     let hint = match nearest_word(word.text) {
@@ -262,7 +292,7 @@ fn part(reader: &mut Reader<'_>, parser: &mut Parser, of: &str) -> Result<Part, 
     {
         return Ok(Part::Size(reader.u32(of)?));
     }
-    let (text, line) = reader.c_type(of)?;
+    let (text, line) = reader.c_type(of, &WORDS)?;
     let fail =
         |fail: c::Fail| error(fail.line, format!("in the type of the {of}: {}", fail.reason));
     parser.single_type(text, line).map(Part::Type).map_err(fail)

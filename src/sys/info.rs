@@ -5,6 +5,7 @@ use libbpf_rs::ProgramAttachType;
 use libbpf_rs::libbpf_sys as bpf;
 use libbpf_rs::query::{IterType, LinkInfo as Query, LinkTypeInfo, PerfEventType};
 use std::ffi::{CStr, OsStr};
+use std::io::Read;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// A loaded program (`struct bpf_prog_info`).
@@ -47,11 +48,23 @@ pub struct ProgInfo {
 /// What /proc says of an open object that its info lacks, by name, such as `memlock`.
 pub fn fdinfo(fd: BorrowedFd<'_>, name: &str) -> Option<String> {
     let path = format!("/proc/self/fdinfo/{}", fd.as_raw_fd());
-    let text = std::fs::read_to_string(path).ok()?;
+    let text = short_text(std::fs::File::open(path).ok()?).ok()?;
     text.lines().find_map(|line| {
         let (key, value) = line.split_once(':')?;
         (key == name).then(|| value.trim().to_owned())
     })
+}
+
+/// The text of a file in /proc that gives all of it at once, as one that has only a few lines does: three calls
+/// less than to ask for its size and its end.
+pub(super) fn short_text(mut file: std::fs::File) -> std::io::Result<String> {
+    let mut text = vec![0; 4096];
+    let mut len = file.read(&mut text)?;
+    if len == text.len() {
+        len += file.read_to_end(&mut text)?;
+    }
+    text.truncate(len);
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 /// BPF_OBJ_GET_INFO_BY_FD of a program.

@@ -23,7 +23,7 @@ pub const EXIST: u64 = bpf::BPF_EXIST as u64;
 pub const LOCK: u64 = bpf::BPF_F_LOCK as u64;
 
 /// What the kernel says about a map (`struct bpf_map_info`).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MapInfo {
     /// `enum bpf_map_type`.
     pub map_type: u32,

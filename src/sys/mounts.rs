@@ -2,9 +2,10 @@
 //! may be our own and would wait for us.
 
 use super::{Call, Error, Result, is_shortage};
-use std::ffi::OsString;
+use std::ffi::{CString, OsString};
 use std::fs;
-use std::os::unix::ffi::OsStringExt;
+use std::mem::MaybeUninit;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 /// A mount.
@@ -51,6 +52,39 @@ fn table(text: &[u8]) -> Vec<Mount> {
 /// As for [`all`].
 pub fn at(path: &Path) -> Result<Option<Mount>> {
     Ok(all()?.into_iter().rfind(|mount| mount.point == path))
+}
+
+/// Which mount is at a place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MountIdentity {
+    /// As in [`Mount::device`]; once it is unmounted, the next file system may get the same number.
+    device: String,
+    /// A number that no other mount gets; none before Linux 6.8.
+    unique: Option<u64>,
+}
+
+/// Which mount is at `path` itself, absolute and without symlinks, if any is.
+///
+/// # Errors
+/// As for [`all`].
+pub fn identity(path: &Path) -> Result<Option<MountIdentity>> {
+    let mount = at(path)?;
+    Ok(mount.map(|mount| MountIdentity { device: mount.device, unique: unique_id(path) }))
+}
+
+/// Asked of the kernel alone: the file system may be dead, or ourselves.
+fn unique_id(path: &Path) -> Option<u64> {
+    let path = CString::new(path.as_os_str().as_bytes()).ok()?;
+    let flags = libc::AT_STATX_DONT_SYNC | libc::AT_NO_AUTOMOUNT | libc::AT_SYMLINK_NOFOLLOW;
+    let mut found = MaybeUninit::<libc::statx>::zeroed();
+    // SAFETY: the path ends in NUL, and the kernel writes one `struct statx`, which zeros are, too.
+    let (done, found) = unsafe {
+        let mask = libc::STATX_MNT_ID_UNIQUE;
+        let done = libc::statx(libc::AT_FDCWD, path.as_ptr(), flags, mask, found.as_mut_ptr());
+        (done, found.assume_init())
+    };
+    let is_known = done == 0 && found.stx_mask & libc::STATX_MNT_ID_UNIQUE != 0;
+    is_known.then_some(found.stx_mnt_id)
 }
 
 /// The type of the file system that `path` lies in; empty for none that is mounted.
@@ -117,5 +151,8 @@ mod tests {
         assert_eq!(at(Path::new("/proc")).unwrap().unwrap().kind, "proc");
         assert_eq!(holding(Path::new("/proc/self/mounts")).unwrap(), "proc");
         assert_eq!(at(Path::new("/proc/self")).unwrap(), None);
+        assert_eq!(identity(Path::new("/proc")), identity(Path::new("/proc")));
+        assert_ne!(identity(Path::new("/proc")), identity(Path::new("/sys")));
+        assert_eq!(identity(Path::new("/proc/self")), Ok(None));
     }
 }

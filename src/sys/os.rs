@@ -31,6 +31,15 @@ pub fn open_below(dir: &File, path: &Path) -> Result<File> {
     openat2(dir.as_fd(), path, ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_XDEV)
 }
 
+/// As [`open_below`], for a name on which something may be mounted: the root of that, which is not
+/// asked for anything by this.
+///
+/// # Errors
+/// Those of [`open_path`].
+pub fn open_mount(dir: &File, name: &Path) -> Result<File> {
+    openat2(dir.as_fd(), name, ResolveFlag::RESOLVE_BENEATH)
+}
+
 fn openat2(dir: BorrowedFd<'_>, path: &Path, resolve: ResolveFlag) -> Result<File> {
     let unlinked = ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_MAGICLINKS;
     let how = OpenHow::new()

@@ -3,6 +3,7 @@
 //! A process that holds a map only by a mapping of its memory is not found: /proc does not tell. Nor is this
 //! process.
 
+use super::info::short_text;
 use super::unless_gone;
 use nix::dir::Dir;
 use nix::fcntl::{OFlag, open, openat, readlinkat};
@@ -10,7 +11,7 @@ use nix::sys::stat::{Mode, fstat};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -36,7 +37,7 @@ pub struct Process {
     pub programs: Vec<u32>,
 }
 
-/// Descriptors looked at of one user's processes, but for root's, and of all: each takes 4 us, and a user
+/// Descriptors looked at in /proc of one user's processes, but for root's, and of all: each takes 4 us, and a user
 /// may have millions.
 const OF_USER: usize = 100_000;
 const OF_ALL: usize = 1_000_000;
@@ -123,6 +124,8 @@ pub struct Descriptor {
     pub thread: u32,
     /// Its number.
     pub number: u32,
+    /// The map that it is, if that is known.
+    pub map: Option<u32>,
 }
 
 /// Those processes of which some descriptors are known, but for this one, as [`processes`] finds them.
@@ -135,8 +138,7 @@ pub fn holding(descriptors: &[Descriptor]) -> io::Result<Processes> {
     let same_table = |a: &Descriptor, b: &Descriptor| (a.pid, a.thread) == (b.pid, b.thread);
     for table in descriptors.chunk_by(same_table) {
         if let Some(Descriptor { pid, thread, .. }) = table.first().filter(|d| d.pid != ourselves) {
-            let numbers = table.iter().map(|descriptor| descriptor.number);
-            found.look_at(*pid, *thread, numbers)?;
+            found.look_at(*pid, *thread, table)?;
         }
     }
     Ok(found.all())
@@ -201,15 +203,15 @@ impl Found {
     }
 
     /// Descriptors of a table.
-    fn look_at(
-        &mut self,
-        pid: u32,
-        thread: u32,
-        numbers: impl Iterator<Item = u32>,
-    ) -> io::Result<()> {
+    fn look_at(&mut self, pid: u32, thread: u32, table: &[Descriptor]) -> io::Result<()> {
         let Some(home) = Home::of(pid, thread)? else { return Ok(()) };
-        for number in numbers {
-            if self.look(&home, number)?.is_break() {
+        let known = table.iter().filter_map(|descriptor| descriptor.map);
+        if table.iter().any(|descriptor| descriptor.map.is_some()) {
+            let Some(process) = self.process(&home)? else { return Ok(()) };
+            process.maps.extend(known);
+        }
+        for descriptor in table.iter().filter(|descriptor| descriptor.map.is_none()) {
+            if self.look(&home, descriptor.number)?.is_break() {
                 break;
             }
         }
@@ -240,17 +242,22 @@ impl Found {
         if map.is_none() && program.is_none() {
             return Ok(GO_ON);
         }
-        let process = match self.processes.entry(home.pid) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => {
-                let Some(comm) = home.command()? else { return Ok(ControlFlow::Break(())) };
-                let (maps, programs) = (Vec::new(), Vec::new());
-                new.insert(Process { pid: home.pid, comm, maps, programs })
-            }
-        };
+        let Some(process) = self.process(home)? else { return Ok(ControlFlow::Break(())) };
         process.maps.extend(map);
         process.programs.extend(program);
         Ok(GO_ON)
+    }
+
+    /// What was found of a process, which holds something; `None` if it is gone.
+    fn process(&mut self, home: &Home) -> io::Result<Option<&mut Process>> {
+        Ok(Some(match self.processes.entry(home.pid) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let Some(comm) = home.command()? else { return Ok(None) };
+                let (maps, programs) = (Vec::new(), Vec::new());
+                new.insert(Process { pid: home.pid, comm, maps, programs })
+            }
+        }))
     }
 }
 
@@ -290,9 +297,7 @@ impl Home {
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
         let file = openat(&self.fd, name, flags, Mode::empty());
         let Some(file) = unless_gone(file)? else { return Ok(None) };
-        let mut text = Vec::new();
-        let read = unless_gone(File::from(file).read_to_end(&mut text))?;
-        Ok(read.map(|_| String::from_utf8_lossy(&text).into_owned()))
+        unless_gone(short_text(File::from(file)))
     }
 
     /// The name of the process's main thread.

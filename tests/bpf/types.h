@@ -97,7 +97,7 @@ VALUE(v_double, double, "-0.1", -0.1) \
 VALUE(v_pointer, pointer_t, "'0xdeadbeef'", (void *)0xdeadbeef) \
 VALUE(v_handler, handler_t, "'0x10'", (handler_t)0x10) \
 VALUE(v_deep, deep_t, "9", 9) \
-VALUE(v_mac, mac_t, "[2,0,0,255,254,1]", { 2, 0, 0, 255, 254, 1 }) \
+VALUE(v_mac, mac_t, "'02:00:00:ff:fe:01'", { 2, 0, 0, 255, 254, 1 }) \
 VALUE(v_quad, quad_t, "[1,2,3,4]", { 1, 2, 3, 4 }) \
 VALUE(v_matrix, matrix_t, "[[1,2,3],[-4,-5,-6]]", { { 1, 2, 3 }, { -4, -5, -6 } }) \
 VALUE(v_word, word_t, "'hi'", "hi") \
@@ -139,9 +139,9 @@ KEY(k_in6, struct in6_addr, "fd00::1", IPV6) \
 KEY(k_v6_key, struct v6_key, "fd00::1", { IPV6 }) \
 KEY(k_word, word_t, "%2Ea%2Fb", ".a/b") \
 KEY(k_flow, struct flow, "saddr=10.0.0.1,daddr=10.0.0.2,sport=1,dport=80,proto=6", { { BE32(0x0a000001) }, { BE32(0x0a000002) }, BE16(1), BE16(80), 6 }) \
-KEY(k_nested, struct nested_key, "at.x=1,at.y=-2,mac=0200000000ff,dev=eth0,verdict=LOG", { { 1, -2 }, { 2, 0, 0, 0, 0, 255 }, "eth0", LOG }) \
+KEY(k_nested, struct nested_key, "at.x=1,at.y=-2,mac=02:00:00:00:00:ff,dev=eth0,verdict=LOG", { { 1, -2 }, { 2, 0, 0, 0, 0, 255 }, "eth0", LOG }) \
 KEY(k_array, struct array_key, "v.0=1,v.1=2,v.2=3,flag=1,rest=100", { { 1, 2, 3 }, 1, 100 }) \
-KEY(k_mac, mac_t, "0200000000ff", { 2, 0, 0, 0, 0, 255 }) \
+KEY(k_mac, mac_t, "02:00:00:00:00:ff", { 2, 0, 0, 0, 0, 255 }) \
 KEY(k_u128, u128_t, "0x10000000000000000", (u128_t)1 << 64) \
 KEY(k_packed, struct packed, "a=1,b=2,c=3,d=4", { 1, 2, 3, 4 })
 

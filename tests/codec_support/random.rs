@@ -22,6 +22,8 @@ pub fn types() -> impl Strategy<Value = Ty> {
         3 => (0_u32..20).prop_map(Ty::Text),
         1 => Just(Ty::Ipv4),
         1 => Just(Ty::Ipv6),
+        1 => prop::sample::select(vec![6, 16]).prop_map(Ty::Octets),
+        1 => Just(Ty::Words),
         1 => Just(Ty::Timer),
     ];
     leaf.prop_recursive(4, 24, 5, |inner| {

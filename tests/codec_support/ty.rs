@@ -27,6 +27,10 @@ pub enum Ty {
     Text(u32),
     Ipv4,
     Ipv6,
+    /// `__u8[N]`: a MAC address of 6, perhaps an IPv6 address of 16.
+    Octets(u32),
+    /// `__be32[4]`
+    Words,
     Timer,
     Alias(u32, Box<Ty>),
     Array(Box<Ty>, u32),
@@ -38,6 +42,12 @@ pub enum Ty {
         members: Vec<Mem>,
     },
 }
+
+/// What members' names begin with, a number behind: words that say what they are, padding, others.
+const WORDS: [&str; 7] = ["m", "saddr_", "ip4_", "src_port_", "pad", "m", "_"];
+
+/// Names of typedefs.
+const ALIASES: [&str; 5] = ["alias", "ipv4_t", "hex32_t", "ksym_t", "peer_addr"];
 
 #[derive(Debug, Clone)]
 pub struct Mem {
@@ -57,7 +67,7 @@ pub enum Bit {
     Data,
     /// Not in the text, or not writable: keeps what it was.
     Kept,
-    /// In a union, of no member: zero, or whatever the bytes in hex have.
+    /// In a union, beside an integer of fewer bits than its bytes: anything.
     Any,
 }
 
@@ -106,7 +116,8 @@ impl Ty {
             Self::Pointer => (8, 8),
             Self::Text(len) => (*len, 1),
             Self::Ipv4 => (4, 4),
-            Self::Ipv6 => (16, 4),
+            Self::Ipv6 | Self::Words => (16, 4),
+            Self::Octets(len) => (*len, 1),
             Self::Timer => (16, 8),
             Self::Alias(_, ty) => ty.layout(),
             Self::Array(ty, len) => (ty.layout().0 * len, ty.layout().1),
@@ -171,10 +182,21 @@ impl Ty {
             }
             Self::Ipv4 => blob.record(4, "in_addr", 4, &[]),
             Self::Ipv6 => blob.record(4, "in6_addr", 16, &[]),
+            Self::Octets(len) => {
+                let byte = blob.int("unsigned char", 1, 0);
+                blob.array(byte, *len)
+            }
+            Self::Words => {
+                let int = blob.int("unsigned", 4, 0);
+                let word = blob.alias(8, "__be32", int);
+                blob.array(word, 4)
+            }
             Self::Timer => blob.record(4, "bpf_timer", 16, &[]),
             Self::Alias(kind, ty) => {
                 let of = ty.emit(blob, names);
-                blob.alias(*kind, if *kind == 8 || *kind == 18 { "alias" } else { "" }, of)
+                *names += 1;
+                let name = ALIASES[*names as usize % ALIASES.len()];
+                blob.alias(*kind, if *kind == 8 || *kind == 18 { name } else { "" }, of)
             }
             Self::Array(ty, len) => {
                 let of = ty.emit(blob, names);
@@ -204,7 +226,8 @@ impl Ty {
             let of = member.ty.emit(blob, names);
             *names += 1;
             let folded = member.anonymous && member.ty.is_record();
-            let name = if folded { String::new() } else { format!("m{names}") };
+            let word = WORDS[*names as usize % WORDS.len()];
+            let name = if folded { String::new() } else { format!("{word}{names}") };
             out.push((name, of, place.start, if place.bit_field { place.width } else { 0 }));
         }
         let out: Vec<_> = out.iter().map(|m| (&*m.0, m.1, m.2, m.3)).collect();
@@ -234,13 +257,15 @@ impl Ty {
             }
             Self::Union { members } => {
                 // What any member has is data, whichever member is shown.
-                let mut all = vec![Bit::Any; size];
+                let mut all = vec![Bit::Padding; size];
                 for member in members {
-                    let mut own = vec![Bit::Any; size];
+                    let mut own = vec![Bit::Padding; size];
                     member.mark(0, &place(member, 0), &mut own);
                     for (bit, own) in all.iter_mut().zip(own) {
-                        if own == Bit::Data {
-                            *bit = own;
+                        match own {
+                            Bit::Data => *bit = own,
+                            Bit::Kept | Bit::Any if *bit != Bit::Data => *bit = Bit::Any,
+                            Bit::Kept | Bit::Any | Bit::Padding => {}
                         }
                     }
                 }

@@ -115,3 +115,60 @@ fn removing() {
     map.set(&key32(2), &[2; 8]);
     assert_eq!(bed.ok("ls mnt/again"), "2\n");
 }
+
+/// What docs/backup.md says of each kind: its `.schema` makes it anew, and what it has elements of in `.entries`
+/// is set again by them.
+#[test]
+fn each_kind_is_saved_as_far_as_it_can_be() {
+    require!("root", "bpf", "fuse", "jq");
+    let bed = Bed::new();
+    let saved = [
+        ("hash", "key u32 value u64 entries 8", "echo 7 > M/1"),
+        ("lru_hash", "key u32 value u64 entries 4096", "echo 7 > M/1"),
+        ("array", "key u32 value u64 entries 3", "echo 7 > M/1"),
+        ("percpu_hash", "key u32 value u64 entries 8", "echo 7 > M/1"),
+        ("lru_percpu_hash", "key u32 value u64 entries 4096", "echo 7 > M/1"),
+        ("percpu_array", "key u32 value u64 entries 3", "echo 7 > M/.cpu/0/1"),
+        ("lpm_trie", "key 8 value 8 entries 8 flags no_prealloc", "echo 7 > M/10.0.0.0_8"),
+        ("array_of_maps", "key u32 entries 3 inner_map hash", "ln -s hash M/1"),
+        ("hash_of_maps", "key u32 entries 3 inner_map hash", "ln -s hash M/1"),
+        ("devmap", "entries 4", "echo lo > M/1"),
+        ("devmap_hash", "key u32 entries 4", "echo lo > M/1"),
+        ("cpumap", "entries 2", "echo 64 > M/0"),
+        ("prog_array", "entries 4", "true"),
+    ];
+    for (kind, spec, fill) in saved {
+        let fill = fill.replace("M/", &format!("{kind}/"));
+        bed.ok(&format!(
+            "cd mnt; echo '{kind} {spec}' > {kind} && {{ {fill}; }} 2> ../why
+             cat {kind}/.schema > ../schema && cat {kind}/.entries > ../entries || exit
+             cat ../schema > new && cat ../entries > new/.entries || exit
+             test \"$(jq -r .type new/.info)\" = {kind}
+             diff <(sort ../entries) <(sort new/.entries) && echo 1 > new/.unpin"
+        ));
+        let lines = bed.ok("wc -l < entries");
+        assert!(kind == "prog_array" || lines != "0\n", "{kind} has no elements");
+    }
+    for (kind, spec) in [
+        ("queue", "value u32 entries 8"),
+        ("stack", "value u32 entries 8"),
+        ("bloom_filter", "value u32 entries 8"),
+        ("ringbuf", "entries 4096"),
+        ("user_ringbuf", "entries 4096"),
+        ("perf_event_array", "entries 2"),
+        ("xskmap", "entries 4"),
+        ("cgroup_array", "entries 4"),
+        ("task_storage", "value u64"),
+        ("inode_storage", "value u64"),
+        ("arena", "entries 2"),
+    ] {
+        let number = bpffuse::sys::map::kind::by_name(kind).expect("a kind");
+        if crate::common::kernel::lacks_map(number) {
+            continue;
+        }
+        bed.ok(&format!(
+            "cd mnt; echo '{kind} {spec}' > {kind} && cat {kind}/.schema > new || exit
+             test \"$(jq -r .type new/.info)\" = {kind} && test ! -e new/.entries && echo 1 > new/.unpin"
+        ));
+    }
+}

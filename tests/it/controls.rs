@@ -26,7 +26,7 @@ fn info_of_a_plain_map() {
     assert_eq!(info("[.id, .memlock]"), theirs);
     assert_eq!(
         info(
-            "keys - [\"id\",\"name\",\"type\",\"key_size\",\"value_size\",\"max_entries\",\"flags\",\"map_extra\",\"frozen\",\"memlock\",\"btf_id\",\"btf_key_type\",\"btf_value_type\",\"pins\"] | length < 4"
+            "keys - [\"types\",\"id\",\"name\",\"type\",\"key_size\",\"value_size\",\"max_entries\",\"flags\",\"map_extra\",\"frozen\",\"memlock\",\"btf_id\",\"btf_key_type\",\"btf_value_type\",\"pins\"] | length < 4"
         ),
         "true\n"
     );

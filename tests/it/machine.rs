@@ -1,10 +1,11 @@
 //! The machine's maps, pinned or not: `/.maps`, `/.name`, `/.prog`, `/.pid`, and `.info`'s members.
 
 use crate::common::require::require;
-use crate::common::{Bed, RawMap, eventually, key32, object};
+use crate::common::{Bed, RawMap, eventually, key32, object, patience};
 use bpffuse::sys::map::NewMap;
 use bpffuse::sys::map::kind::{ARRAY, HASH};
 use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
 
 /// A map that this process holds, pinned nowhere.
 fn map(name: &str, kind: u32, entries: u32) -> RawMap {
@@ -58,13 +59,15 @@ fn maps_by_name() {
         &format!("ls mnt/.name/{twice}:{}/", expected.len() * 1_000_000),
         "No such file",
     );
+    // The name that it was listed with goes on to mean it.
+    bed.ok(&format!("cat mnt/.name/{twice}:{}/.info", older.info.id));
     // The daemon itself keeps a map for up to a second.
     let id = older.info.id;
     eventually("the older map has the name", || {
         bed.ok(&format!("jq .id mnt/.name/{twice}/.info || true")) == format!("{id}\n")
     });
     bed.fails_with("ls mnt/.name/nosuch", "No such file");
-    bed.fails_with(&format!("rm mnt/.name/{one}"), "");
+    bed.fails_with(&format!("rm mnt/.name/{one}"), "Operation not permitted");
     bed.ok("cat mnt/.name/.help");
 }
 
@@ -86,6 +89,15 @@ fn a_thousand_of_one_name() {
         )),
         "1000\n1000\n"
     );
+    // With attributes, every name is asked for: that takes no look at all maps each.
+    let start = Instant::now();
+    assert_eq!(
+        bed.ok(&format!("ls -l mnt/.name | grep -c -- ' {name}:[0-9]* -> ../.id/'")),
+        "1000\n"
+    );
+    let spent = start.elapsed();
+    eprintln!("ls -l of 1,000 names: {spent:?}");
+    assert!(spent < Duration::from_secs(4) * patience(), "ls -l took {spent:?}");
 }
 
 /// How full, where pinned, used by which programs, held by whom: as a table and as JSON.
@@ -134,6 +146,12 @@ fn tables() {
     let line = bed.ok(&format!("grep '^ *{} ' mnt/.maps", array.info.id));
     let words: Vec<&str> = line.split_whitespace().collect();
     assert_eq!(words[5..8], ["3", "3", "-"], "{line}");
+    // Of one that refers to other things, how many of its places are set.
+    let devices = unique("dev");
+    bed.ok(&format!("echo devmap entries 4 name {devices} > mnt/d && echo lo > mnt/d/1"));
+    let line = bed.ok(&format!("grep ' {devices} ' mnt/.maps"));
+    let words: Vec<&str> = line.split_whitespace().collect();
+    assert_eq!(words[5..8], ["1", "4", "25"], "{line}");
     assert_eq!(bed.ok("cat mnt/pinned/.count; jq .count mnt/pinned/.info"), "5\n5\n");
 }
 
@@ -163,6 +181,41 @@ fn maps_by_program() {
     let told = bed.ok("jq '.map_ids[]' mnt/progs/to_ring | sort");
     assert_eq!(ids, told);
     bed.fails_with("ls mnt/.prog/4294967295", "No such file");
+}
+
+/// "`/.prog/NAME` is accepted where one program has that name."
+#[test]
+fn a_program_by_its_name() {
+    require!("root", "bpf", "fuse", "jq", "bpftool", "clang");
+    let bed = Bed::new();
+    let (name, seen) = (unique("prog"), unique("seen"));
+    let source = format!(
+        "#include <linux/bpf.h>\n#include <bpf/bpf_helpers.h>\n\
+         struct {{ __uint(type, BPF_MAP_TYPE_ARRAY); __type(key, __u32); __type(value, __u64);\
+         __uint(max_entries, 2); }} {seen} SEC(\".maps\");\n\
+         SEC(\"socket\") int {name}(void *context) {{ __u32 key = 0;\n\
+         return bpf_map_lookup_elem(&{seen}, &key) != 0; }}\n"
+    );
+    std::fs::write(bed.dir.join("named.bpf.c"), source).expect("a source");
+    bed.ok(
+        "clang -target bpf -g -O2 -I/usr/include/$(uname -m)-linux-gnu -c named.bpf.c -o named.o
+            bpftool prog load named.o bpf/named",
+    );
+    assert_eq!(bed.list(&format!(".prog/{name}")), [&*seen]);
+    let named = bed.ok(&format!("cat mnt/.prog/{name}/.info"));
+    assert_eq!(named, bed.read("named"));
+    assert_eq!(bed.ok(&format!("cat mnt/.prog/{name}/{seen}/0")), "0\n");
+    // Names of others' maps are none of its.
+    let other = map(&unique("other"), HASH, 10);
+    bed.fails_with(&format!("ls mnt/.prog/{name}/{}", other.info.name), "No such file");
+    bed.fails_with(
+        &format!("ls mnt/.prog/{name}/{}:{}", other.info.name, other.info.id),
+        "No such file",
+    );
+    // Which of two is meant, only an id says.
+    bed.ok("bpftool prog load named.o bpf/again");
+    bed.fails_with(&format!("ls mnt/.prog/{name}"), "No such file");
+    bed.ok("ls mnt/.prog/$(jq .id mnt/again)");
 }
 
 /// The maps that a process holds, by itself or through a program that it holds.

@@ -7,8 +7,6 @@ use crate::kinds_common::{Holder, Programs, prog_id};
 use bpffuse::sys::map::{NewMap, create, kind};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
-use std::process::Child;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The lines of `.maps.json`, by id.
@@ -62,75 +60,6 @@ fn a_process_that_holds_a_program_alone() {
     eventually("the process is gone", || !bed.at(&format!(".pid/{pid}")).exists());
     let map: Value = serde_json::from_str(&bed.read("calls/.info")).unwrap();
     assert_eq!(map["processes"], serde_json::json!([]));
-}
-
-/// A program of others' that pins nothing, in the background, and its pid.
-fn tool(bed: &Bed, command: &str) -> (Child, u32) {
-    let mut tool = bed.spawn(&format!("echo $$; exec {command}"));
-    let mut line = String::new();
-    BufReader::new(tool.stdout.as_mut().expect("a pipe")).read_line(&mut line).expect("its pid");
-    (tool, line.trim().parse().expect("its pid"))
-}
-
-/// Waits until the process has maps with these words in their names.
-fn wait_for_maps(bed: &Bed, pid: u32, wanted: &[&str]) {
-    eventually(&format!("there are maps {wanted:?}"), || {
-        let names = std::fs::read_dir(bed.at(&format!(".pid/{pid}"))).into_iter().flatten();
-        let names: Vec<_> = names.flatten().map(|name| name.file_name()).collect();
-        let has = |wanted: &&str| names.iter().any(|name| name.to_string_lossy().contains(wanted));
-        wanted.iter().all(has)
-    });
-}
-
-/// Ends it, and looks that it is not there any more.
-fn end(bed: &Bed, (mut tool, pid): (Child, u32)) {
-    crate::common::bed::signal("INT", pid);
-    tool.wait().expect("its end");
-    eventually("its maps are gone", || !bed.at(&format!(".pid/{pid}")).exists());
-}
-
-/// bpftrace pins nothing: its maps are found by its process, in the second command.
-#[test]
-fn the_maps_of_bpftrace() {
-    require!("root", "bpf", "fuse", "bpftrace");
-    let bed = Bed::new();
-    let tracer = tool(
-        &bed,
-        "bpftrace -e 'BEGIN { @starts = count(); @seen[7] = 42; @sizes = hist(9); }
-         interval:s:1000 { exit(); }'",
-    );
-    wait_for_maps(&bed, tracer.1, &["starts", "seen", "sizes"]);
-    let seen = format!("cat mnt/.pid/{}/*seen*/.entries", tracer.1);
-    eventually("BEGIN has run", || bed.run(&seen).stdout.contains("\"key\":"));
-    end(&bed, tracer);
-}
-
-/// Debian's libbpf-tools keep what they count in maps that they do not pin either.
-#[test]
-fn the_maps_of_libbpf_tools() {
-    require!("root", "bpf", "fuse", "runqlat", "softirqs");
-    let bed = Bed::new();
-    let tools = [("runqlat 1000", "hists"), ("softirqs 1000", "bss")];
-    let tools = tools.map(|(command, wanted)| {
-        let tool = tool(&bed, command);
-        wait_for_maps(&bed, tool.1, &[wanted]);
-        (tool, command.split(' ').next().expect("a word"))
-    });
-    for (tool, name) in &tools {
-        let dir = format!(".pid/{}", tool.1);
-        for map in bed.list(&dir) {
-            let info: Value =
-                serde_json::from_str(&bed.read(&format!("{dir}/{map}/.info"))).unwrap();
-            let holder = serde_json::json!({"pid": tool.1, "comm": name});
-            assert!(info["processes"].as_array().expect("a list").contains(&holder), "{info}");
-        }
-        // Its programs use its maps.
-        let told = bed.ok(&format!(
-            "cd mnt/{dir}; for map in *; do jq -r '.programs[].name' $map/.info; done"
-        ));
-        assert!(told.lines().count() >= 2, "{name}: {told:?}");
-    }
-    tools.into_iter().for_each(|(tool, _)| end(&bed, tool));
 }
 
 /// "What ends meanwhile is left out, nothing fails because of it."

@@ -173,3 +173,27 @@ fn read_only_bind_mounts_take_nothing() {
     bed.ok("umount bound");
     assert_eq!(bed.ok("cat mnt/h/.pop/1 mnt/q/.pop"), "7\n5\n");
 }
+
+/// A start at a terminal says how many maps are pinned, wherever in the bpffs, and follows no symlink.
+#[test]
+fn a_start_at_a_terminal_counts_pins() {
+    require!("root", "bpf", "fuse", "python3", "bpftool");
+    let bed = Bed::idle();
+    bed.hash("h");
+    bed.hash("other");
+    bed.ok(
+        "mkdir -p bpf/d/e outside; mount -t bpf bpf outside; mkdir bpf/in; mount -t bpf bpf bpf/in
+            bpftool map pin pinned bpf/h bpf/d/e/same; ln -s ../outside bpf/link",
+    );
+    bed.hash("d/e/third");
+    bed.hash("in/fourth");
+    bed.ok("bpftool map create outside/far type array key 4 value 4 entries 1 name far");
+    let said = bed.python(
+        r#"
+        import pty
+        assert pty.spawn(["bpffuse", "bpf", "mnt"]) == 0
+        "#,
+    );
+    assert!(said.contains("mnt: 4 of "), "{said}");
+    bed.ok("umount mnt outside bpf/in");
+}

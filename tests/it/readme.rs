@@ -116,7 +116,7 @@ fn check(document: &str, at_least: usize) {
     let steps = steps(&text);
     assert!(steps.len() >= at_least, "{document} has only {} commands", steps.len());
     let bed = Bed::private("mount -t bpf bpf /sys/fs/bpf; mkdir /mnt/maps /run/netns");
-    bed.ok(&format!("cp {}/* .", path("docs").display()));
+    bed.ok(&format!("cp -r {}/* .", path("docs").display()));
     // What a reader who typed it all has on the machine; `xdp` is libxdp's, which keeps it.
     let machine = || {
         bed.ok(
@@ -167,7 +167,7 @@ fn updated(text: &str, steps: &[Step], outputs: &[String]) -> String {
 /// "a two-minute tour with real output".
 #[test]
 fn the_readme_shows_what_happens() {
-    require!("root", "bpf", "fuse", "xdp-filter", "ip", "jq", "bpftool", "runuser");
+    require!("root", "bpf", "fuse", "xdp-filter", "ip", "jq", "bpftool", "runuser", "bpftrace");
     check("README.md", 30);
 }
 
@@ -184,7 +184,8 @@ fn the_recipes_work() {
         "jq",
         "bpftool",
         "runuser",
-        "watch"
+        "watch",
+        "bpftrace"
     );
     check("docs/recipes.md", 60);
 }
@@ -199,6 +200,13 @@ fn the_reference_shows_what_happens() {
 fn backups_are_as_described() {
     require!("root", "bpf", "fuse", "tar", "rsync", "git", "jq");
     check("docs/backup.md", 15);
+}
+
+/// "a page docs/surprises.md …, examples run by a test".
+#[test]
+fn what_surprises_is_so() {
+    require!("root", "bpf", "fuse", "jq", "bpftool", "vim", "python3");
+    check("docs/surprises.md", 20);
 }
 
 /// "README with a terminal picture of the tour": of the tour as it is now.

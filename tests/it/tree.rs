@@ -31,8 +31,9 @@ fn same_names_as_bpffs() {
     let bed = Bed::new();
     bed.hash("h");
     bed.ok("mkdir bpf/d; ln -s h bpf/l");
-    assert_eq!(bed.ok("ls -A mnt"), bed.ok("ls -A bpf"));
-    assert_eq!(bed.ok("cd mnt/d/../h/..; ls -A"), bed.ok("ls -A bpf"));
+    let names = "ls -A -I '*.debug'";
+    assert_eq!(bed.ok(&format!("{names} mnt")), bed.ok(&format!("{names} bpf")));
+    assert_eq!(bed.ok(&format!("cd mnt/d/../h/..; {names}")), bed.ok(&format!("{names} bpf")));
     assert_eq!(bed.ok("ls -a mnt/d"), ".\n..\n");
     assert_eq!(bed.ok("stat -c %i mnt/h/.. mnt/h/. mnt mnt/h | sort | uniq -c | wc -l"), "2\n");
     bed.ok("ls -la mnt; find mnt -ls");
@@ -484,20 +485,77 @@ fn programs_and_links_are_files() {
     assert_eq!(bed.ok("ls bpf/progs; ls bpf | grep -c link || true"), "0\n");
 }
 
-/// The objects that the kernel lists but will not open (`maps.debug`): listed, and their error.
+/// "A symlink whose target is an absolute path inside the bpffs reads as a relative one, so that it stays in
+/// the mount": tc(8) makes such.
+#[test]
+fn symlinks_stay_in_the_mount() {
+    require!("root", "bpf", "fuse", "tar");
+    let bed = Bed::new();
+    bed.ok("mkdir -p bpf/tc/globals bpf/other/deep");
+    bed.hash("tc/globals/h").set(&key32(1), &7_u64.to_ne_bytes());
+    let bpf = bed.bpf.display().to_string();
+    for (link, target, seen) in [
+        ("ip", format!("{bpf}/tc/"), "tc"),
+        ("other/deep/l", format!("{bpf}/tc/globals"), "../../tc/globals"),
+        ("outside", "/etc/passwd".to_owned(), "/etc/passwd"),
+        ("up", format!("{bpf}/../log"), &*format!("{bpf}/../log")),
+        ("plain", "tc/globals".to_owned(), "tc/globals"),
+    ] {
+        symlink(&target, bed.pin(link)).unwrap();
+        assert_eq!(fs::read_link(bed.at(link)).unwrap().to_str(), Some(seen), "{link}");
+        let size = fs::symlink_metadata(bed.at(link)).unwrap().len();
+        assert_eq!(size, seen.len() as u64, "{link}");
+    }
+    assert_eq!(bed.ok("cat mnt/ip/globals/h/1 mnt/other/deep/l/h/1 mnt/plain/h/1"), "7\n7\n7\n");
+    // What follows it meets this mount's files, and a copy's link leads to the copy.
+    assert_eq!(
+        bed.ok("stat -c %d mnt/ip/globals/h/1 | cmp - <(stat -c %d mnt/) && echo same"),
+        "same\n"
+    );
+    bed.ok(
+        "tar c -C mnt ip tc other | tar x -C . ; test \"$(readlink ip)\" = tc; cat ip/globals/h/1",
+    );
+    // It goes on to lead there from where it is moved to.
+    bed.ok("mv mnt/ip mnt/other/deep/ip; cat mnt/other/deep/ip/globals/h/1");
+}
+
+/// The objects that the kernel lists but will not open (`maps.debug`) are not listed, so that what reads all
+/// of the mount does not fail; by name they give the kernel's error.
 #[test]
 fn what_the_kernel_will_not_open() {
-    require!("root", "bpf", "fuse");
+    require!("root", "bpf", "fuse", "tar");
     let bed = Bed::new();
-    if !bed.pin("maps.debug").exists() {
-        return; // a kernel without them
-    }
+    bed.hash("h").set(&key32(1), &7_u64.to_ne_bytes());
+    bed.ok("grep -r . mnt && tar c mnt > all.tar && cp -r mnt copy && diff -r mnt copy");
     let link = bpffuse::sys::object::obj_get(&bed.pin("maps.debug"));
-    if let Err(error) = link {
+    let is_listed = bed.list("").iter().any(|name| name == "maps.debug");
+    if let Err(error) = &link {
         let expected = crate::common::errno::name(error.errno);
         refused(fs::read(bed.at("maps.debug")), &expected);
     }
-    bed.ok("ls -la mnt");
+    assert_eq!(is_listed, link.is_ok());
+}
+
+/// Names that are no text are in `.info` and `.maps` as bytes: `printf %b` gives them back.
+#[test]
+fn pins_whose_names_are_no_text() {
+    require!("root", "bpf", "fuse", "jq");
+    let bed = Bed::new();
+    bed.ok("mkdir $'bpf/d \\xff'");
+    let name = OsStr::from_bytes(b"d \xff/caf\xe9\\x41 \xc3\xa9");
+    bed.hash("h");
+    bed.ok("bpftool map pin pinned bpf/h $'bpf/d \\xff/caf\\xe9\\\\x41 \\xc3\\xa9'");
+    assert!(bed.bpf.join(name).exists());
+    let pins = bed.ok("jq -r '.pins[]' mnt/h/.info");
+    let expected =
+        format!("{}/d \\xff/caf\\xe9\\x5cx41 \u{e9}\n{}/h\n", bed.shown("bpf"), bed.shown("bpf"));
+    assert_eq!(pins, expected);
+    bed.ok("jq -r '.pins[]' mnt/h/.info | while IFS= read -r pin; do test -e \"$(printf %b \"$pin\")\" || exit 1; done");
+    let id = bed.ok("jq .id mnt/h/.info");
+    let row = bed.ok(&format!("grep '^ *{} ' mnt/.maps", id.trim()));
+    let pins = row.split_whitespace().nth(9).unwrap();
+    assert_eq!(pins, expected.trim().replace('\n', ",").replace(' ', "\\x20"));
+    bed.ok(&format!("printf %b '{pins}' | tr , '\\n' | while IFS= read -r pin; do test -e \"$pin\" || exit 1; done"));
 }
 
 /// "`statfs` answers."

@@ -23,8 +23,37 @@ pub struct Attr {
     pub kind: FileKind,
     /// Bytes.
     pub size: u64,
-    /// Owner, times, and the mode that the node has (not the pin's).
+    /// Owner, the pin's times, and the mode that the node has (not the pin's).
     pub stat: Stat,
+    /// When it was changed.
+    pub changed: Changed,
+}
+
+/// When a node was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Changed {
+    /// When its pin was.
+    WithPin,
+    /// When the text of this hash was first seen.
+    Text(u64),
+    /// As last told; now if nothing was.
+    AsTold,
+    /// At any moment.
+    Now,
+}
+
+impl Changed {
+    /// When this text was first seen.
+    pub fn to(text: &[u8]) -> Self {
+        // An odd factor, so that no two words in one place give the same. Texts are long, and nobody gains
+        // by two that have one hash.
+        const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+        let add = |hash: u64, word: u64| (hash.rotate_left(5) ^ word).wrapping_mul(FACTOR);
+        let (words, rest) = text.as_chunks::<8>();
+        let hash =
+            words.iter().fold(text.len() as u64, |hash, word| add(hash, u64::from_ne_bytes(*word)));
+        Self::Text(rest.iter().fold(hash, |hash, byte| add(hash, u64::from(*byte))))
+    }
 }
 
 /// A pin's mode without execution: a key's file.
@@ -63,6 +92,21 @@ pub fn lets_in_blind(pin: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_that_differ_differ() {
+        let texts =
+            ["42\n", "43\n", "042\n", "42\n\0", "", "\0", "12345678\n", "12345679\n", "22345678\n"];
+        for (n, text) in texts.iter().enumerate() {
+            for other in &texts[..n] {
+                assert_ne!(
+                    Changed::to(text.as_bytes()),
+                    Changed::to(other.as_bytes()),
+                    "{text:?} {other:?}"
+                );
+            }
+        }
+    }
 
     #[test]
     fn modes_follow_the_pin() {

@@ -33,6 +33,18 @@ impl<T> ByIno<T> {
         Ok(())
     }
 
+    /// Adds a file that stands beside any others.
+    pub fn push(&self, ino: Ino, file: &Arc<T>) {
+        self.0.lock().entry(ino).or_default().push(Arc::downgrade(file));
+    }
+
+    /// What `find` says of the newest one of which it says anything.
+    pub fn newest<R>(&self, ino: Ino, mut find: impl FnMut(&T) -> Option<R>) -> Option<R> {
+        // Dropped without the lock.
+        let files = self.0.lock().get(&ino).cloned()?;
+        files.iter().rev().filter_map(Weak::upgrade).find_map(|file| find(&file))
+    }
+
     /// Those that are open.
     pub fn open(&self, ino: Ino) -> Vec<Arc<T>> {
         self.0.lock().get(&ino).map(|files| upgraded(files)).unwrap_or_default()

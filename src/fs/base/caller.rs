@@ -164,6 +164,28 @@ impl Caller {
         Ok(None)
     }
 
+    /// Whether the thread waits for a page of a mapping, as far as can be seen: not in a call that takes
+    /// pages from one file to another.
+    pub fn maps(&self) -> bool {
+        let call = self.system_call().ok().flatten();
+        call.as_deref().and_then(call_number).is_some_and(|number| {
+            !matches!(
+                number,
+                libc::SYS_sendfile
+                    | libc::SYS_splice
+                    | libc::SYS_copy_file_range
+                    | libc::SYS_io_uring_enter
+                    | libc::SYS_readahead
+            )
+        })
+    }
+
+    /// Whether another caller is, or was, a thread of the same process.
+    pub fn is_beside(&self, other: Self) -> bool {
+        let task = || format!("/proc/{}/task/{}", self.pid, other.pid);
+        self.pid != 0 && (self.pid == other.pid || Path::new(&task()).exists())
+    }
+
     /// Whether the open(2) that the thread is in has O_CREAT; `None` if it cannot be known.
     ///
     /// For a file that exists, the kernel does not pass O_CREAT on, and yet it decides between
@@ -283,10 +305,15 @@ fn arguments(call: &str) -> impl Iterator<Item = u64> {
     words.map_while(|word| u64::from_str_radix(word.strip_prefix("0x")?, 16).ok())
 }
 
+/// Which call it is, in [`Caller::system_call`]'s form; -1 outside of any, as in a page fault.
+fn call_number(call: &str) -> Option<libc::c_long> {
+    call.split_ascii_whitespace().next()?.parse().ok()
+}
+
 /// The flags, if the call is one that opens; those of openat2(2) lie in the caller's memory, where
 /// nobody looks.
 fn open_flags(call: &str) -> Option<u64> {
-    let number: libc::c_long = call.split_ascii_whitespace().next()?.parse().ok()?;
+    let number = call_number(call)?;
     let argument = |n| arguments(call).nth(n);
     match number {
         libc::SYS_openat => argument(2),

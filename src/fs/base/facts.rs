@@ -12,6 +12,10 @@ pub struct Facts {
     pub is_readable: bool,
     /// Whether it is reached by a pin.
     pub is_pinned: bool,
+    /// Whether values have an array of integers that could be a histogram.
+    pub has_series: bool,
+    /// Whether the map could be one: keys and values are integers.
+    pub has_buckets: bool,
 }
 
 impl Facts {
@@ -21,6 +25,8 @@ impl Facts {
             kind: map.kind,
             is_readable: map.is_readable(),
             is_pinned: matches!(at, MapRef::Pin(_)),
+            has_series: map.codec.has_series(),
+            has_buckets: map.codec.has_buckets(),
         }
     }
 

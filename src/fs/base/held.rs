@@ -158,6 +158,14 @@ impl Share {
         self.counted = bytes;
     }
 
+    /// Whether there is room for `size` bytes more.
+    ///
+    /// # Errors
+    /// As for [`check`].
+    pub fn check(&self, size: usize) -> Result<()> {
+        self.payer.check(size)
+    }
+
     /// Whether there is room for another walk over a map.
     ///
     /// # Errors
@@ -231,6 +239,11 @@ impl Held {
     /// Forgets the bytes, not the room for them.
     pub fn clear(&mut self) {
         self.bytes.clear();
+    }
+
+    /// Forgets what is behind the first `len` bytes, not the room for it.
+    pub fn truncate(&mut self, len: usize) {
+        self.bytes.truncate(len);
     }
 
     /// Forgets the first `count` bytes.

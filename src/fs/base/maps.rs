@@ -5,10 +5,13 @@
 
 use super::caller::Caller;
 use super::error::{Error, Result};
+use super::kept::KeptFiles;
+use super::open_file::OpenFile;
 use super::owner::Owner;
 use crate::bpffs::{Bpffs, Stat};
 use crate::map::Map;
-use crate::node::MapRef;
+use crate::map::typing::{GivenTypes, TypeBook};
+use crate::node::{MapRef, Node};
 use crate::sys::acting::acting_as;
 use crate::sys::object::{self, ObjectKind};
 use crate::sys::{limits, mounts};
@@ -50,6 +53,8 @@ pub struct Maps {
     /// The bpffs that the pins are in.
     pub bpffs: Bpffs,
     open: Mutex<HashMap<MapRef, Kept>>,
+    /// What was opened to tell its size.
+    pub files: KeptFiles,
     /// Closes what is idle and gives memory back; sleeps while there is neither.
     closer: OnceLock<Thread>,
     started: SystemTime,
@@ -59,6 +64,8 @@ pub struct Maps {
     read_only: bool,
     /// Whose the mount is.
     pub owner: Owner,
+    /// Types that somebody gave for maps.
+    pub types: TypeBook,
 }
 
 impl Maps {
@@ -71,15 +78,18 @@ impl Maps {
         mountpoint: PathBuf,
         read_only: bool,
         owner: Owner,
+        types: TypeBook,
     ) -> std::io::Result<Arc<Self>> {
         let maps = Arc::new(Self {
             bpffs,
             open: Mutex::default(),
+            files: KeptFiles::default(),
             closer: OnceLock::new(),
             started: SystemTime::now(),
             mountpoint,
             read_only,
             owner,
+            types,
         });
         let weak = Arc::downgrade(&maps);
         let closer = thread::Builder::new().name("close-idle".into());
@@ -115,6 +125,17 @@ impl Maps {
         self.wake_closer();
     }
 
+    /// Keeps a file that was opened to tell its size, for the open that follows at once.
+    pub fn keep_file(&self, caller: Caller, node: &Node, file: &Arc<dyn OpenFile>) {
+        self.files.keep(caller, node, file);
+        self.wake_closer();
+    }
+
+    /// The same where the look-up was just before.
+    pub fn keep_file_again(&self, caller: Caller, node: &Node, file: &Arc<dyn OpenFile>) {
+        self.files.keep_again(caller, node, file);
+    }
+
     fn wake_closer(&self) {
         if let Some(closer) = self.closer.get() {
             closer.unpark();
@@ -133,7 +154,13 @@ impl Maps {
         if object::object_kind(fd.as_fd()) != ObjectKind::Map {
             return Err(Error::new(libc::ENOENT, "the pin is no longer a map"));
         }
-        Ok(Map::open(fd)?)
+        Ok(Map::open_typed(fd, &self.types)?)
+    }
+
+    /// Gives types to a map, or takes them back: who opens it from now on sees them.
+    pub fn give_types(&self, id: u32, types: Option<Arc<GivenTypes>>) {
+        self.types.set(id, types);
+        self.open.lock().retain(|_, kept| kept.map.info.id != id);
     }
 
     /// Owner, mode and times of a map: its pin's, or for one reached by id root's.
@@ -216,6 +243,7 @@ fn close_idle(maps: &Weak<Maps>) {
                 let idle: Vec<Kept> = idle.map(|(_, kept)| kept).collect();
                 (idle, open.is_empty())
             };
+            let none_left = maps.files.sweep() && none_left;
             // Closed without the lock: the kernel may take its time to free a map.
             drop(idle);
             if none_left {

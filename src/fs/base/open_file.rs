@@ -1,5 +1,6 @@
 //! What an open file answers, whatever it is; and the plainest one, a text made when it is opened.
 
+use super::attr::Changed;
 use super::error::{Error, Result};
 use super::held::Held;
 use crate::map::Map;
@@ -23,6 +24,13 @@ impl Access {
         Self { read: mode != libc::O_WRONLY, write: mode != libc::O_RDONLY }
     }
 }
+
+/// Bytes up to which a finite text is made at once, so that its size can be told.
+pub const WHOLE: usize = 4 << 20;
+/// The size of a file that never ends, as good as any but 0: nobody would read that by sendfile(2).
+pub const ENDLESS: u64 = 4096;
+/// More than what is longer than [`WHOLE`] and of which not even a limit is known.
+pub const UNKNOWN: u64 = 1 << 30;
 
 /// An open file.
 pub trait OpenFile: Debug + Send + Sync {
@@ -51,6 +59,24 @@ pub trait OpenFile: Debug + Send + Sync {
     fn descriptors(&self) -> Result<Arc<[OwnedFd]>> {
         Ok(Arc::from([]))
     }
+
+    /// All of its text, if that is at hand.
+    fn whole(&self) -> Option<&[u8]> {
+        None
+    }
+
+    /// Bytes that can be read, or more; `None` if nobody knows, or there is nothing to be read.
+    fn size(&self) -> Option<u64> {
+        self.whole().map(|text| text.len() as u64)
+    }
+
+    /// When its text was changed.
+    fn changed(&self) -> Changed {
+        self.whole().map_or(Changed::Now, Changed::to)
+    }
+
+    /// It was opened with O_TRUNC.
+    fn truncated(&self) {}
 
     /// Takes bytes; gives how many were taken.
     ///
@@ -101,6 +127,10 @@ impl TextFile {
 }
 
 impl OpenFile for TextFile {
+    fn whole(&self) -> Option<&[u8]> {
+        Some(&self.0)
+    }
+
     fn read(&self, offset: u64, size: usize, reply: &mut dyn FnMut(&[u8])) -> Result<()> {
         reply(part(&self.0, offset, size));
         Ok(())

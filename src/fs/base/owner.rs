@@ -13,6 +13,8 @@ pub struct Owner {
     pub uid: u32,
     /// Whether others may come in, as far as modes let them.
     pub allow_other: bool,
+    /// The group that may read `/.metrics`, whether others may come in or not.
+    pub metrics_group: Option<u32>,
 }
 
 impl Owner {
@@ -53,12 +55,12 @@ mod tests {
 
     #[test]
     fn root_and_one_user() {
-        let owner = Owner { uid: 1111, allow_other: false };
+        let owner = Owner { uid: 1111, allow_other: false, metrics_group: None };
         let me = std::process::id();
         assert!(owner.is(me, 0) && owner.is(me, 1111));
         assert!(!owner.is(me, 1112));
         assert!(!owner.is(0, 1111), "who cannot be seen is nobody's");
-        let root = Owner { uid: 0, allow_other: true };
+        let root = Owner { uid: 0, allow_other: true, metrics_group: None };
         assert!(root.is(0, 0) && !root.is(me, 1111));
     }
 }

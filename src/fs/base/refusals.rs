@@ -7,7 +7,7 @@ use super::operation::Op;
 use jiff::Timestamp;
 use log::Level;
 use parking_lot::Mutex;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::{self, Write};
 
 /// Lines kept.
@@ -33,7 +33,14 @@ impl fmt::Display for Refusal {
 /// The last refused operations. A name that is simply not there was refused by nobody: the log has
 /// it, if it is asked for much.
 #[derive(Debug, Default)]
-pub struct Refusals(Mutex<VecDeque<Refusal>>);
+pub struct Refusals(Mutex<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    last: VecDeque<Refusal>,
+    /// How many there were, by errno.
+    counts: BTreeMap<i32, u64>,
+}
 
 impl Refusals {
     /// Remembers a refusal.
@@ -54,17 +61,23 @@ impl Refusals {
             return;
         }
         let mut kept = self.0.lock();
-        if kept.len() == KEPT {
-            kept.pop_front();
+        *kept.counts.entry(new.errno).or_default() += 1;
+        if kept.last.len() == KEPT {
+            kept.last.pop_front();
         }
-        kept.push_back(new);
+        kept.last.push_back(new);
+    }
+
+    /// How many there were since the start, by errno.
+    pub fn counts(&self) -> BTreeMap<i32, u64> {
+        self.0.lock().counts.clone()
     }
 
     /// One line each, newest last: time, pid, uid, operation, path, errno, reason.
     pub fn render(&self) -> Vec<u8> {
         let kept = self.0.lock();
         let mut text = String::new();
-        for old in kept.iter() {
+        for old in &kept.last {
             // Writing to a String cannot fail. RFC 3339 in UTC, to the millisecond.
             let _ = writeln!(text, "{:.3} {old}", old.time);
         }

@@ -1,6 +1,7 @@
 //! `.entries`: every element as a line of JSON, streamed both ways.
 //!
-//! Neither direction ever has the whole map in memory, and neither holds the map between calls.
+//! A text of more than a few MiB is never in memory as a whole, and neither direction holds the map
+//! between calls.
 
 pub mod line;
 pub mod load;
@@ -8,15 +9,16 @@ pub mod read;
 pub mod render;
 
 use super::row::{Control, Opening, Rights, unlisted};
+use crate::fs::base::attr::Changed;
 use crate::fs::base::error::{Error, Result};
 use crate::fs::base::facts::{Facts, line_if};
 use crate::fs::base::maps::Maps;
-use crate::fs::base::open_file::OpenFile;
+use crate::fs::base::open_file::{OpenFile, part};
 use crate::fs::element::target::ElementRef;
 use crate::node::{MapRef, View};
 use load::Loader;
 use parking_lot::Mutex;
-use read::Reader;
+use read::{Extent, Reader};
 use std::sync::Arc;
 
 /// `.entries`
@@ -38,25 +40,35 @@ pub static ENTRIES: Control = Control {
             "cat FILE > .entries",
         ),
     ],
-    open: |open| Ok(Arc::new(EntriesFile::open(open)?)),
+    open: |open| Ok(Arc::new(EntriesFile::open(open, false)?)),
 };
+
+/// Opens `.sum/.entries`: the sums over all CPUs, of every element.
+///
+/// # Errors
+/// EOPNOTSUPP if the elements cannot be listed.
+pub fn open_sums(open: &Opening<'_>) -> Result<Arc<dyn OpenFile>> {
+    Ok(Arc::new(EntriesFile::open(open, true)?))
+}
 
 /// An open `.entries`.
 #[derive(Debug)]
 pub struct EntriesFile {
     maps: Arc<Maps>,
     at: MapRef,
+    /// What there is to read, for who reads.
+    extent: Option<Extent>,
     reader: Mutex<Reader>,
     loader: Mutex<Loader>,
 }
 
 impl EntriesFile {
-    /// Opens a map's `.entries`.
+    /// Opens a map's `.entries`, or that of the sums over all CPUs.
     ///
     /// # Errors
     /// EPERM to write a frozen map, and to set references for others than the mount's owner;
     /// EOPNOTSUPP if the kind cannot be listed, or written as text.
-    fn open(open: &Opening<'_>) -> Result<Self> {
+    fn open(open: &Opening<'_>, sums: bool) -> Result<Self> {
         let Opening { maps, at, map, access, caller, .. } = *open;
         let facts = Facts::of(at, map);
         if access.read
@@ -84,13 +96,49 @@ impl EntriesFile {
             key: Arc::from([]),
             opener: caller,
         });
+        let extent = match access.read {
+            true => {
+                caller.long_work()?;
+                Some(read::extent(map, sums)?)
+            }
+            false => None,
+        };
         let loader = Mutex::new(Loader::new(element));
-        Ok(Self { maps: Arc::clone(maps), at: at.clone(), reader: Mutex::default(), loader })
+        let (maps, at) = (Arc::clone(maps), at.clone());
+        let reader = Mutex::new(Reader::new(sums));
+        Ok(Self { maps, at, extent, reader, loader })
     }
 }
 
 impl OpenFile for EntriesFile {
+    fn whole(&self) -> Option<&[u8]> {
+        match &self.extent {
+            Some(Extent::Whole(text)) => Some(text),
+            Some(Extent::Bytes(..) | Extent::AtMost(_)) | None => None,
+        }
+    }
+
+    fn size(&self) -> Option<u64> {
+        match &self.extent {
+            Some(Extent::Whole(text)) => Some(text.len() as u64),
+            Some(Extent::Bytes(size, _) | Extent::AtMost(size)) => Some(*size),
+            None => None,
+        }
+    }
+
+    fn changed(&self) -> Changed {
+        match &self.extent {
+            Some(Extent::Whole(text)) => Changed::to(text),
+            Some(Extent::Bytes(_, changed)) => *changed,
+            Some(Extent::AtMost(_)) | None => Changed::Now,
+        }
+    }
+
     fn read(&self, offset: u64, size: usize, reply: &mut dyn FnMut(&[u8])) -> Result<()> {
+        if let Some(text) = self.whole() {
+            reply(part(text, offset, size));
+            return Ok(());
+        }
         let mut reader = self.reader.lock();
         reader.read(&self.maps, &self.at, offset, size, reply)
     }

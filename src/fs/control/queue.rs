@@ -7,6 +7,7 @@ use crate::fs::base::facts::line;
 use crate::fs::base::held::Held;
 use crate::fs::base::maps::Maps;
 use crate::fs::base::open_file::{OpenFile, has_large_values, unfinished};
+use crate::fs::base::pieces::Pieces;
 use crate::fs::element::take;
 use crate::map::{Map, room};
 use crate::node::MapRef;
@@ -44,19 +45,36 @@ pub static PUSH: Control = Control {
 pub struct Push {
     at: MapRef,
     maps: Arc<Maps>,
+    state: Mutex<Written>,
+}
+
+#[derive(Debug, Default)]
+struct Written {
     /// What is not yet a whole value.
-    written: Mutex<Held>,
+    text: Held,
+    pieces: Pieces,
+    /// Whether a value was added.
+    added: bool,
 }
 
 impl Push {
     /// Opens it; the map is opened for each write.
     pub fn new(at: &MapRef, maps: &Arc<Maps>) -> Self {
-        Self { at: at.clone(), maps: Arc::clone(maps), written: Mutex::default() }
+        Self { at: at.clone(), maps: Arc::clone(maps), state: Mutex::default() }
     }
 }
 
-/// Adds the values that `written` begins with and removes their text.
-fn push_all(map: &Map, written: &mut Held) -> Result<()> {
+/// Adds the values that the text begins with and removes theirs. What is wrong if nothing follows, of
+/// what is left.
+fn push_all(map: &Map, state: &mut Written) -> Result<Option<Error>> {
+    let mut added = false;
+    let outcome = push_from(map, &mut state.text, &mut added);
+    state.added |= added;
+    state.pieces.restart(&state.text);
+    outcome
+}
+
+fn push_from(map: &Map, written: &mut Held, added: &mut bool) -> Result<Option<Error>> {
     let mut done = 0;
     let mut value = Vec::new();
     room::zeros(&mut value, map.value_len())?;
@@ -64,7 +82,7 @@ fn push_all(map: &Map, written: &mut Held) -> Result<()> {
         let rest = written.get(done..).unwrap_or_default();
         if rest.iter().all(u8::is_ascii_whitespace) {
             written.clear();
-            return Ok(());
+            return Ok(None);
         }
         let mut parse = |end: usize| {
             value.fill(0);
@@ -77,11 +95,20 @@ fn push_all(map: &Map, written: &mut Held) -> Result<()> {
             end = first_document(rest);
             parsed = parse(end);
         }
+        let mut seen = Pieces::default();
+        seen.add(rest.get(..end).unwrap_or(rest));
         match parsed {
-            Ok(()) => map.push(&value)?,
+            Ok(()) if seen.is_open_string(map.codec.is_text()) => {
+                written.consume(done);
+                return Ok(Some(Error::new(libc::EINVAL, "the string may go on")));
+            }
+            Ok(()) => {
+                map.push(&value)?;
+                *added = true;
+            }
             Err(error) if is_incomplete(&error) => {
                 written.consume(done);
-                return Ok(());
+                return Ok(Some(error.into()));
             }
             Err(error) => return Err(error.into()),
         }
@@ -124,18 +151,17 @@ impl OpenFile for Push {
 
     fn write(&self, _offset: u64, data: &[u8]) -> Result<usize> {
         let (map, _) = self.maps.open(&self.at)?;
-        let mut written = self.written.lock();
-        written.append(data)?;
-        let outcome = if written.len() > map.value_len().saturating_mul(256) + TEXT_MAX {
-            Err(Error::new(libc::EFBIG, "the text is longer than any value of this map"))
-        } else {
-            push_all(&map, &mut written)
-        };
-        if let Err(error) = outcome {
-            written.clear();
-            return Err(error);
+        let mut state = self.state.lock();
+        state.text.append(data)?;
+        state.pieces.add(data);
+        match take(&map, &mut state, data) {
+            Ok(()) => Ok(data.len()),
+            Err(error) => {
+                state.text.clear();
+                state.pieces = Pieces::default();
+                Err(error)
+            }
         }
-        Ok(data.len())
     }
 
     fn is_long(&self) -> bool {
@@ -143,12 +169,40 @@ impl OpenFile for Push {
     }
 
     fn is_at_rest(&self) -> bool {
-        self.written.lock().is_empty()
+        self.state.lock().text.is_empty()
     }
 
     fn release(&self) -> Result<()> {
-        let written = self.written.lock().take();
-        if written.is_empty() { Ok(()) } else { Err(unfinished()) }
+        let mut state = self.state.lock();
+        if state.text.is_empty() {
+            return Ok(());
+        }
+        let (map, _) = self.maps.open(&self.at)?;
+        // A last line without a newline is as good as one with it.
+        let outcome = state.text.append(b"\n").and_then(|()| push_all(&map, &mut state));
+        state.text.clear();
+        match outcome? {
+            None => Ok(()),
+            Some(_) => Err(unfinished()),
+        }
+    }
+}
+
+/// Adds what is whole, as another piece of text has come.
+fn take(map: &Map, state: &mut Written, data: &[u8]) -> Result<()> {
+    if state.text.len() > map.value_len().saturating_mul(256) + TEXT_MAX {
+        return Err(Error::new(libc::EFBIG, "the text is longer than any value of this map"));
+    }
+    if state.pieces.is_blank() && !state.added {
+        return Err(Error::new(libc::EINVAL, "the text is empty"));
+    }
+    let missing = match state.pieces.is_worth_a_try(map.codec.is_text()) {
+        true => push_all(map, state)?,
+        false => Some(unfinished()),
+    };
+    match missing {
+        Some(missing) if state.pieces.ends_in_a_line(data) => Err(missing),
+        _ => Ok(()),
     }
 }
 

@@ -26,11 +26,26 @@ pub struct Control {
     pub open: fn(&Opening<'_>) -> Result<Arc<dyn OpenFile>>,
 }
 
+/// What reading a control gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reads {
+    /// A text that ends, and stays when it is read.
+    Text,
+    /// The next element, which is gone then.
+    Next,
+    /// What comes, for ever.
+    Endless,
+    /// It is only written.
+    Nothing,
+}
+
 /// What opening a control asks for: the access that BPF_OBJ_GET would need for the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rights {
     /// It is read, by whom the pin lets read.
     Read,
+    /// The same, and there is no end.
+    Follow,
     /// It is written, by whom the pin lets write.
     Write,
     /// It is read and written, each by whom the pin lets.
@@ -45,7 +60,7 @@ impl Rights {
     /// The file's mode, from the pin's.
     pub fn mode(self, pin: u32) -> u32 {
         match self {
-            Self::Read => read_mode(pin),
+            Self::Read | Self::Follow => read_mode(pin),
             Self::Write => pin & 0o222,
             Self::ReadWrite => file_mode(pin),
             Self::Take => both_mode(pin),
@@ -57,15 +72,30 @@ impl Rights {
     pub fn takes(self) -> bool {
         match self {
             Self::Take | Self::Stream => true,
-            Self::Read | Self::Write | Self::ReadWrite => false,
+            Self::Read | Self::Follow | Self::Write | Self::ReadWrite => false,
+        }
+    }
+
+    /// What there is to read.
+    pub fn reads(self) -> Reads {
+        match self {
+            Self::Read | Self::ReadWrite => Reads::Text,
+            Self::Take => Reads::Next,
+            Self::Follow | Self::Stream => Reads::Endless,
+            Self::Write => Reads::Nothing,
         }
     }
 
     fn check(self, name: &str, access: Access) -> Result<()> {
         let only = match self {
-            Self::Read | Self::Take if access.write => "read",
+            Self::Read | Self::Follow | Self::Take if access.write => "read",
             Self::Write if access.read => "written",
-            Self::Read | Self::Take | Self::Write | Self::ReadWrite | Self::Stream => return Ok(()),
+            Self::Read
+            | Self::Follow
+            | Self::Take
+            | Self::Write
+            | Self::ReadWrite
+            | Self::Stream => return Ok(()),
         };
         Err(Error::new(libc::EACCES, format!("{name} can only be {only}")))
     }

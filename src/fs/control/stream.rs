@@ -53,7 +53,7 @@ pub static STREAM: Control = Control {
             "(exec 3<> .stream; echo take >&3; head -n 3 <&3)",
         ),
     ],
-    open: |opening| open(opening, EventCodec::bytes()),
+    open: |opening| open(opening, EventCodec::given(opening.map)),
 };
 
 /// Why a map has no events; `None` if it has.

@@ -7,6 +7,7 @@ use crate::fs::base::maps::Maps;
 use crate::fs::base::open_file::{OpenFile, part};
 use crate::node::MapRef;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// An open control: the text that reading gives, and what writing `1` does.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub struct Switch {
     opener: Caller,
     text: Vec<u8>,
     act: Act,
+    /// Whether it was done.
+    done: AtomicBool,
 }
 
 /// What writing `1` does, to which map, for whom.
@@ -27,11 +30,15 @@ impl Switch {
         let (maps, at) = (Arc::clone(open.maps), open.at.clone());
         // It is written beside the threads that answer, too.
         let opener = Caller { beside: true, ..open.caller };
-        Arc::new(Self { maps, at, opener, text, act })
+        Arc::new(Self { maps, at, opener, text, act, done: AtomicBool::new(false) })
     }
 }
 
 impl OpenFile for Switch {
+    fn whole(&self) -> Option<&[u8]> {
+        Some(&self.text)
+    }
+
     fn read(&self, offset: u64, size: usize, reply: &mut dyn FnMut(&[u8])) -> Result<()> {
         reply(part(&self.text, offset, size));
         Ok(())
@@ -46,10 +53,11 @@ impl OpenFile for Switch {
         match data.trim_ascii() {
             b"1" => {
                 (self.act)(&self.maps, &self.at, self.opener)?;
+                self.done.store(true, Ordering::Relaxed);
                 Ok(data.len())
             }
             // The newline after a `1` that came alone.
-            b"" => Ok(data.len()),
+            b"" if self.done.load(Ordering::Relaxed) => Ok(data.len()),
             _ => Err(Error::new(libc::EINVAL, "only 1 can be written here")),
         }
     }

@@ -3,7 +3,7 @@
 use super::{links, member, refs, text, view};
 use crate::bpffs::Stat;
 use crate::fs::base::attr::{
-    Attr, FileKind, both_mode, dir_mode, file_mode, lets_in_blind, read_mode,
+    Attr, Changed, FileKind, both_mode, dir_mode, file_mode, lets_in_blind, read_mode,
 };
 use crate::fs::base::caller::Caller;
 use crate::fs::base::error::{Error, Result};
@@ -11,6 +11,7 @@ use crate::fs::base::maps::Maps;
 use crate::fs::base::open_file::Access;
 use crate::map::{KeyHandle, Keys, Map, handle};
 use crate::node::{Ino, MapRef, View};
+use std::os::unix::ffi::OsStrExt;
 
 /// Refuses to read or write an element where its kind or the caller's rights do not allow it.
 ///
@@ -71,17 +72,44 @@ pub fn check_named(handle: KeyHandle, name: &[u8], caller: Caller) -> Result<()>
     }
 }
 
-/// The bytes of an element's text at this moment; `None` if there is no element.
+/// What stat(2) is told of an element's text.
+#[derive(Debug, Clone, Copy)]
+pub struct Told {
+    /// Bytes.
+    pub size: u64,
+    /// When it was changed.
+    pub changed: Changed,
+}
+
+/// That, and the text itself, if it is one.
+pub type ToldText = (Told, Option<Vec<u8>>);
+
+impl Told {
+    /// Of what cannot be read, or is not there any more.
+    pub const NOTHING: Self = Self { size: 0, changed: Changed::AsTold };
+    /// Of what is promised and not there yet. Not 0: who opens it when it is there would read nothing
+    /// by sendfile(2), until the kernel is told its size.
+    pub const PROMISED: Self = Self { size: 1, changed: Changed::AsTold };
+}
+
+/// What is seen of an element at this moment; `None` if there is none.
 ///
 /// # Errors
 /// The kernel's.
-pub fn size(maps: &Maps, at: &MapRef, map: &Map, view: &View, key: &[u8]) -> Result<Option<u64>> {
+pub fn seen(
+    maps: &Maps,
+    at: &MapRef,
+    map: &Map,
+    view: &View,
+    key: &[u8],
+) -> Result<Option<ToldText>> {
+    let told = |text: &[u8]| Told { size: text.len() as u64, changed: Changed::to(text) };
     if links::is_link(map, view) {
         let target = links::target(maps, at, map, key)?;
-        return Ok(target.map(|target| target.as_os_str().len() as u64));
+        return Ok(target.map(|target| (told(target.as_os_str().as_bytes()), None)));
     }
     if !map.is_readable() {
-        return Ok(may_exist(map, key)?.then_some(0));
+        return Ok(may_exist(map, key)?.then_some((Told::NOTHING, None)));
     }
     let mut value = Vec::new();
     if !text::lookup(map, view, key, &mut value)? {
@@ -89,7 +117,15 @@ pub fn size(maps: &Maps, at: &MapRef, map: &Map, view: &View, key: &[u8]) -> Res
     }
     let mut rendered = Vec::new();
     text::render(map, view, &value, &mut rendered);
-    Ok(Some(rendered.len() as u64))
+    Ok(Some((told(&rendered), Some(rendered))))
+}
+
+/// What is told of an element's text at this moment; `None` if there is no element.
+///
+/// # Errors
+/// The kernel's.
+pub fn told(maps: &Maps, at: &MapRef, map: &Map, view: &View, key: &[u8]) -> Result<Option<Told>> {
+    Ok(seen(maps, at, map, view, key)?.map(|(told, _)| told))
 }
 
 /// Whether a name is an element of a map whose elements cannot be looked up: any index may be one.
@@ -101,14 +137,36 @@ fn may_exist(map: &Map, key: &[u8]) -> Result<bool> {
     }
 }
 
+/// What may be told of it: where the mode lets somebody write who may not read, the same of any value,
+/// and not 0, for which sendfile(2) would read nothing.
+fn hidden(map: &Map, view: &View, mode: u32, told: Told) -> Told {
+    let size = match view {
+        _ if !lets_in_blind(mode) || !map.is_readable() => return told,
+        // Nobody reads a symlink by sendfile(2).
+        _ if links::is_link(map, view) => 0,
+        // Of one size in any case.
+        View::Raw => told.size,
+        View::Text
+        | View::Longest
+        | View::Pop
+        | View::Cpu(_)
+        | View::Sum
+        | View::Histogram(_)
+        | View::Field(_) => map.longest_text(),
+    };
+    Told { size, changed: Changed::Now }
+}
+
 /// An element's attributes in a view: a part that has parts is a directory. The inode number is the
 /// caller's to set.
-pub fn attr(map: &Map, view: &View, stat: Stat, size: u64) -> Attr {
+pub fn attr(map: &Map, view: &View, stat: Stat, told: Told) -> Attr {
+    let Told { size, changed } = hidden(map, view, stat.mode, told);
     let file = |mode, size| Attr {
         ino: Ino::ROOT,
         kind: FileKind::File,
         size,
         stat: Stat { mode, nlink: 1, ..stat },
+        changed,
     };
     let frozen = if map.is_frozen() { 0o222 } else { 0 };
     let can_be_set = view::allows(view).write
@@ -116,7 +174,6 @@ pub fn attr(map: &Map, view: &View, stat: Stat, size: u64) -> Attr {
         && (view::is_own(view) || !map.kind.is_reference());
     let mode = file_mode(stat.mode) & !frozen;
     let mode = if can_be_set { mode } else { read_mode(mode) };
-    let size = if lets_in_blind(stat.mode) { 0 } else { size };
     if links::is_link(map, view) {
         return Attr { kind: FileKind::Symlink, ..file(0o777, size) };
     }
@@ -125,10 +182,14 @@ pub fn attr(map: &Map, view: &View, stat: Stat, size: u64) -> Attr {
         View::Pop => file(both_mode(stat.mode), size),
         View::Field(path) if member::has_members(map, path) => {
             let stat = Stat { mode: dir_mode(read_mode(mode)), nlink: 2, ..stat };
-            Attr { ino: Ino::ROOT, kind: FileKind::Dir, size: 0, stat }
+            Attr { ino: Ino::ROOT, kind: FileKind::Dir, size: 0, stat, changed }
         }
-        View::Text | View::Longest | View::Raw | View::Cpu(_) | View::Sum | View::Field(_) => {
-            file(mode, size)
-        }
+        View::Text
+        | View::Longest
+        | View::Raw
+        | View::Cpu(_)
+        | View::Sum
+        | View::Histogram(_)
+        | View::Field(_) => file(mode, size),
     }
 }

@@ -1,14 +1,28 @@
 //! An element as an open file: rendered once when it is opened, changed by each complete write.
 
 use super::target::ElementRef;
+use super::text::Parsed;
 use super::{refs, text};
 use crate::fs::base::caller::Caller;
 use crate::fs::base::error::{Error, Result};
 use crate::fs::base::held::{self, Held};
 use crate::fs::base::open_file::{Access, OpenFile, has_large_values, part, unfinished};
+use crate::fs::base::pieces::Pieces;
+use crate::fs::tree::table;
 use crate::map::{ANY, EXIST, Map, NOEXIST, room};
 use crate::node::View;
 use parking_lot::Mutex;
+
+/// Whether open(2) was to create the element if it is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Creat {
+    /// With O_CREAT.
+    Yes,
+    /// Without.
+    No,
+    /// It cannot be known: as with it, if it has O_TRUNC.
+    IfTruncated,
+}
 
 /// An open element.
 #[derive(Debug)]
@@ -25,11 +39,16 @@ struct Progress {
     text: Option<Held>,
     /// BPF_ANY, BPF_NOEXIST or BPF_EXIST, as the open said.
     flag: u64,
+    creat: Creat,
     /// What was written of the present value, from `start` on.
     written: Held,
     start: u64,
+    /// What is known of `written`.
+    pieces: Pieces,
     /// Whether `written` has taken effect.
     applied: bool,
+    /// Whether lines follow one that was a value for all CPUs: each for one of them.
+    by_lines: bool,
     /// Whether somebody was told that `written` is not complete.
     told: bool,
     /// Opened with O_CREAT when there was no element, and nothing written since: closing makes
@@ -42,12 +61,12 @@ impl ElementFile {
     ///
     /// # Errors
     /// ENOENT if it is gone; EPERM to write a frozen map.
-    pub fn open(element: ElementRef, map: &Map, access: Access, creat: bool) -> Result<Self> {
+    pub fn open(element: ElementRef, map: &Map, access: Access, creat: Creat) -> Result<Self> {
         let mut text = None;
         if access.read {
             held::check(map.value_len())?;
             let rendered = element.text(map)?;
-            if rendered.is_none() && !creat {
+            if rendered.is_none() && creat == Creat::No {
                 return Err(Error::new(libc::ENOENT, "the key is gone"));
             }
             text = Some(rendered.unwrap_or_default());
@@ -55,8 +74,13 @@ impl ElementFile {
         if access.write && map.is_frozen() {
             return Err(Error::new(libc::EPERM, "the map is frozen"));
         }
-        let flag = if creat { ANY } else { EXIST };
-        let state = Mutex::new(Progress::new(text, flag, false));
+        let flag = match creat {
+            Creat::Yes => ANY,
+            Creat::No | Creat::IfTruncated => EXIST,
+        };
+        let mut state = Progress::new(text, flag, false);
+        state.creat = creat;
+        let state = Mutex::new(state);
         Ok(Self { element, is_large: has_large_values(map), state })
     }
 
@@ -110,22 +134,106 @@ impl ElementFile {
         Ok(())
     }
 
-    /// Tries what was written so far as a value. False if more must come.
-    fn apply(&self, map: &Map, state: &mut Progress) -> Result<bool> {
-        if map.kind.is_reference() {
-            return refs::set(&self.element, map, &state.written, state.flag);
+    /// Tries what was written so far as a value.
+    fn apply(&self, map: &Map, state: &mut Progress) -> Result<Parsed> {
+        state.pieces.tried();
+        let view = &self.element.view;
+        let outcome = if map.kind.is_reference() {
+            match refs::set(&self.element, map, &state.written, state.flag)? {
+                true => Parsed::Whole,
+                false => Parsed::Part(unfinished()),
+            }
+        } else {
+            let mut value = Vec::new();
+            if text::writes_whole(map, view) || !map.lookup(&self.element.key, &mut value)? {
+                room::zeros(&mut value, map.value_len())?;
+            }
+            match text::parse(map, view, &state.written, &mut value)? {
+                Parsed::Part(missing) => Parsed::Part(missing),
+                Parsed::Whole if state.pieces.is_open_string(text::is_string(map, view)) => {
+                    self.foresee(map, state.flag)?;
+                    Parsed::Part(Error::new(libc::EINVAL, "the string may go on"))
+                }
+                Parsed::Whole => {
+                    map.update(&self.element.key, &value, state.flag)?;
+                    Parsed::Whole
+                }
+            }
+        };
+        if matches!(outcome, Parsed::Whole) {
+            state.applied = true;
+            state.text = None;
+            if state.flag == NOEXIST {
+                // Made by this open: what it goes on to write is meant for its own.
+                state.flag = ANY;
+            }
         }
-        let mut value = Vec::new();
-        if text::writes_whole(map, &self.element.view)
-            || !map.lookup(&self.element.key, &mut value)?
-        {
-            room::zeros(&mut value, map.value_len())?;
+        Ok(outcome)
+    }
+
+    /// Refuses a string that is stored when the file is closed, where no shell would tell of it, as
+    /// far as it can be seen now.
+    fn foresee(&self, map: &Map, flag: u64) -> Result<()> {
+        let is_there = map.has(&self.element.key)?;
+        match flag {
+            NOEXIST if is_there => Err(Error::new(libc::EEXIST, "the element is there by now")),
+            EXIST if !is_there => Err(Error::missing("the key is gone")),
+            _ if !is_there && !map.kind.evicts() => {
+                let count = table::count(&map.info, table::counts_for(map).as_ref());
+                if count.is_some_and(|count| count >= map.info.max_entries.into()) {
+                    return Err(Error::new(libc::ENOSPC, "the map is full"));
+                }
+                Ok(())
+            }
+            _ => Ok(()),
         }
-        if !text::parse(map, &self.element.view, &state.written, &mut value)? {
-            return Ok(false);
+    }
+
+    /// Tries what was written, if that may be a value by now, as its piece `data` has come.
+    fn take(&self, map: &Map, state: &mut Progress, data: &[u8]) -> Result<()> {
+        let view = &self.element.view;
+        if state.written.len() > text_limit(map.value_len()) {
+            return Err(Error::new(libc::EFBIG, "the text is longer than any value of this map"));
         }
-        map.update(&self.element.key, &value, state.flag)?;
-        Ok(true)
+        let is_raw = *view == View::Raw;
+        if !is_raw && state.pieces.is_blank() {
+            return Err(Error::new(libc::EINVAL, "the text is empty"));
+        }
+        let is_worth_a_try = match is_raw {
+            true => state.written.len() >= map.value_len(),
+            false => state.pieces.is_worth_a_try(text::is_string(map, view)),
+        };
+        let missing = if is_worth_a_try {
+            match self.apply(map, state)? {
+                Parsed::Whole => return Ok(()),
+                Parsed::Part(missing) => missing,
+            }
+        } else if is_raw {
+            let (len, written) = (map.value_len(), state.written.len());
+            Error::new(libc::EINVAL, format!("the value has {len} bytes, not {written}"))
+        } else {
+            unfinished()
+        };
+        // Bytes may be a newline's by chance; text among them is a slip.
+        let may_end = match is_raw {
+            true => data.len() > 1 && data.iter().all(|c| matches!(c, b' '..=b'~' | b'\n')),
+            false => !state.by_lines,
+        };
+        if may_end && state.pieces.ends_in_a_line(data) { Err(missing) } else { Ok(()) }
+    }
+
+    /// The text ends here, if it is one that only its end completes.
+    fn end(&self, state: &mut Progress) -> Result<Parsed> {
+        if self.element.view == View::Raw || state.written.ends_with(b"\n") {
+            return Ok(Parsed::Part(unfinished()));
+        }
+        let (map, _) = self.element.maps.open(&self.element.map)?;
+        let len = state.written.len();
+        state.stage_end()?;
+        let outcome = self.apply(&map, state);
+        // Who has a duplicate may go on with the same text.
+        state.written.truncate(len);
+        outcome
     }
 }
 
@@ -134,8 +242,11 @@ impl Progress {
         Self {
             text,
             flag,
+            creat: Creat::Yes,
             written: Held::default(),
             start: 0,
+            pieces: Pieces::default(),
+            by_lines: false,
             applied: false,
             told: false,
             promise,
@@ -153,6 +264,7 @@ impl Progress {
                 | View::Pop
                 | View::Cpu(_)
                 | View::Sum
+                | View::Histogram(_)
                 | View::Field(_) => self.written.ends_with(b"\n"),
             }
     }
@@ -167,10 +279,20 @@ impl Progress {
         let end = self.start + self.written.len() as u64;
         if self.written.is_empty() || offset != end || self.has_ended(view) {
             self.written.clear();
+            self.pieces = Pieces::default();
+            self.by_lines = false;
             self.start = offset;
         }
         self.written.append(data)?;
+        self.pieces.add(data);
         (self.applied, self.told) = (false, false);
+        Ok(())
+    }
+
+    /// Ends the line that `written` is.
+    fn stage_end(&mut self) -> Result<()> {
+        self.written.append(b"\n")?;
+        self.pieces.add(b"\n");
         Ok(())
     }
 }
@@ -195,6 +317,17 @@ impl OpenFile for ElementFile {
         Ok(())
     }
 
+    fn size(&self) -> Option<u64> {
+        self.state.lock().text.as_ref().map(|text| text.len() as u64)
+    }
+
+    fn truncated(&self) {
+        let mut state = self.state.lock();
+        if state.creat == Creat::IfTruncated && state.flag == EXIST {
+            state.flag = ANY;
+        }
+    }
+
     fn write(&self, offset: u64, data: &[u8]) -> Result<usize> {
         if data.is_empty() {
             return Ok(0);
@@ -205,7 +338,7 @@ impl OpenFile for ElementFile {
         // A per-CPU value's lines may come one by one: the first is complete in itself.
         let lines = map.kind.per_cpu && state.applied && state.written.ends_with(b"\n");
         if lines && offset == state.start + state.written.len() as u64 {
-            state.applied = false;
+            (state.applied, state.by_lines) = (false, true);
         }
         if *view != View::Raw && state.has_ended(view) && data.trim_ascii().is_empty() {
             // A blank line behind a value.
@@ -214,23 +347,8 @@ impl OpenFile for ElementFile {
         state.stage(view, offset, data)?;
         // Zeros are for who writes nothing at all.
         state.promise = false;
-        let outcome = if state.written.len() > text_limit(map.value_len()) {
-            Err(Error::new(libc::EFBIG, "the text is longer than any value of this map"))
-        } else {
-            self.apply(&map, &mut state)
-        };
-        match outcome {
-            Ok(applied) => {
-                state.applied = applied;
-                if applied {
-                    state.text = None;
-                    if state.flag == NOEXIST {
-                        // Made by this open: what it goes on to write is meant for its own.
-                        state.flag = ANY;
-                    }
-                }
-                Ok(data.len())
-            }
+        match self.take(&map, &mut state, data) {
+            Ok(()) => Ok(data.len()),
             Err(error) => {
                 state.written.clear();
                 Err(error)
@@ -248,7 +366,10 @@ impl OpenFile for ElementFile {
         if state.is_unfinished() {
             // Once is enough; who has a duplicate may still go on.
             state.told = true;
-            return Err(unfinished());
+            return match self.end(&mut state)? {
+                Parsed::Whole => Ok(()),
+                Parsed::Part(missing) => Err(missing),
+            };
         }
         drop(state);
         self.keep_promise()

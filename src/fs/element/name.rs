@@ -31,7 +31,7 @@ pub fn append(map: &Map, view: &View, key: &[u8], name: &mut Vec<u8>) {
             let address = name.iter().rposition(|&c| c == b'_').unwrap_or(name.len());
             name.truncate(address);
         }
-        View::Text | View::Pop | View::Cpu(_) | View::Sum | View::Field(_) => {
+        View::Text | View::Pop | View::Cpu(_) | View::Sum | View::Histogram(_) | View::Field(_) => {
             map.codec.key_name(key, name)
         }
     }

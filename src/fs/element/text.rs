@@ -1,6 +1,6 @@
 //! Elements' text: what a read of a view gives, and what a write means.
 
-use super::member;
+use super::{histogram, member};
 use crate::codec::TextErrorKind;
 use crate::fs::base::error::{Error, Result};
 use crate::map::Map;
@@ -13,9 +13,13 @@ use crate::node::View;
 pub fn lookup(map: &Map, view: &View, key: &[u8], value: &mut Vec<u8>) -> Result<bool> {
     Ok(match view {
         View::Longest => map.lookup_longest(key, value)?,
-        View::Text | View::Pop | View::Raw | View::Cpu(_) | View::Sum | View::Field(_) => {
-            map.lookup(key, value)?
-        }
+        View::Text
+        | View::Pop
+        | View::Raw
+        | View::Cpu(_)
+        | View::Sum
+        | View::Histogram(_)
+        | View::Field(_) => map.lookup(key, value)?,
     })
 }
 
@@ -33,6 +37,12 @@ pub fn render(map: &Map, view: &View, value: &[u8], text: &mut Vec<u8>) {
             map.codec.print_sum(value, text);
             text.push(b'\n');
         }
+        View::Histogram(scale) => {
+            // A value without such an array has no bucket.
+            let series = map.codec.series(value).unwrap_or_default();
+            let buckets = (0..).zip(series).collect();
+            histogram::draw(*scale, buckets, text);
+        }
         View::Field(path) => {
             if let Some(member) = member::find(map, path) {
                 map.codec.print_member(&member, value, text);
@@ -47,16 +57,35 @@ pub fn writes_whole(map: &Map, view: &View) -> bool {
     match view {
         View::Text | View::Longest | View::Pop => map.codec.whole_writes(),
         View::Raw => true,
-        View::Cpu(_) | View::Sum | View::Field(_) => false,
+        View::Cpu(_) | View::Sum | View::Histogram(_) | View::Field(_) => false,
     }
 }
 
-/// Turns what was written into the element's bytes; `value` holds the present ones. False if it
-/// is not complete.
+/// What a text is.
+#[derive(Debug)]
+pub enum Parsed {
+    /// A value.
+    Whole,
+    /// The beginning of one; what is wrong if nothing follows.
+    Part(Error),
+}
+
+/// Whether a text in this view may be a string without quotes.
+pub fn is_string(map: &Map, view: &View) -> bool {
+    match view {
+        View::Text | View::Longest | View::Pop | View::Cpu(_) => {
+            !map.kind.is_reference() && map.codec.is_text()
+        }
+        View::Field(path) => member::find(map, path).is_some_and(|member| member.is_text()),
+        View::Raw | View::Sum | View::Histogram(_) => false,
+    }
+}
+
+/// Turns what was written into the element's bytes; `value` holds the present ones.
 ///
 /// # Errors
 /// EINVAL or ERANGE if it can be no value.
-pub fn parse(map: &Map, view: &View, written: &[u8], value: &mut [u8]) -> Result<bool> {
+pub fn parse(map: &Map, view: &View, written: &[u8], value: &mut [u8]) -> Result<Parsed> {
     let outcome = match view {
         View::Text | View::Longest | View::Pop => map.codec.parse_file(written, value),
         View::Cpu(cpu) => match value.get_mut(map.codec.slot(*cpu as usize)) {
@@ -67,9 +96,10 @@ pub fn parse(map: &Map, view: &View, written: &[u8], value: &mut [u8]) -> Result
             Some(member) => map.codec.parse_member(&member, written, value),
             None => return Err(Error::new(libc::ENOENT, "the value has no such member")),
         },
-        View::Sum => return Err(Error::new(libc::EACCES, "it can only be read")),
-        View::Raw if written.len() < value.len() => return Ok(false),
-        View::Raw if written.len() > value.len() => {
+        View::Sum | View::Histogram(_) => {
+            return Err(Error::new(libc::EACCES, "it can only be read"));
+        }
+        View::Raw if written.len() != value.len() => {
             return Err(Error::new(libc::EINVAL, format!("the value has {} bytes", value.len())));
         }
         View::Raw => {
@@ -78,8 +108,10 @@ pub fn parse(map: &Map, view: &View, written: &[u8], value: &mut [u8]) -> Result
         }
     };
     match outcome {
-        Ok(()) => Ok(true),
-        Err(error) if matches!(error.kind, TextErrorKind::Incomplete) => Ok(false),
+        Ok(()) => Ok(Parsed::Whole),
+        Err(error) if matches!(error.kind, TextErrorKind::Incomplete) => {
+            Ok(Parsed::Part(error.into()))
+        }
         Err(error) => Err(error.into()),
     }
 }

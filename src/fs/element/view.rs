@@ -3,7 +3,7 @@
 use crate::fs::base::error::{Error, Result};
 use crate::fs::base::facts::{Facts, HelpLine, line, line_if};
 use crate::map::{Content, Keys, Listing, Map};
-use crate::node::{Place, View};
+use crate::node::{BucketScale, Place, View};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub fn allows(view: &View) -> Allows {
         // A new element is made by one CPU's value: the others' are zero. It is deleted whole.
         View::Cpu(_) => Allows { create: true, ..PARTS },
         View::Field(_) => PARTS,
-        View::Sum => SEEN,
+        View::Sum | View::Histogram(_) => SEEN,
         // What takes something away when it is read is found by name alone.
         View::Pop => Allows { list: false, ..SEEN },
     }
@@ -104,8 +104,64 @@ pub const VIEWS: &[ViewRow] = &[
         name: ".sum",
         place: || Place::View(View::Sum),
         lacks: one_value,
-        help: &[line(".sum/", "the sums over all CPUs", "cat .sum/KEY")],
+        help: &[
+            line(".sum/", "the sums over all CPUs", "cat .sum/KEY"),
+            line(".sum/", "of all elements, a line of JSON each", "cat .sum/.entries"),
+        ],
     },
+    ViewRow {
+        name: ".hist",
+        place: || Place::View(View::Histogram(BucketScale::Powers)),
+        lacks: no_numbers,
+        help: HISTOGRAMS,
+    },
+    ViewRow {
+        name: ".lhist",
+        place: || Place::View(View::Histogram(BucketScale::Linear)),
+        lacks: no_numbers,
+        help: LINEAR,
+    },
+];
+
+/// Elements that can be listed, and whose values are a program's own.
+fn no_numbers(map: &Facts) -> Option<Error> {
+    let kind = map.kind.name;
+    let reason = || {
+        format!("this {kind} is no histogram: no array of four integers in values, no integer keys")
+    };
+    let has = matches!(map.kind.content, Content::Data)
+        && map.lists()
+        && (map.has_series || map.has_buckets);
+    (!has).then(|| Error::new(libc::EOPNOTSUPP, reason()))
+}
+
+/// The file in a view's directory that has all elements in one text.
+pub fn whole_name(view: &View) -> Option<&'static str> {
+    match view {
+        View::Sum => Some(".entries"),
+        View::Histogram(_) => Some(".map"),
+        View::Text | View::Longest | View::Pop | View::Raw | View::Cpu(_) | View::Field(_) => None,
+    }
+}
+
+const HISTOGRAMS: &[HelpLine] = &[
+    line_if(
+        |map| map.has_series,
+        ".hist/",
+        "the first array of integers in a value, by powers of two",
+        "cat .hist/KEY",
+    ),
+    line_if(
+        |map| map.has_buckets,
+        ".hist/",
+        "the whole map so, its keys being the buckets",
+        "cat .hist/.map",
+    ),
+];
+
+const LINEAR: &[HelpLine] = &[
+    line_if(|map| map.has_series, ".lhist/", "the same, a bucket for each index", "cat .lhist/KEY"),
+    line_if(|map| map.has_buckets, ".lhist/", "the same, a bucket for each key", "cat .lhist/.map"),
 ];
 
 fn one_value(map: &Facts) -> Option<Error> {
@@ -127,6 +183,8 @@ pub fn dir_name(view: &View) -> Option<String> {
         View::Raw => ".raw".to_owned(),
         View::Cpu(cpu) => format!(".cpu/{cpu}"),
         View::Sum => ".sum".to_owned(),
+        View::Histogram(BucketScale::Powers) => ".hist".to_owned(),
+        View::Histogram(BucketScale::Linear) => ".lhist".to_owned(),
         View::Field(_) => ".field".to_owned(),
     })
 }
@@ -135,7 +193,9 @@ pub fn dir_name(view: &View) -> Option<String> {
 pub fn is_own(view: &View) -> bool {
     match view {
         View::Text | View::Longest => true,
-        View::Pop | View::Raw | View::Cpu(_) | View::Sum | View::Field(_) => false,
+        View::Pop | View::Raw | View::Cpu(_) | View::Sum | View::Histogram(_) | View::Field(_) => {
+            false
+        }
     }
 }
 

@@ -110,6 +110,7 @@ impl KeyListing {
             | View::Raw
             | View::Cpu(_)
             | View::Sum
+            | View::Histogram(_)
             | View::Field(_) => FileKind::File,
         };
         let mut text = Vec::new();

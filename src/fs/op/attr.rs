@@ -1,14 +1,17 @@
 //! Nodes' attributes.
 
+use super::sizes::Asked;
 use crate::bpffs::{Pin, Stat};
 use crate::fs::Fs;
-use crate::fs::base::attr::{Attr, FileKind, both_mode, dir_mode, read_mode};
+use crate::fs::base::attr::{Attr, Changed, FileKind, both_mode, dir_mode, read_mode};
 use crate::fs::base::caller::Caller;
 use crate::fs::base::error::{Error, Result};
-use crate::fs::base::open_file::has_large_values;
+use crate::fs::base::maps::Maps;
+use crate::fs::base::open_file::{ENDLESS, has_large_values};
 use crate::fs::control;
 use crate::fs::control::row::Rights;
-use crate::fs::element::{access, view};
+use crate::fs::element::access::{self, Told};
+use crate::fs::element::view;
 use crate::fs::help;
 use crate::node::{Ino, Machine, MapRef, Node, Place, View};
 use crate::sys::object::ObjectKind;
@@ -23,13 +26,19 @@ impl Fs {
     /// # Errors
     /// ENOENT if what it stood for is gone.
     pub fn getattr(&self, ino: Ino, caller: Caller) -> Result<Attr> {
-        self.admit(caller)?;
-        Ok(self.found(ino, self.attr_now(ino, caller)?).attr)
+        self.admit_to(&*self.node(ino)?, None, caller)?;
+        Ok(self.found(ino, self.attr_now(ino, caller, Asked::Size)?).attr)
     }
 
-    fn attr_now(&self, ino: Ino, caller: Caller) -> Result<Attr> {
+    /// The attributes after a change: a size that nobody asked for costs no walk.
+    pub(super) fn attr_after(&self, ino: Ino, caller: Caller) -> Result<Attr> {
+        Ok(self.found(ino, self.attr_now(ino, caller, Asked::Nothing)?).attr)
+    }
+
+    fn attr_now(&self, ino: Ino, caller: Caller, asked: Asked) -> Result<Attr> {
         let node = self.node(ino)?;
-        match self.attr(&node, caller) {
+        let asked = self.open_size(ino, caller).map_or(asked, Asked::Of);
+        match self.attr(&node, caller, asked) {
             Ok(attr) => Ok(attr),
             // Gone since it was looked up: as a file that was unlinked, empty, for those who hold it
             // open. Nor must `echo v > k` fail because somebody deleted k while it was opened. Or
@@ -37,10 +46,14 @@ impl Fs {
             Err(error) if error.errno == libc::ENOENT => {
                 let Node::In(at, Place::Element(view, _)) = &*node else { return Err(error) };
                 let (map, stat) = self.maps.open(at)?;
-                let mut attr = access::attr(&map, view, stat, 0);
-                if self.promises.open(ino, caller).is_none() {
-                    attr.stat.nlink = 0;
+                if self.promises.open(ino, caller).is_some() {
+                    return Ok(access::attr(&map, view, stat, Told::PROMISED));
                 }
+                let mut attr = access::attr(&map, view, stat, Told::NOTHING);
+                if let Asked::Of(size) = asked {
+                    attr.size = size;
+                }
+                attr.stat.nlink = 0;
                 Ok(attr)
             }
             Err(error) => Err(error),
@@ -48,11 +61,18 @@ impl Fs {
     }
 
     /// Attributes of a directory, symlink or object in bpffs, from those of the pin.
-    pub(super) fn pin_attr(&self, node: &Node, stat: Stat) -> Result<Attr> {
+    pub(super) fn pin_attr(
+        &self,
+        node: &Node,
+        stat: Stat,
+        caller: Caller,
+        asked: Asked,
+    ) -> Result<Attr> {
+        let changed = Changed::WithPin;
         match node {
             Node::Symlink(pin) => {
                 let size = self.maps.bpffs.readlink(pin)?.as_os_str().len() as u64;
-                Ok(Attr { ino: Ino::ROOT, kind: FileKind::Symlink, size, stat })
+                Ok(Attr { ino: Ino::ROOT, kind: FileKind::Symlink, size, stat, changed })
             }
             Node::Object(_, kind) => {
                 // BPF_OBJ_GET opens a link for reading and writing alone.
@@ -60,8 +80,9 @@ impl Fs {
                     ObjectKind::Link => both_mode(stat.mode),
                     ObjectKind::Map | ObjectKind::Prog | ObjectKind::Other => read_mode(stat.mode),
                 };
+                let (size, _) = self.text_size(node, &Stat { mode, ..stat }, caller, asked)?;
                 let stat = Stat { mode, ..stat };
-                Ok(Attr { ino: Ino::ROOT, kind: FileKind::File, size: 0, stat })
+                Ok(Attr { ino: Ino::ROOT, kind: FileKind::File, size, stat, changed })
             }
             Node::In(_, place) => Ok(dir(map_dir_mode(place, stat.mode), stat)),
             Node::Dir(_)
@@ -74,33 +95,49 @@ impl Fs {
     }
 
     /// A node's attributes, the inode number yet to be set.
-    pub(super) fn attr(&self, node: &Node, caller: Caller) -> Result<Attr> {
+    pub(super) fn attr(&self, node: &Node, caller: Caller, asked: Asked) -> Result<Attr> {
         let root = || self.maps.bpffs.stat(&self.maps.bpffs.root());
         match node {
             Node::Dir(pin) | Node::Symlink(pin) | Node::Object(pin, _) => {
-                self.pin_attr(node, self.maps.bpffs.stat(pin)?)
+                self.pin_attr(node, self.maps.bpffs.stat(pin)?, caller, asked)
             }
             Node::New(dir, _) => self.new_attr(dir),
-            Node::In(at, place) => self.place_attr(at, place, caller),
+            Node::In(at, place) => self.place_attr(node, (at, place), caller, asked),
             Node::Ids => {
                 let stat = self.maps.stat(&MapRef::Id(0))?;
                 Ok(dir(0o700, Stat { uid: 0, nlink: 2, ..stat }))
             }
             Node::Machine(machine) => {
-                if let Machine::Link(..) = machine {
-                    caller.long_work()?;
-                }
-                self.machine_attr(machine)
+                let told = match machine {
+                    Machine::Metrics | Machine::Table | Machine::Json | Machine::ProgramInfo(_) => {
+                        self.text_size(node, &root()?, caller, asked)?
+                    }
+                    Machine::List(_)
+                    | Machine::Link(..)
+                    | Machine::Programs
+                    | Machine::Processes => (0, Changed::WithPin),
+                };
+                self.machine_attr(machine, told)
             }
-            Node::Errors => Ok(file(0o400, 0, Stat { uid: 0, ..root()? })),
+            Node::Errors => {
+                let stat = Stat { uid: 0, ..root()? };
+                Ok(file(0o400, self.text_size(node, &stat, caller, asked)?, stat))
+            }
             Node::Help(dir) => {
-                let stat = self.attr(dir, caller)?.stat;
-                Ok(file(read_mode(stat.mode), self.help(dir)?.len() as u64, stat))
+                let stat = self.attr(dir, caller, Asked::Nothing)?.stat;
+                let told = self.text_size(node, &stat, caller, asked)?;
+                Ok(file(read_mode(stat.mode), told, stat))
             }
         }
     }
 
-    fn place_attr(&self, at: &MapRef, place: &Place, caller: Caller) -> Result<Attr> {
+    fn place_attr(
+        &self,
+        node: &Node,
+        (at, place): (&MapRef, &Place),
+        caller: Caller,
+        asked: Asked,
+    ) -> Result<Attr> {
         match place {
             Place::Root | Place::View(_) | Place::Cpus | Place::EventTypes => {
                 let stat = self.maps.stat(at)?;
@@ -110,28 +147,52 @@ impl Fs {
                 let stat = self.maps.stat(at)?;
                 let rights =
                     control::named(OsStr::new(name)).map_or(Rights::Read, |row| row.rights);
-                Ok(file(rights.mode(stat.mode), 0, stat))
+                let told = self.text_size(node, &stat, caller, asked)?;
+                Ok(file(rights.mode(stat.mode), told, stat))
+            }
+            Place::Whole(_) => {
+                let stat = self.maps.stat(at)?;
+                let told = self.text_size(node, &stat, caller, asked)?;
+                Ok(file(read_mode(stat.mode), told, stat))
             }
             Place::Events(_) => {
                 let stat = self.maps.stat(at)?;
-                Ok(file(control::stream::STREAM.rights.mode(stat.mode), 0, stat))
+                let mode = control::stream::STREAM.rights.mode(stat.mode);
+                Ok(file(mode, (ENDLESS, Changed::Now), stat))
             }
             Place::Element(view, key) => {
                 let (map, stat) = self.maps.open(at)?;
                 if has_large_values(&map) {
                     caller.long_work()?;
                 }
-                match access::size(&self.maps, at, &map, view, key)? {
-                    Some(size) => Ok(access::attr(&map, view, stat, size)),
+                match access::seen(&self.maps, at, &map, view, key)? {
+                    Some((told, text)) => {
+                        if let (Asked::Size, Some(text)) = (asked, text) {
+                            self.keep_told(caller, node, text, Maps::keep_file_again);
+                        }
+                        let size = match asked {
+                            // Who made it reads nothing of what others read.
+                            Asked::Of(0) | Asked::Size | Asked::Nothing => told.size,
+                            Asked::Of(size) => size,
+                        };
+                        Ok(access::attr(&map, view, stat, Told { size, ..told }))
+                    }
                     // Who opened it has it: cat asks for the size only then.
-                    None if *view == View::Pop => Ok(access::attr(&map, view, stat, 0)),
+                    None if *view == View::Pop => {
+                        let size = match asked {
+                            Asked::Of(size) => size,
+                            Asked::Size | Asked::Nothing => 0,
+                        };
+                        Ok(access::attr(&map, view, stat, Told { size, ..Told::NOTHING }))
+                    }
                     None => Err(Error::missing("the key is gone")),
                 }
             }
             Place::Link(name) => {
                 let stat = Stat { mode: 0o777, nlink: 1, ..self.maps.stat(at)? };
                 let size = self.links.kept_target(&self.maps, at, name)?.as_os_str().len() as u64;
-                Ok(Attr { ino: Ino::ROOT, kind: FileKind::Symlink, size, stat })
+                let changed = Changed::WithPin;
+                Ok(Attr { ino: Ino::ROOT, kind: FileKind::Symlink, size, stat, changed })
             }
         }
     }
@@ -139,7 +200,7 @@ impl Fs {
     /// The attributes of a name that is yet to become a map, in a directory of bpffs.
     pub(super) fn new_attr(&self, dir: &Pin) -> Result<Attr> {
         let stat = self.maps.bpffs.stat(dir)?;
-        Ok(file(0o600, 0, Stat { uid: 0, ..stat }))
+        Ok(file(0o600, (0, Changed::WithPin), Stat { uid: 0, ..stat }))
     }
 
     /// The text of a directory's `.help`.
@@ -169,11 +230,13 @@ fn map_dir_mode(place: &Place, pin: u32) -> u32 {
     dir_mode(if is_changed { pin } else { read_mode(pin) })
 }
 
-fn file(mode: u32, size: u64, stat: Stat) -> Attr {
-    Attr { ino: Ino::ROOT, kind: FileKind::File, size, stat: Stat { mode, nlink: 1, ..stat } }
+fn file(mode: u32, (size, changed): (u64, Changed), stat: Stat) -> Attr {
+    let stat = Stat { mode, nlink: 1, ..stat };
+    Attr { ino: Ino::ROOT, kind: FileKind::File, size, stat, changed }
 }
 
 fn dir(mode: u32, stat: Stat) -> Attr {
     let stat = Stat { mode, nlink: stat.nlink.max(2), ..stat };
-    Attr { ino: Ino::ROOT, kind: FileKind::Dir, size: 0, stat }
+    let changed = Changed::WithPin;
+    Attr { ino: Ino::ROOT, kind: FileKind::Dir, size: 0, stat, changed }
 }

@@ -61,13 +61,13 @@ impl Fs {
                     }
                 }
             }
-            Node::Symlink(_)
-            | Node::Object(..)
-            | Node::New(..)
-            | Node::Ids
-            | Node::Machine(_)
-            | Node::Errors
-            | Node::Help(_) => Err(Error::new(libc::ENOTDIR, "not a directory")),
+            Node::Ids | Node::Machine(_) => Err(Error::new(
+                libc::EPERM,
+                "this shows what the machine has: a map ends when nothing uses it any more",
+            )),
+            Node::Symlink(_) | Node::Object(..) | Node::New(..) | Node::Errors | Node::Help(_) => {
+                Err(Error::new(libc::ENOTDIR, "not a directory"))
+            }
         }
     }
 
@@ -155,7 +155,7 @@ impl Fs {
             None if mode.or(uid).or(gid).is_some() => {
                 // cp -a and tar set every file's mode before its directory's. One that the key has,
                 // or that would let in more, does no harm left undone: the map's mode follows.
-                let attr = self.getattr(ino, caller)?;
+                let attr = self.attr_after(ino, caller)?;
                 let stat = attr.stat;
                 let keeps = mode.is_none_or(|mode| stat.mode & 0o777 & !mode == 0)
                     && uid.is_none_or(|uid| uid == stat.uid)
@@ -178,7 +178,7 @@ impl Fs {
             // A size: writes replace the whole value in any case.
             None => {}
         }
-        self.getattr(ino, caller)
+        self.attr_after(ino, caller)
     }
 
     /// The pin that an open name has become: the caller's own, if several have it open.

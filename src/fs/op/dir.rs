@@ -2,7 +2,7 @@
 
 use super::lookup::pin_node;
 use super::machine;
-use super::open_dir::{DirListing, Listed, OpenDir};
+use super::open_dir::{DirListing, Listed, OpenDir, WholeListing};
 use crate::bpffs::Pin;
 use crate::fs::Fs;
 use crate::fs::base::attr::FileKind;
@@ -35,14 +35,22 @@ impl Fs {
             | Node::Ids
             | Node::Machine(Machine::List(_) | Machine::Programs | Machine::Processes)
             | Node::In(_, Place::Cpus | Place::EventTypes)
-            | Node::In(_, Place::Element(View::Field(_), _)) => DirListing::Whole(None),
+            | Node::In(_, Place::Element(View::Field(_), _)) => {
+                DirListing::Whole(WholeListing::default())
+            }
             Node::In(at, Place::Root) => DirListing::Keys(KeyListing::new(at.clone(), View::Text)),
-            Node::In(_, Place::View(view)) if !view::allows(view).list => DirListing::Whole(None),
+            Node::In(_, Place::View(view)) if !view::allows(view).list => {
+                DirListing::Whole(WholeListing::default())
+            }
             Node::In(at, Place::View(view)) => {
                 DirListing::Keys(KeyListing::new(at.clone(), view.clone()))
             }
             Node::Machine(
-                Machine::Table | Machine::Json | Machine::Link(..) | Machine::ProgramInfo(_),
+                Machine::Metrics
+                | Machine::Table
+                | Machine::Json
+                | Machine::Link(..)
+                | Machine::ProgramInfo(_),
             )
             | Node::Symlink(_)
             | Node::Object(..)
@@ -51,7 +59,11 @@ impl Fs {
             | Node::Help(_)
             | Node::In(
                 _,
-                Place::Control(_) | Place::Events(_) | Place::Element(..) | Place::Link(_),
+                Place::Control(_)
+                | Place::Events(_)
+                | Place::Whole(_)
+                | Place::Element(..)
+                | Place::Link(_),
             ) => return Err(no_directory()),
         };
         let parent = parent_number(&node);
@@ -76,14 +88,15 @@ impl Fs {
         if offset == 0 {
             // Also rewinddir(3), which asks for the directory as it is now.
             match &mut *listing {
-                DirListing::Whole(entries) => *entries = None,
+                DirListing::Whole(whole) => whole.rewind(),
                 DirListing::Keys(keys) => keys.rewind(),
             }
         }
         match &*listing {
             // Users make as many pins as they like.
-            DirListing::Whole(None)
-                if matches!(*dir.node, Node::Dir(_) | Node::Ids | Node::Machine(_)) =>
+            DirListing::Whole(whole)
+                if !whole.is_read()
+                    && matches!(*dir.node, Node::Dir(_) | Node::Ids | Node::Machine(_)) =>
             {
                 caller.long_work()?;
             }
@@ -100,14 +113,13 @@ impl Fs {
         }
         let from = offset.saturating_sub(DOTS);
         match &mut *listing {
-            DirListing::Whole(entries) => {
-                let entries = match entries {
-                    Some(entries) => entries,
-                    None => entries.insert(self.list_whole(&dir.node)?),
-                };
-                for (n, entry) in (0_u64..).zip(entries.iter()).skip(from as usize) {
+            DirListing::Whole(whole) => {
+                let entries = whole.read(|| self.list_whole(&dir.node))?;
+                let from = usize::try_from(from).unwrap_or(usize::MAX);
+                for (n, entry) in entries.iter().enumerate().skip(from) {
                     let Listed { ino, kind, name } = entry;
-                    if sink(ListEntry { ino: *ino, next: n + DOTS + 1, kind: *kind, name }) {
+                    let next = n as u64 + DOTS + 1;
+                    if sink(ListEntry { ino: *ino, next, kind: *kind, name }) {
                         break;
                     }
                 }
@@ -126,7 +138,7 @@ impl Fs {
     fn list_whole(&self, node: &Node) -> Result<Vec<Listed>> {
         match node {
             Node::Dir(pin) => self.list_pins(pin),
-            Node::Machine(dir) => machine::list(dir),
+            Node::Machine(dir) => machine::list(&self.names, dir),
             Node::Ids => {
                 let entry = |id: u32| {
                     let node = Node::In(MapRef::Id(id), Place::Root);
@@ -165,6 +177,7 @@ impl Fs {
                 Place::Root
                 | Place::Control(_)
                 | Place::Events(_)
+                | Place::Whole(_)
                 | Place::Element(..)
                 | Place::Link(_),
             ) => Err(no_directory()),

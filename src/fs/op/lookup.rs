@@ -1,13 +1,16 @@
 //! From names to nodes.
 
 use super::machine;
+use super::sizes::Asked;
 use crate::bpffs::{Pin, PinKind};
 use crate::fs::Fs;
-use crate::fs::base::attr::Attr;
+use crate::fs::base::attr::{Attr, Changed, FileKind};
 use crate::fs::base::caller::{Caller, Groups};
 use crate::fs::base::error::{Error, Result};
 use crate::fs::base::facts::Facts;
+use crate::fs::base::maps::Maps;
 use crate::fs::base::open_file::has_large_values;
+use crate::fs::base::opened::OpenedFile;
 use crate::fs::control::stream::event::EventCodec;
 use crate::fs::control::{self, stream};
 use crate::fs::element::view::VIEWS;
@@ -20,6 +23,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// A name that was found.
 #[derive(Debug, Clone, Copy)]
@@ -36,15 +40,34 @@ impl Fs {
     /// # Errors
     /// ENOENT if there is nothing of that name, or the directory itself is gone.
     pub fn lookup(&self, parent: Ino, name: &OsStr, caller: Caller) -> Result<Found> {
-        self.admit(caller)?;
         let dir = self.node(parent)?;
+        self.admit_to(&dir, Some(name), caller)?;
         let (node, attr) = self.find(&dir, name, caller)?;
         Ok(self.found(self.intern(node), attr))
     }
 
     /// What the kernel is told of a node.
     pub(super) fn found(&self, ino: Ino, attr: Attr) -> Found {
-        let stat = self.maps.owner.shown(attr.stat);
+        let mut stat = self.maps.owner.shown(attr.stat);
+        let changed = match attr.changed {
+            Changed::WithPin => None,
+            Changed::Text(text) => Some(self.nodes.since(ino, text)),
+            Changed::AsTold => Some(self.nodes.told(ino).unwrap_or_else(SystemTime::now)),
+            Changed::Now => Some(SystemTime::now()),
+        };
+        if let Some(changed) = changed {
+            (stat.mtime, stat.ctime) = (changed, changed);
+        }
+        let size = match attr {
+            // The kernel remembers one size for all. Who has a text open reads nothing of it by
+            // sendfile(2) when that becomes 0.
+            Attr { size: 0, kind: FileKind::File, .. } => {
+                let sizes = |open: &OpenedFile| open.size_just_opened().filter(|size| *size > 0);
+                self.opened.newest(ino, sizes).unwrap_or(0)
+            }
+            attr => attr.size,
+        };
+        let attr = Attr { size, ..attr };
         Found { ino, attr: Attr { ino, stat, ..attr } }
     }
 
@@ -64,18 +87,23 @@ impl Fs {
                 | Place::Element(View::Field(_), _),
             ) if name == ".help" => Node::Help(Arc::clone(dir)),
             Node::Dir(pin) if is_dotted => self.root_control(pin, name)?,
-            Node::Dir(pin) => return self.find_pin(pin, name),
+            Node::Dir(pin) => return self.find_pin(pin, name, caller),
             Node::Ids => self.find_id(name)?,
             Node::Machine(dir) => {
                 // All maps, programs or processes are looked at.
                 caller.long_work()?;
-                Node::Machine(machine::find(dir, name)?)
+                Node::Machine(machine::find(&self.names, dir, name)?)
             }
             Node::In(at, Place::Root) if self.links.get(at, name).is_some() => {
                 Node::In(at.clone(), Place::Link(name.into()))
             }
             Node::In(at, Place::Root) if is_dotted => self.find_control(at, name)?,
             Node::In(at, Place::Root) => return self.find_key(at, &View::Text, name, caller),
+            Node::In(at, Place::View(view))
+                if view::whole_name(view).is_some_and(|own| name == own) =>
+            {
+                Node::In(at.clone(), Place::Whole(view.clone()))
+            }
             Node::In(at, Place::View(view)) => return self.find_key(at, view, name, caller),
             Node::In(at, Place::Cpus) => {
                 let cpu = view::parse_cpu(&self.maps.open(at)?.0, name)?;
@@ -96,10 +124,14 @@ impl Fs {
             | Node::Help(_)
             | Node::In(
                 _,
-                Place::Control(_) | Place::Events(_) | Place::Link(_) | Place::Element(..),
+                Place::Control(_)
+                | Place::Events(_)
+                | Place::Whole(_)
+                | Place::Link(_)
+                | Place::Element(..),
             ) => return Err(Error::new(libc::ENOTDIR, "not a directory")),
         };
-        let attr = self.attr(&node, caller)?;
+        let attr = self.attr(&node, caller, Asked::Size)?;
         Ok((node, attr))
     }
 
@@ -115,10 +147,10 @@ impl Fs {
         }
     }
 
-    fn find_pin(&self, dir: &Pin, name: &OsStr) -> Result<(Node, Attr)> {
+    fn find_pin(&self, dir: &Pin, name: &OsStr, caller: Caller) -> Result<(Node, Attr)> {
         let (pin, kind, stat) = self.child(dir, name)?;
         let node = pin_node(pin, kind);
-        let attr = self.pin_attr(&node, stat)?;
+        let attr = self.pin_attr(&node, stat, caller, Asked::Size)?;
         Ok((node, attr))
     }
 
@@ -177,10 +209,14 @@ impl Fs {
         if has_large_values(&map) {
             caller.long_work()?;
         }
-        match access::size(&self.maps, at, &map, view, &key)? {
-            Some(size) => {
-                let attr = access::attr(&map, view, stat, size);
-                Ok((Node::In(at.clone(), Place::Element(view.clone(), key)), attr))
+        match access::seen(&self.maps, at, &map, view, &key)? {
+            Some((told, text)) => {
+                let attr = access::attr(&map, view, stat, told);
+                let node = Node::In(at.clone(), Place::Element(view.clone(), key));
+                if let Some(text) = text {
+                    self.keep_told(caller, &node, text, Maps::keep_file);
+                }
+                Ok((node, attr))
             }
             None => Err(Error::missing("no such key")),
         }
@@ -241,10 +277,7 @@ impl Fs {
         match &*self.node(ino)? {
             Node::Symlink(pin) => Ok(self.maps.bpffs.readlink(pin)?),
             Node::In(at, Place::Link(name)) => self.links.kept_target(&self.maps, at, name),
-            Node::Machine(Machine::Link(list, name)) => {
-                caller.long_work()?;
-                machine::target(*list, name)
-            }
+            Node::Machine(Machine::Link(list, _, id)) => Ok(machine::target(*list, *id)),
             Node::In(at, Place::Element(view, key)) => {
                 let (map, stat) = self.maps.open(at)?;
                 if !links::is_link(&map, view) {
@@ -271,6 +304,7 @@ impl Fs {
                 | Place::Cpus
                 | Place::EventTypes
                 | Place::Control(_)
+                | Place::Whole(_)
                 | Place::Events(_),
             ) => Err(no_link()),
         }

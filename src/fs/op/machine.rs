@@ -3,11 +3,12 @@
 use super::open_dir::Listed;
 use crate::bpffs::Stat;
 use crate::fs::Fs;
-use crate::fs::base::attr::{Attr, FileKind};
+use crate::fs::base::attr::{Attr, Changed, FileKind};
 use crate::fs::base::caller::Caller;
 use crate::fs::base::error::{Error, Result};
 use crate::fs::base::open_file::TextFile;
-use crate::fs::tree::{ids, machine, object, table};
+use crate::fs::tree::known_names::KnownNames;
+use crate::fs::tree::{ids, machine, metrics, object, table};
 use crate::kernel::holders::holders;
 use crate::node::{Ino, Machine, MapList, MapRef, Node, NodeTable};
 use crate::sys::processes::Process;
@@ -20,6 +21,7 @@ use std::path::PathBuf;
 /// What the root has of them, by name.
 pub(super) fn named(name: &OsStr) -> Option<Machine> {
     match name.as_bytes() {
+        b".metrics" => Some(Machine::Metrics),
         b".maps" => Some(Machine::Table),
         b".maps.json" => Some(Machine::Json),
         b".name" => Some(Machine::List(MapList::All)),
@@ -37,10 +39,11 @@ pub fn path(machine: &Machine) -> String {
         MapList::Process(pid) => format!("/.pid/{pid}"),
     };
     match machine {
+        Machine::Metrics => "/.metrics".to_owned(),
         Machine::Table => "/.maps".to_owned(),
         Machine::Json => "/.maps.json".to_owned(),
         Machine::List(list) => of_list(list),
-        Machine::Link(list, name) => format!("{}/{}", of_list(list), name.to_string_lossy()),
+        Machine::Link(list, name, _) => format!("{}/{}", of_list(list), name.to_string_lossy()),
         Machine::Programs => "/.prog".to_owned(),
         Machine::ProgramInfo(id) => format!("/.prog/{id}/.info"),
         Machine::Processes => "/.pid".to_owned(),
@@ -56,43 +59,46 @@ fn members(list: MapList) -> Result<Option<BTreeSet<u32>>> {
     })
 }
 
-/// The target of a symlink: the map by its id.
-pub(super) fn target(list: MapList, name: &OsStr) -> Result<PathBuf> {
+/// The map that a name in a list means.
+fn member(known: &KnownNames, list: MapList, name: &OsStr) -> Result<u32> {
     let missing = || Error::missing("no map here has this name");
-    let names = machine::names()?;
-    let id = name.to_str().and_then(|name| names.find(name)).ok_or_else(missing)?;
-    if members(list)?.is_some_and(|ids| !ids.contains(&id)) {
-        return Err(missing());
+    let id = known.find(name.to_str().ok_or_else(missing)?)?.ok_or_else(missing)?;
+    match members(list)? {
+        Some(ids) if !ids.contains(&id) => Err(missing()),
+        Some(_) | None => Ok(id),
     }
+}
+
+/// The target of a symlink: the map by its id.
+pub(super) fn target(list: MapList, id: u32) -> PathBuf {
     let up = match list {
         MapList::All => "..",
         MapList::Program(_) | MapList::Process(_) => "../..",
     };
-    Ok(PathBuf::from(format!("{up}/.id/{id}")))
+    PathBuf::from(format!("{up}/.id/{id}"))
 }
 
 /// What a name in one of these directories is.
-pub(super) fn find(dir: &Machine, name: &OsStr) -> Result<Machine> {
+pub(super) fn find(known: &KnownNames, dir: &Machine, name: &OsStr) -> Result<Machine> {
     match dir {
         Machine::List(MapList::Program(id)) if name == ".info" => Ok(Machine::ProgramInfo(*id)),
-        Machine::List(list) => {
-            target(*list, name)?;
-            Ok(Machine::Link(*list, name.into()))
-        }
+        Machine::List(list) => Ok(Machine::Link(*list, name.into(), member(known, *list, name)?)),
         Machine::Programs => Ok(Machine::List(MapList::Program(machine::program_named(name)?))),
         Machine::Processes => {
             let pid = ids::parse(name).map_err(|_| Error::missing("no process has this id"))?;
             machine::maps_of_process(pid)?;
             Ok(Machine::List(MapList::Process(pid)))
         }
-        Machine::Table | Machine::Json | Machine::Link(..) | Machine::ProgramInfo(_) => {
-            Err(Error::new(libc::ENOTDIR, "not a directory"))
-        }
+        Machine::Metrics
+        | Machine::Table
+        | Machine::Json
+        | Machine::Link(..)
+        | Machine::ProgramInfo(_) => Err(Error::new(libc::ENOTDIR, "not a directory")),
     }
 }
 
 /// What one of these directories lists.
-pub(super) fn list(dir: &Machine) -> Result<Vec<Listed>> {
+pub(super) fn list(known: &KnownNames, dir: &Machine) -> Result<Vec<Listed>> {
     let entry = |machine: Machine, kind, name: String| {
         let ino = NodeTable::number(&Node::Machine(machine));
         Listed { ino, kind, name: name.into() }
@@ -105,13 +111,12 @@ pub(super) fn list(dir: &Machine) -> Result<Vec<Listed>> {
         Machine::List(list) => {
             let members = members(*list)?;
             let is_member = |id: &u32| members.as_ref().is_none_or(|ids| ids.contains(id));
-            let link = |name: &str| {
-                let machine = Machine::Link(*list, OsStr::new(name).into());
+            let link = |(name, id): (&str, u32)| {
+                let machine = Machine::Link(*list, OsStr::new(name).into(), id);
                 entry(machine, FileKind::Symlink, name.to_owned())
             };
-            let names = machine::names()?;
-            let listed = names.listed().filter(|(_, id)| is_member(id));
-            Ok(listed.map(|(name, _)| link(name)).collect())
+            let names = known.now()?;
+            Ok(names.listed().filter(|(_, id)| is_member(id)).map(link).collect())
         }
         Machine::Programs => Ok(numbers(machine::program_ids()?, MapList::Program)),
         Machine::Processes => {
@@ -120,29 +125,44 @@ pub(super) fn list(dir: &Machine) -> Result<Vec<Listed>> {
             let holding = holders()?.all.into_iter().filter(holds);
             Ok(numbers(holding.map(|process| process.pid).collect(), MapList::Process))
         }
-        Machine::Table | Machine::Json | Machine::Link(..) | Machine::ProgramInfo(_) => {
-            Err(Error::new(libc::ENOTDIR, "not a directory"))
-        }
+        Machine::Metrics
+        | Machine::Table
+        | Machine::Json
+        | Machine::Link(..)
+        | Machine::ProgramInfo(_) => Err(Error::new(libc::ENOTDIR, "not a directory")),
     }
 }
 
 impl Fs {
     /// Attributes: all of it is the mount owner's alone.
-    pub(super) fn machine_attr(&self, machine: &Machine) -> Result<Attr> {
+    pub(super) fn machine_attr(
+        &self,
+        machine: &Machine,
+        (text, changed): (u64, Changed),
+    ) -> Result<Attr> {
         let stat = self.maps.stat(&MapRef::Id(0))?;
         let attr = |kind, mode, size, nlink| {
             let stat = Stat { mode, nlink, uid: 0, ..stat };
-            Ok(Attr { ino: Ino::ROOT, kind, size, stat })
+            Ok(Attr { ino: Ino::ROOT, kind, size, stat, changed })
         };
         match machine {
+            // Exporters do not run as root.
+            Machine::Metrics => match self.maps.owner.metrics_group {
+                Some(gid) => {
+                    let attr: Attr = attr(FileKind::File, 0o440, 0, 1)?;
+                    Ok(Attr { stat: Stat { gid, ..attr.stat }, ..attr })
+                }
+                None => attr(FileKind::File, 0o400, 0, 1),
+            },
             Machine::Table | Machine::Json | Machine::ProgramInfo(_) => {
-                attr(FileKind::File, 0o400, 0, 1)
+                attr(FileKind::File, 0o400, text, 1)
             }
             Machine::List(_) | Machine::Programs | Machine::Processes => {
                 attr(FileKind::Dir, 0o700, 0, 2)
             }
-            Machine::Link(list, name) => {
-                let size = target(*list, name)?.as_os_str().len() as u64;
+            Machine::Link(list, _, id) => {
+                machine::map(*id)?.ok_or_else(ids::missing)?;
+                let size = target(*list, *id).as_os_str().len() as u64;
                 attr(FileKind::Symlink, 0o777, size, 1)
             }
         }
@@ -152,6 +172,7 @@ impl Fs {
     pub(super) fn machine_text(&self, machine: &Machine, caller: Caller) -> Result<TextFile> {
         let pins = &self.controls.pins;
         let text = match machine {
+            Machine::Metrics => metrics::text(&self.maps, pins, &self.refusals, caller)?,
             Machine::Table => table::text(&self.maps, pins, caller)?,
             Machine::Json => table::json(&self.maps, pins, caller)?,
             Machine::ProgramInfo(id) => object::program_text(&machine::program(*id)?),

@@ -9,15 +9,17 @@ use crate::fs::base::open_file::{Access, OpenFile, TextFile, has_large_values, i
 use crate::fs::base::opened::{Opened, OpenedFile};
 use crate::fs::base::quota;
 use crate::fs::control::row::{Opening, Rights};
-use crate::fs::control::{self, stream};
-use crate::fs::element::file::ElementFile;
+use crate::fs::control::{self, entries, stream};
+use crate::fs::element::access::{self, Told};
+use crate::fs::element::file::{Creat, ElementFile};
 use crate::fs::element::target::ElementRef;
-use crate::fs::element::{access, name as key_name, take, view};
+use crate::fs::element::{histogram, name as key_name, take, view};
 use crate::fs::tree::object;
 use crate::map::Map;
 use crate::node::{Ino, MapRef, Node, Place, View};
 use std::ffi::OsStr;
 use std::sync::Arc;
+use std::time::Instant;
 
 impl Fs {
     /// Opens a file that exists, with the flags of open(2).
@@ -25,17 +27,34 @@ impl Fs {
     /// # Errors
     /// ENOENT if it is gone by now; EPERM to write a frozen map; EOPNOTSUPP.
     pub fn open(&self, ino: Ino, flags: i32, caller: Caller) -> Result<Opened> {
-        self.admit(caller)?;
+        let node = self.node(ino)?;
+        self.admit_to(&node, None, caller)?;
         quota::OPEN.check()?;
         let access = Access::of(flags);
-        let node = self.node(ino)?;
         if takes(&node) {
             // The caller's mount table may be long.
             caller.long_work()?;
             self.maps.check_writable(caller)?;
         }
+        // The look-up that belongs to this open has told a size.
+        let kept = self.maps.files.take(caller, &node).filter(|_| !access.write);
+        let file = match kept {
+            Some(file) => file,
+            None => self.open_node(&node, flags, caller)?,
+        };
+        Ok(self.opened(file, ino, caller, access.write))
+    }
+
+    /// Opens what a node is.
+    pub(super) fn open_node(
+        &self,
+        node: &Node,
+        flags: i32,
+        caller: Caller,
+    ) -> Result<Arc<dyn OpenFile>> {
+        let access = Access::of(flags);
         let no_file = || Error::new(libc::EISDIR, "not a file");
-        let file: Arc<dyn OpenFile> = match &*node {
+        Ok(match node {
             Node::In(at, place) => match place {
                 Place::Element(view, key) => self.open_element(at, view, key, flags, caller)?,
                 Place::Control(name) => {
@@ -47,6 +66,29 @@ impl Fs {
                 Place::Events(name) => {
                     let (map, _) = self.maps.open(at)?;
                     stream::open_typed(&self.opening(at, &map, access, caller), name)?
+                }
+                Place::Whole(_) if access.write => {
+                    return Err(Error::new(libc::EACCES, "it can only be read"));
+                }
+                Place::Whole(view) => {
+                    // All elements are walked.
+                    caller.long_work()?;
+                    let (map, _) = self.maps.open(at)?;
+                    match view {
+                        View::Histogram(scale) => {
+                            let text = histogram::of_map(&map, *scale, caller)?;
+                            Arc::new(TextFile::new(text))
+                        }
+                        View::Text
+                        | View::Longest
+                        | View::Pop
+                        | View::Raw
+                        | View::Cpu(_)
+                        | View::Sum
+                        | View::Field(_) => {
+                            entries::open_sums(&self.opening(at, &map, access, caller))?
+                        }
+                    }
                 }
                 Place::Root | Place::View(_) | Place::Cpus | Place::EventTypes | Place::Link(_) => {
                     return Err(no_file());
@@ -62,13 +104,9 @@ impl Fs {
                 caller.long_work()?;
                 Arc::new(self.machine_text(machine, caller)?)
             }
-            Node::Object(pin, kind) => {
-                let is_owner = caller.is_owner;
-                object::open(&self.maps.bpffs, pin, *kind, is_owner)?
-            }
+            Node::Object(pin, kind) => object::open(&self.maps.bpffs, pin, *kind, caller)?,
             Node::Dir(_) | Node::Symlink(_) | Node::Ids => return Err(no_file()),
-        };
-        Ok(self.opened(file, ino, caller, access.write))
+        })
     }
 
     fn opening<'a>(
@@ -98,9 +136,15 @@ impl Fs {
         if *view == View::Pop {
             return take::open(&map, key);
         }
-        let creat = if asked.write { caller.opens_with_creat()? } else { None };
-        // Unknown only to a caller that /proc does not show: most who truncate create.
-        let creat = creat.unwrap_or(flags & (libc::O_TRUNC | libc::O_APPEND) != 0);
+        let creat = if asked.write { caller.opens_with_creat()? } else { Some(false) };
+        // Unknown only of a caller that /proc does not show: most who append or truncate create. The
+        // kernel tells of O_TRUNC only when the file is open.
+        let creat = match creat {
+            None if flags & libc::O_APPEND != 0 => Creat::Yes,
+            None => Creat::IfTruncated,
+            Some(true) => Creat::Yes,
+            Some(false) => Creat::No,
+        };
         let element = self.element(at, view, key, caller);
         Ok(Arc::new(ElementFile::open(element, &map, asked, creat)?))
     }
@@ -154,7 +198,7 @@ impl Fs {
         if has_large_values(&map) {
             caller.long_work()?;
         }
-        let attr = access::attr(&map, &View::Text, stat, 0);
+        let attr = access::attr(&map, &View::Text, stat, Told::PROMISED);
         let node = Node::In(at.clone(), Place::Element(view.clone(), Arc::clone(&key)));
         let ino = self.intern(node);
         let file =
@@ -176,8 +220,9 @@ impl Fs {
         opener: Caller,
         flush: bool,
     ) -> Opened {
-        let file = OpenedFile { file, ino, opener };
-        Opened { handle: self.files.add(Arc::new(file)), flush }
+        let file = Arc::new(OpenedFile { file, ino, opener, since: Instant::now() });
+        self.opened.push(ino, &file);
+        Opened { handle: self.files.add(file), flush }
     }
 
     /// Notes that a file promises the element with this key.
@@ -201,6 +246,12 @@ impl Fs {
         Ok(Arc::clone(&self.files.get(handle)?.file))
     }
 
+    /// Whether all of an open file's text is in one page, so that a page is of one moment.
+    pub fn is_one_page(&self, handle: Handle) -> bool {
+        let size = self.files.get(handle).ok().and_then(|open| open.file.size());
+        size.is_some_and(|size| size <= PAGE)
+    }
+
     /// Whether a write, up to so far in the file, may take longer than a few milliseconds.
     pub fn writes_long(&self, handle: Handle, offset: u64, len: usize) -> bool {
         let is_long = |open: Arc<OpenedFile>| open.file.is_long();
@@ -218,7 +269,18 @@ impl Fs {
     /// # Errors
     /// The file's own; EBADF for an unknown handle.
     pub fn write(&self, handle: Handle, offset: u64, data: &[u8]) -> Result<usize> {
-        self.files.get(handle)?.file.write(offset, data)
+        let open = self.files.get(handle)?;
+        let taken = open.file.write(offset, data)?;
+        self.nodes.written(open.ino);
+        Ok(taken)
+    }
+
+    /// A file was opened with O_TRUNC, or is cut by ftruncate(2): a write replaces the whole value in
+    /// any case.
+    pub fn truncated(&self, handle: Handle) {
+        if let Ok(open) = self.files.get(handle) {
+            open.file.truncated();
+        }
     }
 
     /// One descriptor of an open file was closed.
@@ -245,12 +307,16 @@ impl Fs {
         let Some(open) = self.files.remove(handle) else { return Ok(()) };
         let outcome = open.file.release();
         drop(open);
+        self.opened.clean(ino);
         self.maps.file_closed();
         self.promises.clean(ino);
         self.made.clean(ino);
         outcome
     }
 }
+
+/// Bytes of a page.
+const PAGE: u64 = 4096;
 
 /// The rights that opening a file of a map asks for, if its row says so.
 fn rights(node: &Node) -> Option<Rights> {
@@ -266,6 +332,7 @@ fn rights(node: &Node) -> Option<Rights> {
             | Place::View(_)
             | Place::Cpus
             | Place::EventTypes
+            | Place::Whole(_)
             | Place::Element(..)
             | Place::Link(_),
         )
@@ -294,6 +361,7 @@ pub(super) fn not_here(place: &Place) -> Error {
         | Place::EventTypes
         | Place::Control(_)
         | Place::Events(_)
+        | Place::Whole(_)
         | Place::Link(_) => {
             Error::new(libc::EPERM, "elements are created in the map's own directory")
         }

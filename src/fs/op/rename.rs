@@ -49,7 +49,7 @@ impl Fs {
             }
         }
         self.maps.as_caller(caller, || {
-            Ok(self.maps.bpffs.rename((from_dir, from.1), (to_dir, to.1), flags)?)
+            Ok(self.maps.bpffs.rename((from_dir, from.1), (to_dir, to.1), flags, caller.uid)?)
         })
         .map_err(|error| match error.errno {
             // mv(1) would make another map by the default spec, copy, and empty this one.

@@ -2,13 +2,12 @@
 //! asked for anew; what ends meanwhile is left out.
 
 use super::ids;
-use super::names::MapNames;
 use crate::fs::base::error::{Error, Result};
 use crate::sys::info::{self, ProgInfo};
 use crate::sys::map::{MapInfo, map_info};
 use crate::sys::object;
 use crate::sys::processes::{Process, process};
-use crate::sys::programs::Programs;
+use crate::sys::programs::{self, Programs};
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -18,29 +17,25 @@ use std::os::fd::{AsFd, OwnedFd};
 /// # Errors
 /// EPERM without CAP_SYS_ADMIN; for each, EMFILE and the like if it could not be looked at.
 pub fn maps() -> Result<impl Iterator<Item = Result<(OwnedFd, MapInfo)>>> {
-    let look = |fd: OwnedFd| {
-        let info = map_info(fd.as_fd())?;
-        Ok((fd, info))
-    };
-    let fds = ids::list()?.into_iter().filter_map(|id| unless_gone(object::map_by_id(id)));
-    Ok(fds.map(move |fd| fd.and_then(look)))
+    Ok(ids::list()?.into_iter().filter_map(|id| map(id).transpose()))
+}
+
+/// The map with an id, if it is there.
+///
+/// # Errors
+/// EPERM without CAP_SYS_ADMIN; EMFILE and the like if it could not be looked at.
+pub fn map(id: u32) -> Result<Option<(OwnedFd, MapInfo)>> {
+    let Some(fd) = unless_gone(object::map_by_id(id))? else { return Ok(None) };
+    let info = map_info(fd.as_fd())?;
+    Ok(Some((fd, info)))
 }
 
 /// What a call by id gave; `None` if there is none with that id any more.
-fn unless_gone<T>(result: crate::sys::Result<T>) -> Option<Result<T>> {
+fn unless_gone<T>(result: crate::sys::Result<T>) -> Result<Option<T>> {
     match result {
-        Err(error) if error.errno == libc::ENOENT => None,
-        result => Some(result.map_err(Error::from)),
+        Err(error) if error.errno == libc::ENOENT => Ok(None),
+        result => Ok(Some(result?)),
     }
-}
-
-/// The names of all maps.
-///
-/// # Errors
-/// As for [`maps`].
-pub fn names() -> Result<MapNames> {
-    let named = maps()?.map(|map| map.map(|(_, info)| (info.id, info.name)));
-    Ok(MapNames::of(named.collect::<Result<Vec<_>>>()?))
 }
 
 /// The ids of all loaded programs.
@@ -62,8 +57,11 @@ pub fn program_ids() -> Result<Vec<u32>> {
 /// # Errors
 /// EPERM without CAP_SYS_ADMIN; for each, EMFILE and the like if it could not be looked at.
 pub fn programs() -> Result<impl Iterator<Item = Result<ProgInfo>>> {
-    let fds = program_ids()?.into_iter().filter_map(|id| unless_gone(object::prog_by_id(id)));
-    Ok(fds.map(|fd| Ok(info::prog_info(fd?.as_fd())?)))
+    let look = |id| {
+        let Some(fd) = unless_gone(object::prog_by_id(id))? else { return Ok(None) };
+        Ok(Some(info::prog_info(fd.as_fd())?))
+    };
+    Ok(program_ids()?.into_iter().filter_map(move |id| look(id).transpose()))
 }
 
 /// The program with an id.
@@ -101,9 +99,17 @@ pub fn program_named(name: &OsStr) -> Result<u32> {
 /// # Errors
 /// ENOENT if it is gone, or holds none; those of reading /proc.
 pub fn maps_of_process(pid: u32) -> Result<BTreeSet<u32>> {
-    let programs = Programs::all()?;
-    let maps = process(pid)?.map(|process| held(&process, &programs)).unwrap_or_default();
-    if maps.is_empty() { Err(Error::missing("no such process holds a map")) } else { Ok(maps) }
+    let process = process(pid)?.ok_or_else(no_holder)?;
+    let mut maps: BTreeSet<u32> = process.maps.iter().copied().collect();
+    for id in process.programs {
+        // One that it has closed meanwhile may be gone.
+        maps.extend(programs::program(id)?.into_iter().flat_map(|program| program.maps));
+    }
+    if maps.is_empty() { Err(no_holder()) } else { Ok(maps) }
+}
+
+fn no_holder() -> Error {
+    Error::missing("no such process holds a map")
 }
 
 /// The maps that a process holds, those of its programs included.

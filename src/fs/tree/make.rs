@@ -158,6 +158,11 @@ impl OpenFile for SpecFile {
         if offset != state.text.len() as u64 {
             state.text.clear();
         }
+        if state.text.is_empty() && data.trim_ascii().is_empty() {
+            // No shell would tell of it at close.
+            state.refused = true;
+            return Err(Error::new(libc::EINVAL, "the text is empty: write a SPEC"));
+        }
         state.text.append(data)?;
         match Making::parse(&state.text) {
             // `entries 10` may be the beginning of `entries 1024`: what has no end of a line or of a

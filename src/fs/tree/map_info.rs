@@ -17,13 +17,34 @@ pub struct About {
     pub pins: Known<Vec<String>>,
     /// The programs that use it: id and name.
     pub programs: Known<Vec<(u32, String)>>,
-    /// The processes that hold it: pid and command; `None` if they are not for who asks.
-    pub processes: Option<Known<Vec<(u32, String)>>>,
+    /// The processes that hold it; `None` if they are not for who asks.
+    pub processes: Option<Known<Holders>>,
 }
+
+/// The processes that hold a map.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Holders {
+    /// Process id and command.
+    pub found: Vec<(u32, String)>,
+    /// Whether there may be more: not all processes' descriptors were looked at.
+    pub more: bool,
+}
+
+/// Why processes may be missing.
+const MORE: &str = "a user has more descriptors than are looked at: there may be more processes";
 
 /// A kind's name, or the number of one that this build does not know.
 fn type_name(map: &Map) -> Value {
     if map.kind.is_known() { Value::from(map.kind.name) } else { Value::from(map.info.map_type) }
+}
+
+/// Where the types of key and value come from.
+pub fn type_origin(map: &Map) -> &str {
+    match &map.typed.types {
+        Some(types) => &types.origin,
+        None if map.codec.key_type().or(map.codec.value_type()).is_some() => "btf",
+        None => "sizes",
+    }
 }
 
 /// The object.
@@ -44,6 +65,7 @@ pub fn object(map: &Map, about: About) -> Value {
         // A bloom filter's names are values: it has no keys.
         "btf_key_type": if info.key_size == 0 { None } else { map.codec.key_type() },
         "btf_value_type": map.codec.value_type(),
+        "types": type_origin(map),
     });
     let refused = (info.btf_id == 0 && map.kind.btf == BtfUse::Refused)
         .then_some("the kernel takes no BTF for this kind of map");
@@ -57,20 +79,25 @@ pub fn object(map: &Map, about: About) -> Value {
             object.insert(name.to_owned(), value);
         }
     };
-    let mut add_known = |name: &str, known: Known<Value>| {
+    let mut add_known = |name: &str, known: Known<(Value, Option<&str>)>| {
         let (value, reason) = match known {
-            Ok(value) => (value, None),
+            Ok((value, reason)) => (value, reason.map(Value::from)),
             Err(reason) => (Value::Null, Some(Value::from(reason))),
         };
         add(name, Some(value));
         add(&format!("{name}_unknown"), reason);
     };
-    add_known("pins", about.pins.map(Value::from));
-    add_known("programs", about.programs.map(|programs| pairs(programs, "id", "name")));
+    let all = |value: Value| (value, None);
+    add_known("pins", about.pins.map(Value::from).map(all));
+    let programs = about.programs.map(|programs| pairs(programs, "id", "name"));
+    add_known("programs", programs.map(all));
     if let Some(processes) = about.processes {
-        add_known("processes", processes.map(|processes| pairs(processes, "pid", "comm")));
+        let some =
+            |holders: Holders| (pairs(holders.found, "pid", "comm"), holders.more.then_some(MORE));
+        add_known("processes", processes.map(some));
     }
     add("count", about.count.map(Value::from));
     add("btf_unused", unused.map(Value::from));
+    add("types_unused", map.typed.unused.as_deref().map(Value::from));
     object
 }

@@ -47,6 +47,18 @@ impl MapNames {
     }
 }
 
+/// What a name with an id, `NAME:N`, says: no name itself has a colon.
+pub fn with_id(name: &str) -> Option<(&str, u32)> {
+    let (name, id) = name.rsplit_once(':')?;
+    let number = id.parse::<u32>().ok().filter(|number| number.to_string() == id)?;
+    Some((name, number))
+}
+
+/// Whether a map that the kernel calls `name` is meant by `asked`.
+pub fn is_called(name: &str, asked: &str) -> bool {
+    name == asked || escaped(name) == asked
+}
+
 /// A name whose leading dot, as in `.rodata`, does not hide it; nor has it what no path has.
 fn escaped(name: &str) -> String {
     let escape = |(at, c): (usize, char)| match c {
@@ -88,5 +100,8 @@ mod tests {
         assert_eq!(names.find(".rodata"), Some(5));
         assert_eq!(names.find(""), None);
         assert_eq!(names.find("a:1"), None, "a name of its own needs no id");
+        assert_eq!([with_id("a:1"), with_id(":7")], [Some(("a", 1)), Some(("", 7))]);
+        assert_eq!([with_id("a"), with_id("a:01"), with_id("a:+1"), with_id("a:")], [None; 4]);
+        assert!(is_called(".r:1", "%2Er%3A1") && is_called(".r", ".r") && !is_called("a", "b"));
     }
 }

@@ -1,9 +1,10 @@
 //! Pinned programs and links as read-only files: one JSON object, or an iterator's own output.
 
 use crate::bpffs::{Bpffs, Pin};
+use crate::fs::base::caller::Caller;
 use crate::fs::base::error::{Error, Result};
-use crate::fs::base::held::Held;
-use crate::fs::base::open_file::{OpenFile, TextFile, part};
+use crate::fs::base::held::{self, Held};
+use crate::fs::base::open_file::{OpenFile, TextFile, UNKNOWN, WHOLE, part};
 use crate::fs::base::quota::{self, Permit};
 use crate::sys::info::{Detail, LinkInfo, ProgInfo, link_info, prog_info};
 use crate::sys::object::ObjectKind;
@@ -23,15 +24,17 @@ pub fn open(
     bpffs: &Bpffs,
     pin: &Pin,
     kind: ObjectKind,
-    is_owner: bool,
+    caller: Caller,
 ) -> Result<Arc<dyn OpenFile>> {
     let fd = bpffs.open(pin)?;
     let object = match kind {
-        ObjectKind::Prog => prog(&prog_info(fd.as_fd())?, is_owner),
+        ObjectKind::Prog => prog(&prog_info(fd.as_fd())?, caller.is_owner),
         ObjectKind::Link => {
             let info = link_info(fd.as_fd())?;
             if info.type_name == "iter" {
-                return Ok(Arc::new(IterFile::open(&fd)?));
+                // It runs as long as it likes.
+                caller.long_work()?;
+                return IterFile::open(&fd, caller);
             }
             link(info)
         }
@@ -107,7 +110,11 @@ fn link(info: LinkInfo) -> Value {
 
 /// An iterator's output, as it comes; the last part is kept for a reader that asks again.
 #[derive(Debug)]
-struct IterFile(Mutex<IterState>);
+struct IterFile {
+    /// All of it, if it was not long.
+    whole: Option<Held>,
+    state: Mutex<IterState>,
+}
 
 #[derive(Debug)]
 struct IterState {
@@ -118,21 +125,50 @@ struct IterState {
 }
 
 impl IterFile {
-    fn open(link: &OwnedFd) -> Result<Self> {
+    /// Opens it, and reads all of its output if that is not long, so that its size can be told.
+    fn open(link: &OwnedFd, caller: Caller) -> Result<Arc<dyn OpenFile>> {
         let permit = quota::DESCRIPTORS.take(1)?;
-        let file = File::from(iter::create(link.as_fd())?);
-        let state = IterState { file, part: Held::default(), start: 0, _permit: permit };
-        Ok(Self(Mutex::new(state)))
+        let mut file = File::from(iter::create(link.as_fd())?);
+        let mut text = Vec::new();
+        if held::check(WHOLE).is_ok() {
+            let mut page = [0; 4096];
+            while text.len() < WHOLE {
+                caller.go_on()?;
+                match file.read(&mut page)? {
+                    0 => {
+                        let whole = Some(Held::new(text));
+                        let state =
+                            IterState { file, part: Held::default(), start: 0, _permit: permit };
+                        return Ok(Arc::new(Self { whole, state: Mutex::new(state) }));
+                    }
+                    n => text.extend_from_slice(&page[..n]),
+                }
+            }
+        }
+        let state = IterState { file, part: Held::new(text), start: 0, _permit: permit };
+        Ok(Arc::new(Self { whole: None, state: Mutex::new(state) }))
     }
 }
 
 impl OpenFile for IterFile {
+    fn whole(&self) -> Option<&[u8]> {
+        self.whole.as_deref()
+    }
+
+    fn size(&self) -> Option<u64> {
+        Some(self.whole().map_or(UNKNOWN, |text| text.len() as u64))
+    }
+
     fn is_long(&self) -> bool {
         true
     }
 
     fn read(&self, offset: u64, size: usize, reply: &mut dyn FnMut(&[u8])) -> Result<()> {
-        let mut state = self.0.lock();
+        if let Some(text) = self.whole() {
+            reply(part(text, offset, size));
+            return Ok(());
+        }
+        let mut state = self.state.lock();
         let end = state.start + state.part.len() as u64;
         if offset == end {
             state.part.check(size)?;

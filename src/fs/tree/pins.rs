@@ -10,6 +10,7 @@ use crate::sys::object::{self, ObjectKind};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
 /// Directories walked at most.
@@ -31,8 +32,15 @@ struct Known {
     walked: Option<Instant>,
 }
 
+/// A pin's path as text: what is no UTF-8 in it as `\xNN`, and so a backslash, so that `printf %b` gives the
+/// name back whatever bytes it has.
 fn shown(pin: &Pin) -> String {
-    pin.path.to_string_lossy().into_owned()
+    let mut text = String::new();
+    for chunk in pin.path.as_os_str().as_bytes().utf8_chunks() {
+        text.push_str(&chunk.valid().replace('\\', "\\x5c"));
+        text.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
+    }
+    text
 }
 
 impl Pins {

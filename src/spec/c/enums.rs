@@ -100,7 +100,10 @@ impl Parser {
             Some(tag) => *tag,
             None => match self.known_struct(name)? {
                 Some(tag) if word == "struct" => tag,
-                _ => self.declare_tag(word, name),
+                _ => match self.kernels_tag(word, name) {
+                    Some(tag) => tag,
+                    None => self.declare_tag(word, name),
+                },
             },
         };
         self.check_word(tag, word, name)?;

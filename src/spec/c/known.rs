@@ -3,12 +3,16 @@
 
 use super::expressions::Const;
 use super::{Alias, Parser, Result, Tag, tokens};
+use crate::btf::Btf;
 use crate::spec::flags;
+use crate::spec::import::{self, TypeSort};
+use crate::spec::kernel_types;
 use crate::spec::types::TypeId;
 use crate::sys::map::kind;
+use std::rc::Rc;
 
 /// Typedefs and what they stand for.
-const TYPEDEFS: [(&str, &str); 63] = [
+const TYPEDEFS: [(&str, &str); 72] = [
     ("__u8", "unsigned char"),
     ("__u16", "unsigned short"),
     ("__u32", "unsigned int"),
@@ -72,6 +76,16 @@ const TYPEDEFS: [(&str, &str); 63] = [
     ("sector_t", "__u64"),
     ("ktime_t", "__s64"),
     ("dma_addr_t", "__u64"),
+    // Ours: what they are is known by their names, or by the words and bytes in them.
+    ("ipv4_t", "__be32"),
+    ("ipv6_t", "__be32[4]"),
+    ("mac_t", "__u8[6]"),
+    ("port_t", "__be16"),
+    ("ksym_t", "__u64"),
+    ("hex8_t", "__u8"),
+    ("hex16_t", "__u16"),
+    ("hex32_t", "__u32"),
+    ("hex64_t", "__u64"),
 ];
 
 /// Structs by tag. The `bpf_` ones are opaque: the kernel knows them by name and size.
@@ -131,7 +145,11 @@ impl Parser {
             return Ok(Some(alias.id));
         }
         let Some((name, meaning)) = TYPEDEFS.iter().find(|(known, _)| *known == name) else {
-            return Ok(None);
+            let id = self.kernels(TypeSort::Typedef, name);
+            if let Some(id) = id {
+                self.typedefs.insert(name.to_owned(), Alias { id, known: true });
+            }
+            return Ok(id);
         };
         let target = self.with(tokens(meaning, 1)?, |p| p.nested(Self::type_name))?;
         let id = self.types.typedef(name, target, 0);
@@ -141,7 +159,35 @@ impl Parser {
 
     /// Whether `name` is a typedef, without adding it.
     pub(super) fn is_typedef(&self, name: &str) -> bool {
-        self.typedefs.contains_key(name) || TYPEDEFS.iter().any(|(known, _)| *known == name)
+        self.typedefs.contains_key(name)
+            || TYPEDEFS.iter().any(|(known, _)| *known == name)
+            || self.kernel_btf().is_some_and(|btf| import::has_typedef(&btf, name))
+    }
+
+    fn kernel_btf(&self) -> Option<Rc<Btf>> {
+        self.kernel.as_ref()?.get_or_init(|| kernel_types::btf().ok().map(Rc::new)).clone()
+    }
+
+    /// The kernel's type of that name.
+    fn kernels(&mut self, sort: TypeSort, name: &str) -> Option<TypeId> {
+        let btf = self.kernel_btf()?;
+        import::named(&mut self.types, &btf, sort, name)
+    }
+
+    /// The kernel's type with that tag, which the text does not define.
+    pub(super) fn kernels_tag(&mut self, word: &'static str, name: &str) -> Option<Tag> {
+        if self.own_tags.contains(name) {
+            return None;
+        }
+        let sort = match word {
+            "enum" => TypeSort::Enum,
+            "union" => TypeSort::Union,
+            _ => TypeSort::Struct,
+        };
+        let id = self.kernels(sort, name)?;
+        let tag = Tag { id, word, known: true };
+        self.tags.insert(name.to_owned(), tag);
+        Some(tag)
     }
 
     /// The names of the well-known typedefs.

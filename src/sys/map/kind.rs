@@ -120,6 +120,11 @@ impl MapKind {
         self.listing == Listing::Batch
     }
 
+    /// Whether a full map makes room for a new element by itself.
+    pub fn evicts(&self) -> bool {
+        matches!(self.number, LRU_HASH | LRU_PERCPU_HASH)
+    }
+
     /// Whether a value stands for an object of the kernel, so that writing one names that object.
     pub fn is_reference(&self) -> bool {
         match self.content {

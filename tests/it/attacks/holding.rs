@@ -47,6 +47,40 @@ fn waiting_takes_no_threads() {
     assert!(told.starts_with("True "), "{told} threads");
 }
 
+/// Watchers that idle share what changes: each costs next to nothing.
+#[test]
+fn idle_watchers_share_what_changes() {
+    require!("root", "bpf", "fuse", "python3");
+    let bed = attacked(&["--watch-interval", "50ms"]);
+    let told = attack(
+        &bed,
+        bed.pid(),
+        "
+        count = 20_000
+        fd = bpf.make('bpf/map', entries=count, mode=0o604)
+        bpf.fill(fd, count)
+
+        def body(pipe):
+            fds = [os.open('mnt/map/.watch', os.O_RDONLY) for _ in range(60)]
+            for watch in fds:
+                lines = 0
+                while lines < count: lines += os.read(watch, 1 << 20).count(b'\\n')
+            pipe.send(True)
+            signal.pause()
+
+        User(body).hear()
+        keys = ctypes.create_string_buffer(struct.pack(f'={count}I', *range(count)))
+        before = status(pid, 'VmRSS')
+        for n in range(30):
+            bpf.batch(fd, keys, ctypes.create_string_buffer(struct.pack('=Q', n) * count), count)
+            time.sleep(0.1)
+        grown = status(pid, 'VmRSS') - before
+        print(grown < 24 << 20, grown >> 10)
+        ",
+    );
+    assert!(told.starts_with("True "), "60 idle watchers made it grow by KiB: {told}");
+}
+
 /// Lines without an end count among what open files hold: one user gets a share, and it comes back.
 #[test]
 fn unfinished_lines_are_bounded() {
@@ -123,6 +157,38 @@ fn root_has_a_reserve() {
     assert_eq!(told, "50\n65536\nb'{\"key\":'\n");
 }
 
+/// What open directories of a user's own hold counts, too: he makes as many names as he likes.
+#[test]
+fn listings_are_bounded() {
+    require!("root", "bpf", "fuse", "python3", "3 GiB");
+    let bed = attacked(&[]);
+    let told = attack(
+        &bed,
+        bed.pid(),
+        r"
+        os.mkdir('bpf/mine')
+        for n in range(20_000): os.mkdir(f'bpf/mine/{n:0200}')
+        os.chown('bpf/mine', NOBODY, NOBODY)
+
+        def body(pipe):
+            kept = []
+            def act():
+                kept.append(os.open('mnt/mine', os.O_RDONLY))
+                # The first may give no more than the two dots.
+                for _ in range(2): bpf.getdents(kept[-1])
+            pipe.send(sum(is_done(act) for _ in range(40)))
+            signal.pause()
+
+        before = status(pid, 'VmRSS')
+        taken = sum(user.hear() for user in [User(body) for _ in range(2)])
+        grown = status(pid, 'VmRSS') - before
+        print(taken < 75 and grown < 400 << 20, taken, grown >> 20)
+        assert len(by_root(lambda: os.listdir('mnt/mine'))) == 20_000
+        ",
+    );
+    assert!(told.starts_with("True "), "directories opened, and MiB: {told}");
+}
+
 /// One user's open files leave root descriptors, however few the daemon may have.
 #[test]
 fn root_has_descriptors() {
@@ -180,4 +246,72 @@ fn watching_takes_few_inotify_instances() {
         ",
     );
     assert!(told.starts_with("True "), "{told} instances");
+}
+
+/// The daemon forgets names that users look up and that the map has no end of.
+#[test]
+fn names_without_end_are_forgotten() {
+    require!("root", "bpf", "fuse", "python3");
+    let bed = attacked(&[]);
+    let told = attack(
+        &bed,
+        bed.pid(),
+        "
+        fd = bpf.make('bpf/trie', bpf.LPM_TRIE, key=8, entries=8, flags=bpf.NO_PREALLOC, mode=0o604)
+        bpf.update(fd, struct.pack('=II', 0, 0), bytes(8))
+
+        def body(pipe):
+            os.chdir('mnt/trie')
+            for n in range(120_000):
+                os.stat(f'9.{n >> 16}.{n >> 8 & 255}.{n & 255}')
+                if n == 20_000: pipe.send(True)
+            pipe.send(True)
+
+        user = User(body)
+        user.hear()
+        before = status(pid, 'VmRSS')
+        user.hear()
+        grown = status(pid, 'VmRSS') - before
+        print(grown < 8 << 20, grown >> 10)
+        ",
+    );
+    assert!(told.starts_with("True "), "100,000 names made it grow by KiB: {told}");
+}
+
+/// A look at each of many keys, without malice, leaves little in the daemon and in the kernel, and when the
+/// kernel forgets the rest, the daemon gives its part back.
+#[test]
+fn a_look_at_all_keys_leaves_little() {
+    require!("root", "bpf", "fuse", "python3", "find");
+    let bed = attacked(&[]);
+    let told = attack(
+        &bed,
+        bed.pid(),
+        "
+        bpf.fill(bpf.make('bpf/big', entries=300_000), 300_000)
+
+        def slab():
+            with open('/proc/slabinfo') as file:
+                rows = [line.split() for line in file if line.startswith('fuse_inode ')]
+            return int(rows[0][1]) if rows else 0
+
+        os.listdir('mnt/big')
+        before, inodes = status(pid, 'VmRSS'), slab()
+        # Open throughout: what is in use is kept.
+        kept = os.open('mnt/big/7', os.O_PATH)
+        assert os.system('find mnt/big -size +0 | wc -l') == 0
+        end = time.monotonic() + 10 * PATIENCE
+        while slab() - inodes > 60_000 and time.monotonic() < end: time.sleep(0.1)
+        grown = status(pid, 'VmRSS') - before
+        print(grown < 24 << 20, slab() - inodes < 60_000, grown >> 10, slab() - inodes)
+        assert os.fstat(kept).st_size > 0
+        os.close(kept)
+        end = time.monotonic() + 20 * PATIENCE
+        with open('/proc/sys/vm/drop_caches', 'w') as file: file.write('2')
+        while status(pid, 'VmRSS') - before > 6 << 20:
+            assert time.monotonic() < end, (status(pid, 'VmRSS') - before) >> 10
+            time.sleep(0.2)
+        ",
+    );
+    assert!(told.contains("\nTrue True "), "{told}");
 }

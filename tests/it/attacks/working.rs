@@ -50,6 +50,36 @@ fn swapped_for_the_mount_with_4_threads() {
     swapped_for_the_mount("4");
 }
 
+/// Directories in which a bpffs is mounted and, in the other, the mount itself, exchanged by the user whose
+/// they are: whether what is mounted may be entered is asked of what is entered.
+#[test]
+fn exchanged_mount_points() {
+    require!("root", "bpf", "fuse", "python3");
+    let bed = attacked(&["--threads", "1"]);
+    let told = attack(
+        &bed,
+        bed.pid(),
+        "
+        for name in 'a', 'b': os.makedirs(f'bpf/{name}/x')
+        for name in 'a', 'b': os.chown(f'bpf/{name}', NOBODY, NOBODY)
+        assert os.system('mount -t bpf bpf bpf/a/x; chmod 755 bpf/a/x; mount --bind mnt bpf/b/x') == 0
+        bpf.make('bpf/a/x/m', mode=0o644)
+        bpf.make('bpf/m', mode=0o644)
+        again(2, lambda: bpf.exchange(b'bpf/a', b'bpf/b'))
+        again(8, lambda: os.stat('mnt/a/x/m'))
+        again(8, lambda: os.stat('mnt/b/x/m'))
+        end = time.monotonic() + 3
+        while time.monotonic() < end:
+            assert by_root(lambda: first('mnt/root/1')) == b'42\\n'
+            time.sleep(0.02)
+        end_all()
+        os.system('umount bpf/a/x bpf/b/x')
+        print('answers')
+        ",
+    );
+    assert_eq!(told, "answers\n");
+}
+
 /// Makes a map that only a walk counts, and asks for what takes long, in many processes at once; root
 /// is answered while they still wait.
 #[track_caller]
@@ -92,6 +122,42 @@ fn counting_holds_nobody_up() {
             bpf.update(fd, struct.pack('=I', 32) + struct.pack('>I', n << 4), bytes(8))",
         "first('mnt/trie/.count')",
     );
+}
+
+/// A user watches a map first, then asks for all that takes long: who else watches it does not wait for that.
+#[test]
+fn watching_what_a_busy_user_watches() {
+    require!("root", "bpf", "fuse", "python3");
+    let bed = attacked(&["--threads", "1"]);
+    let told = attack(
+        &bed,
+        bed.pid(),
+        "
+        fd = bpf.make('bpf/trie', bpf.LPM_TRIE, key=8, entries=40_000, flags=bpf.NO_PREALLOC, mode=0o604)
+        for n in range(40_000):
+            bpf.update(fd, struct.pack('=I', 32) + struct.pack('>I', n << 4), bytes(8))
+        bpf.update(bpf.make('bpf/map', mode=0o604), struct.pack('=I', 1), struct.pack('=Q', 7))
+
+        def body(pipe):
+            watch = os.open('mnt/map/.watch', os.O_RDONLY)
+            pipe.send(os.read(watch, 100))
+            while True:
+                began = time.monotonic()
+                first('mnt/trie/.count')
+                pipe.send(time.monotonic() - began)
+
+        askers = [User(body) for _ in range(24)]
+        for user in askers: user.hear()
+        took = []
+        for _ in range(3):
+            theirs = [user.hear() for user in askers]
+            began = time.monotonic()
+            assert by_root(lambda: first('mnt/map/.watch'), 60).startswith(b'{')
+            took.append((time.monotonic() - began) / sorted(theirs)[12])
+        print(sorted(took)[1] < 0.5, took)
+        ",
+    );
+    assert!(told.starts_with("True "), "root waited as long as who is busy: {told}");
 }
 
 /// The pins of a map in 100 directories, for a caller who is in 10,000 groups.
@@ -151,6 +217,109 @@ fn seeking_far_costs_little() {
         ",
     );
     assert!(told.starts_with("True True "), "{told}");
+}
+
+/// Callers whose memory answers late are not waited for by the threads that answer everybody.
+#[test]
+fn slow_memory_holds_nobody_up() {
+    require!("root", "bpf", "fuse", "python3");
+    let bed = attacked(&["--threads", "1"]);
+    let told = attack(
+        &bed,
+        bed.pid(),
+        r#"
+        import slow, types
+        bpf.make('bpf/ring', bpf.RINGBUF, key=0, value=0, entries=4096, mode=0o606)
+        bed = types.SimpleNamespace(dir=os.getcwd(), home=os.getcwd(), mounts=[])
+        slow.DELAY = 3 * PATIENCE
+        point, fd = slow.mount(bed, NOBODY)
+        server = User(lambda _: slow.serve(fd))
+        os.close(fd)
+        by_root(lambda: first('mnt/root/1'))
+
+        def body(pipe):
+            page = next(slow.pages(point))
+            pipe.send('asks')
+            bpf.libc.statfs(b'mnt/ring/.stream', ctypes.c_void_p(page))
+            pipe.send('done')
+
+        askers = [User(body) for _ in range(24)]
+        for user in askers: user.hear()
+        time.sleep(0.05)
+        # Their own memory answers after seconds.
+        began = time.monotonic()
+        assert by_root(lambda: first('mnt/root/1'), 60) == b'42\n'
+        took = time.monotonic() - began
+        print(took < slow.DELAY / 2, took)
+        for user in [*askers, server]: user.end()
+        os.system('umount -l slow')
+        "#,
+    );
+    assert!(told.starts_with("True "), "root waited with callers whose memory is slow: {told}");
+}
+
+/// Names of thousands of letters, and refusals without end, do not fill the log.
+#[test]
+fn the_log_is_bounded() {
+    require!("root", "bpf", "fuse", "python3");
+    let bed = attacked(&["-v"]);
+    attack(
+        &bed,
+        bed.pid(),
+        "
+        def body(pipe):
+            os.chdir('mnt')
+            for n in range(3000):
+                assert not is_done(os.mkdir, '\\x01' * 3900)
+            # What was left out is told with the next line.
+            time.sleep(1.1)
+            assert not is_done(os.mkdir, '\\x01' * 3900)
+            pipe.send(True)
+
+        User(body).hear()
+        ",
+    );
+    let log = bed.log();
+    let lines = |word: &str| log.lines().filter(|line| line.contains(word)).count();
+    let longest = log.lines().map(str::len).max().unwrap_or(0);
+    assert!(lines("ENAMETOOLONG") > 0, "no refusal is in the log");
+    assert!(lines("more lines left out") > 0, "nobody says how many were left out");
+    assert!(longest < 2_000, "a line of {longest} bytes");
+    assert!(log.len() < 1 << 20, "3,000 refusals took {} bytes of log", log.len());
+    let errors = bed.ok("cat mnt/.errors");
+    let longest = errors.lines().map(str::len).max().unwrap_or(0);
+    assert!(longest < 2_000, "a line of {longest} bytes in /.errors");
+}
+
+/// A user who renames much does not make root's open directories stale.
+#[test]
+fn renames_of_others_leave_open_directories() {
+    require!("root", "bpf", "fuse", "python3");
+    let bed = attacked(&[]);
+    let told = attack(
+        &bed,
+        bed.pid(),
+        "
+        for name in 'mine', 'other':
+            os.mkdir(f'bpf/{name}')
+            fd = bpf.make(f'bpf/{name}/m0')
+            bpf.update(fd, struct.pack('=I', 1), struct.pack('=Q', 7))
+            bpf.make(f'bpf/{name}/n0')
+            os.chown(f'bpf/{name}', NOBODY, NOBODY)
+        fds = [os.open(f'mnt/{name}/m0', os.O_RDONLY) for name in ('mine', 'other')]
+
+        def body(pipe):
+            for n in range(200): os.rename(f'mnt/mine/m{n}', f'mnt/mine/m{n + 1}')
+            os.rename('mnt/other/m0', 'mnt/other/m1')
+            for n in range(200): os.rename(f'mnt/other/n{n}', f'mnt/other/n{n + 1}')
+            pipe.send(True)
+
+        User(body).hear()
+        for fd in fds:
+            print(os.listdir(fd), os.read(os.open('1', os.O_RDONLY, dir_fd=fd), 10))
+        ",
+    );
+    assert_eq!(told, "['1'] b'7\\n'\n['1'] b'7\\n'\n");
 }
 
 /// After `fusectl abort` the daemon says what happened, and takes the dead mount away.

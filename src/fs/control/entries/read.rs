@@ -2,10 +2,12 @@
 //! chunk ahead.
 
 use super::render::LinePrinter;
+use crate::fs::base::attr::Changed;
 use crate::fs::base::error::{Error, Result};
-use crate::fs::base::held::Share;
+use crate::fs::base::held::{self, Held, Share};
 use crate::fs::base::maps::Maps;
-use crate::fs::base::open_file::part;
+use crate::fs::base::open_file::{WHOLE, part};
+use crate::fs::tree::table;
 use crate::map::Map;
 use crate::map::cursor::{Batch, Cursor};
 use crate::node::MapRef;
@@ -16,6 +18,45 @@ const CHUNK: usize = 128 * 1024;
 
 /// Bytes of text that a read may pass over: it takes a tenth of a second to make them.
 const SKIP: u64 = 16 << 20;
+
+/// Bytes up to which the text of one moment is held while the file is open: a longer one is made as it is
+/// read.
+const HELD: usize = 1 << 20;
+
+/// How much there is to read.
+#[derive(Debug)]
+pub enum Extent {
+    /// The whole text.
+    Whole(Held),
+    /// So many bytes, of one text or another.
+    Bytes(u64, Changed),
+    /// More than [`WHOLE`] bytes, and no more than these.
+    AtMost(u64),
+}
+
+/// The text, or how long it is: exactly up to [`WHOLE`] bytes, if there is room to make it, else at most.
+///
+/// # Errors
+/// The kernel's.
+pub fn extent(map: &Map, sums: bool) -> Result<Extent> {
+    let count = table::count(&map.info, table::counts_for(map).as_ref());
+    let elements = count.unwrap_or_else(|| map.info.max_entries.into());
+    let longest = Extent::AtMost(elements.saturating_mul(map.longest_line()).max(WHOLE as u64));
+    let least =
+        count.filter(|_| !sums).map_or(0, |count| count.saturating_mul(map.shortest_line()));
+    let is_long = least > WHOLE as u64;
+    if is_long || held::check_walk(map).and_then(|()| held::check(WHOLE)).is_err() {
+        return Ok(longest);
+    }
+    let printer = LinePrinter { sums, ..LinePrinter::new(map) };
+    let (walk, text, outcome) = Box::new(Walk::new(map)).fill(map, printer, WHOLE, Vec::new());
+    outcome?;
+    Ok(match text.len() {
+        _ if !walk.end => longest,
+        0..=HELD => Extent::Whole(Held::new(text)),
+        length => Extent::Bytes(length as u64, Changed::to(&text)),
+    })
+}
 
 /// A position in the text.
 #[derive(Debug, Default)]
@@ -31,6 +72,8 @@ pub struct Reader {
     /// Room of a chunk that was read.
     spare: Vec<u8>,
     held: Share,
+    /// Whether values are summed up over the CPUs.
+    sums: bool,
 }
 
 /// Where the next chunk comes from.
@@ -43,6 +86,11 @@ enum Next {
 }
 
 impl Reader {
+    /// At the beginning of the elements, or of the sums over all CPUs.
+    pub fn new(sums: bool) -> Self {
+        Self { sums, ..Self::default() }
+    }
+
     /// Replies with up to `size` bytes from `offset`, which is where the last read ended, lies
     /// within its chunk, or is further on. Reading at 0 starts again.
     ///
@@ -57,7 +105,7 @@ impl Reader {
         reply: &mut dyn FnMut(&[u8]),
     ) -> Result<()> {
         if offset == 0 && self.start > 0 {
-            *self = Self { held: self.held.another(), ..Self::default() };
+            *self = Self { held: self.held.another(), sums: self.sums, ..Self::default() };
         }
         let Some(mut inside) = offset.checked_sub(self.start) else {
             let reason = "the text is made as it is read: going back starts at 0";
@@ -112,7 +160,9 @@ impl Reader {
             }
         };
         let spare = std::mem::take(&mut self.spare);
-        let (walk, text, outcome) = walk.fill(&map, chunk_size(size, self.chunks), spare);
+        let printer = LinePrinter { sums: self.sums, ..LinePrinter::new(&map) };
+        let size = chunk_size(size, self.chunks);
+        let (walk, text, outcome) = walk.fill(&map, printer, size, spare);
         self.held.set(2 * self.text.capacity().max(text.capacity()) + walk.allocated());
         self.next = if walk.end && outcome.is_ok() { Next::End } else { Next::Walk(walk) };
         outcome?;
@@ -153,12 +203,12 @@ impl Walk {
     fn fill(
         mut self: Box<Self>,
         map: &Map,
+        printer: LinePrinter<'_>,
         size: usize,
         mut text: Vec<u8>,
     ) -> (Box<Self>, Vec<u8>, sys::Result<()>) {
         text.clear();
         text.append(&mut self.rest);
-        let printer = LinePrinter::new(map);
         let (key_size, value_len) = (map.info.key_size as usize, map.value_len());
         while text.len() < size && !self.end {
             if self.next == self.batch.count {

@@ -10,12 +10,14 @@ pub struct LinePrinter<'a> {
     pub codec: &'a Codec,
     /// For values that are not: maps, programs, stacks and the like.
     pub special: Option<&'a Map>,
+    /// Whether values are summed up over the CPUs.
+    pub sums: bool,
 }
 
 impl<'a> LinePrinter<'a> {
     /// A printer of this map's elements.
     pub fn new(map: &'a Map) -> Self {
-        Self { codec: &map.codec, special: map.is_special().then_some(map) }
+        Self { codec: &map.codec, special: map.is_special().then_some(map), sums: false }
     }
 
     /// Appends a line of `.entries`.
@@ -34,6 +36,10 @@ impl<'a> LinePrinter<'a> {
             (Some(map), _) => {
                 text.extend_from_slice(b",\"value\":");
                 map.print_value(value, text);
+            }
+            (None, Some(_)) if self.sums => {
+                text.extend_from_slice(b",\"value\":");
+                self.codec.print_sum(value, text);
             }
             (None, None) => {
                 text.extend_from_slice(b",\"value\":");

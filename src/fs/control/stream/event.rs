@@ -4,7 +4,7 @@ use crate::btf::{Btf, Kind};
 use crate::codec::{Codec, Shape, push_json_hex};
 use crate::fs::base::error::{Error, Result};
 use crate::kernel;
-use crate::map::{Map, load_btf, room};
+use crate::map::{self, Map, load_btf, room};
 use crate::sys::programs::Programs;
 use crate::sys::{info, object};
 use std::collections::{BTreeSet, HashSet};
@@ -21,6 +21,16 @@ impl EventCodec {
     /// Events as bytes in hex.
     pub fn bytes() -> Self {
         Self { typed: None }
+    }
+
+    /// Events of the type that somebody gave, else bytes.
+    pub fn given(map: &Map) -> Self {
+        let types = map.typed.types.as_deref();
+        let typed = types.and_then(|types| {
+            let size = types.event_size? as usize;
+            Self::of_type(&types.btf, types.event, size)
+        });
+        typed.unwrap_or_else(Self::bytes)
     }
 
     /// Events of the type `name`, of the map's BTF or of a program's that uses the map: others know
@@ -71,6 +81,10 @@ impl EventCodec {
     fn of_btf(id: u32, name: &str) -> Option<Self> {
         let btf = load_btf(id).ok()?;
         let (id, size) = find(&btf, name)?;
+        Self::of_type(&btf, id, size)
+    }
+
+    fn of_type(btf: &Btf, id: u32, size: usize) -> Option<Self> {
         let shape = Shape {
             key_size: 0,
             value_size: size,
@@ -79,7 +93,7 @@ impl EventCodec {
             value_type_id: id,
             lpm: false,
         };
-        let codec = Codec::new(&shape, Some(&btf));
+        let codec = map::with_symbols(&shape, btf);
         // A type that cannot be shown is as good as none.
         codec.fallback().is_none().then_some(Self { typed: Some((codec, size)) })
     }

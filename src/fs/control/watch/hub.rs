@@ -1,6 +1,7 @@
 //! A watched map: its snapshots are compared now and then, until the last watcher goes.
 
 use super::clock::Clock;
+use super::history::{Believers, History};
 use super::snapshot::Snapshot;
 use super::watcher::Watcher;
 use crate::codec::Codec;
@@ -21,12 +22,18 @@ use std::time::{Duration, Instant};
 /// How often it is looked whether the map is still there.
 pub(super) const PRESENCE: Duration = Duration::from_millis(500);
 
+/// A comparison takes at most one part in so many of the time from one to the next.
+const PART: u32 = 10;
+/// Deleted keys that are kept for those who have not been told, however small the map.
+const GONE: usize = 1024;
+
 /// A watched map.
 #[derive(Debug)]
 pub(super) struct Hub {
     maps: Arc<Maps>,
     at: MapRef,
-    codec: Arc<Codec>,
+    /// As of the last look: somebody may have given the map other types.
+    codec: Mutex<Arc<Codec>>,
     /// Values are printed by the open map.
     special: bool,
     state: Mutex<Watched>,
@@ -41,12 +48,11 @@ pub(super) struct Hub {
 
 #[derive(Debug, Default)]
 struct Watched {
-    snapshot: Snapshot,
+    history: History,
     watchers: HashMap<u64, Watcher>,
     next_watcher: u64,
-    /// Snapshots begun, and the number of the one at hand.
+    /// Snapshots begun; the history has the number of the one at hand.
     begun: u64,
-    taken: u64,
     /// When it is to be compared again.
     until: Option<Instant>,
     /// Why there will be no more, once that is so.
@@ -64,11 +70,38 @@ impl Watched {
     }
 
     /// Whether a read of this watcher would give something, its end included.
-    fn is_ready(&self, watcher: u64) -> bool {
+    fn is_ready(&mut self, watcher: u64) -> bool {
         self.end.is_some()
-            || self.watchers.get(&watcher).is_none_or(|watcher| {
-                watcher.waits_for <= self.taken && watcher.is_ready(&self.snapshot)
+            || self.watchers.get_mut(&watcher).is_none_or(|watcher| {
+                watcher.waits_for <= self.history.number && watcher.is_ready(&self.history)
             })
+    }
+
+    /// Who may believe in what is gone: all but those who were given up.
+    fn believers(&self) -> Believers {
+        let here = self.watchers.values().filter(|watcher| !watcher.is_lost);
+        Believers::of(here.map(Watcher::seen))
+    }
+
+    /// Takes over what is in the map now. One watcher never believes in more keys than the map has
+    /// room for; where those of many together are more than twice as many, the half that is behind is
+    /// given up.
+    fn advance(&mut self, new: Snapshot, number: u64, room: usize) -> Result<()> {
+        let believers = self.believers();
+        self.history.advance(new, number, &believers)?;
+        self.history.forget(&believers);
+        while self.history.gone() > room.saturating_mul(2).max(GONE) {
+            let here = self.watchers.values().filter(|watcher| !watcher.is_lost);
+            let mut least: Vec<u64> = here.map(|watcher| watcher.seen().least()).collect();
+            least.sort_unstable();
+            let Some(&middle) = least.get(least.len().saturating_sub(1) / 2) else { break };
+            for watcher in self.watchers.values_mut() {
+                watcher.is_lost |= watcher.seen().least() <= middle;
+            }
+            self.history.forget(&self.believers());
+        }
+        self.held.set(self.history.allocated());
+        Ok(())
     }
 
     fn waits(&self) -> bool {
@@ -92,7 +125,7 @@ impl Hub {
         let hub = Arc::new(Self {
             maps: Arc::clone(maps),
             at: at.clone(),
-            codec: Arc::clone(&map.codec),
+            codec: Mutex::new(Arc::clone(&map.codec)),
             special: map.is_special(),
             state: Mutex::default(),
             news: EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
@@ -144,12 +177,15 @@ impl Hub {
         // If it is gone, only its end is left to tell.
         let map = if self.special { self.maps.open(&self.at).ok() } else { None };
         let special = map.as_ref().map(|(map, _)| &**map);
-        let printer = LinePrinter { codec: &self.codec, special };
+        let codec = Arc::clone(&self.codec.lock());
+        let printer = LinePrinter { codec: &codec, special, sums: false };
         let mut guard = self.state.lock();
         let state = &mut *guard;
         let text = match state.watchers.get_mut(&watcher) {
-            Some(watcher) if watcher.waits_for <= state.taken && self.special == map.is_some() => {
-                watcher.tell(&state.snapshot, printer, size)
+            Some(watcher)
+                if watcher.waits_for <= state.history.number && self.special == map.is_some() =>
+            {
+                watcher.tell(&state.history, printer, size)?
             }
             _ => Vec::new(),
         };
@@ -168,7 +204,7 @@ impl Hub {
     /// Whether a watcher's read would give something. While snapshots are compared nobody knows yet;
     /// they are told then.
     pub(super) fn is_ready(&self, watcher: u64) -> bool {
-        self.state.try_lock().is_some_and(|state| state.is_ready(watcher))
+        self.state.try_lock().is_some_and(|mut state| state.is_ready(watcher))
     }
 
     /// A descriptor that becomes readable each time that there may be more to read.
@@ -209,7 +245,7 @@ impl Hub {
             outcome => outcome,
         });
         if state.watchers.is_empty() {
-            state.snapshot = Snapshot::default();
+            state.history = History::default();
             state.held.set(0);
         }
         self.tell();
@@ -225,21 +261,61 @@ impl Hub {
             state.begun
         };
         // Not kept open: who polls a map by its id must not keep it alive.
-        let new = Snapshot::take(&self.maps.open_once(&self.at)?)?;
-        let mut guard = self.state.lock();
-        let state = &mut *guard;
-        let watchers = &mut state.watchers;
-        state.snapshot.compare(&new, |key, change| {
-            watchers.values_mut().for_each(|watcher| watcher.note(key, change));
-        });
-        state.snapshot = new;
-        let unread: usize = state.watchers.values().map(Watcher::allocated).sum();
-        state.held.set(state.snapshot.allocated() + unread);
-        state.taken = number;
-        // Large maps take their time: half of it is left to others.
-        let took = began.elapsed();
-        state.until = Some(Instant::now() + self.interval.saturating_sub(took).max(took));
+        let map = self.maps.open_once(&self.at)?;
+        *self.codec.lock() = Arc::clone(&map.codec);
+        if number == 1 {
+            // It was not counted yet when it was opened: others may have been opened at once.
+            self.state.lock().held.check_walk(&map)?;
+        }
+        let new = Snapshot::take(&map)?;
+        let mut state = self.state.lock();
+        state.advance(new, number, map.info.max_entries as usize)?;
+        // Large maps take their time: nine tenths of it are left to others.
+        state.until = Some(began + self.interval.max(began.elapsed() * PART));
+        drop(state);
         self.tell();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::snapshot::tests::of_keys;
+    use super::*;
+    use crate::codec::Shape;
+
+    /// Where watchers that were told at different times believe in more deleted keys than are kept, the
+    /// one that is behind is given up, and the other is told all.
+    #[test]
+    fn who_is_far_behind_is_given_up() {
+        let shape = Shape {
+            key_size: 2,
+            value_size: 1,
+            cpus: None,
+            key_type_id: 0,
+            value_type_id: 0,
+            lpm: false,
+        };
+        let codec = Codec::new(&shape, None);
+        let tell = |state: &mut Watched, watcher: u64| {
+            let printer = LinePrinter { codec: &codec, special: None, sums: false };
+            let watcher = state.watchers.get_mut(&watcher).unwrap();
+            let text = watcher.tell(&state.history, printer, usize::MAX)?;
+            Ok::<usize, Error>(text.iter().filter(|&&c| c == b'\n').count())
+        };
+        let mut state = Watched::default();
+        let (slow, slower) = (state.join(), state.join());
+        state.advance(of_keys(0..1000), 1, 500).unwrap();
+        assert_eq!(tell(&mut state, slower).unwrap(), 1000);
+        state.advance(of_keys(1000..2000), 2, 500).unwrap();
+        assert_eq!(tell(&mut state, slow).unwrap(), 1000);
+        state.advance(of_keys(2000..3000), 3, 500).unwrap();
+        assert_eq!(tell(&mut state, slow).unwrap(), 2000);
+        assert!(state.is_ready(slower));
+        let error = tell(&mut state, slower).unwrap_err();
+        assert_eq!(error.errno, libc::ENOBUFS);
+        // Nobody believes in any of them any more.
+        state.advance(of_keys(2000..3000), 4, 500).unwrap();
+        assert_eq!(state.history.gone(), 0);
     }
 }

@@ -1,32 +1,26 @@
-//! All elements of a map at one moment, sorted by key, and how two moments differ.
+//! All elements of a map at one moment, in the kernel's order, and where each stands when they are sorted
+//! by key. The kernel's order stays the same as long as no keys come or go, so that most moments are
+//! compared without being sorted.
 
 use crate::map::cursor::{Batch, Cursor};
 use crate::map::{Map, room};
 use crate::sys;
 use std::cmp::Ordering;
 
-/// A map's elements: as many bytes as keys and values have.
+/// A map's elements: as many bytes as keys and values have, and a number for each.
 #[derive(Debug, Default)]
 pub(super) struct Snapshot {
-    /// Records of `key_size + value_len` bytes, sorted by key.
-    records: Vec<u8>,
+    /// Records of `key_size + value_len` bytes, in the kernel's order.
+    pub(super) records: Vec<u8>,
+    /// Which record is the n-th by key; of one that was met twice, one alone. Empty as long as nobody
+    /// has asked for it.
+    order: Vec<u32>,
     key_size: usize,
-    stride: usize,
-}
-
-/// How an element changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Change {
-    /// It was not there.
-    Added,
-    /// It has another value.
-    Changed,
-    /// It is gone.
-    Deleted,
+    pub(super) stride: usize,
 }
 
 impl Snapshot {
-    /// Reads all elements.
+    /// Reads all elements; they are not sorted yet.
     ///
     /// # Errors
     /// The kernel's; ENOMEM.
@@ -45,101 +39,96 @@ impl Snapshot {
                 room::append(&mut records, &batch.values[n * value_len..][..value_len])?;
             }
         }
-        Self::sorted(&records, key_size, key_size + value_len)
+        records.shrink_to_fit();
+        Ok(Self { records, order: Vec::new(), key_size, stride: key_size + value_len })
     }
 
-    fn sorted(unsorted: &[u8], key_size: usize, stride: usize) -> sys::Result<Self> {
-        let records = unsorted.chunks_exact(stride.max(1));
+    /// Sorts them.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub(super) fn sort(&mut self) -> sys::Result<()> {
         // Most keys differ in their first 8 bytes, which are compared as one number.
-        let mut order: Vec<(u64, &[u8])> = Vec::new();
-        room::reserve(&mut order, records.len())?;
-        order.extend(records.map(|record| (prefix(&record[..key_size]), record)));
+        let mut order: Vec<(u64, u32)> = Vec::new();
+        room::reserve(&mut order, self.met())?;
+        let records = self.records.chunks_exact(self.stride.max(1));
+        order.extend((0..).zip(records).map(|(at, record)| (prefix(&record[..self.key_size]), at)));
         order.sort_unstable_by(|a, b| {
-            a.0.cmp(&b.0).then_with(|| a.1[..key_size].cmp(&b.1[..key_size]))
+            a.0.cmp(&b.0).then_with(|| self.key_at(a.1).cmp(self.key_at(b.1)))
         });
         // A key that came, went and came again while a trie was walked is met twice.
-        order.dedup_by(|a, b| a.1[..key_size] == b.1[..key_size]);
-        let mut records = Vec::new();
-        room::reserve(&mut records, order.len() * stride)?;
-        for (_, record) in order {
-            records.extend_from_slice(record);
+        order.dedup_by(|a, b| self.key_at(a.1) == self.key_at(b.1));
+        self.order = Vec::new();
+        room::reserve(&mut self.order, order.len())?;
+        self.order.extend(order.into_iter().map(|(_, at)| at));
+        Ok(())
+    }
+
+    /// Whether the same keys stand in the same places.
+    pub(super) fn has_keys_of(&self, other: &Self) -> bool {
+        let keys = |of: &Self| (of.records.len(), of.key_size, of.stride);
+        if keys(self) != keys(other) {
+            return false;
         }
-        Ok(Self { records, key_size, stride })
+        // Whole pages at once, since most are equal.
+        let page = self.stride.max(1) * 64;
+        self.records.chunks(page).zip(other.records.chunks(page)).all(|(ours, theirs)| {
+            ours == theirs
+                || ours
+                    .chunks_exact(self.stride)
+                    .zip(theirs.chunks_exact(self.stride))
+                    .all(|(a, b)| a[..self.key_size] == b[..self.key_size])
+        })
+    }
+
+    /// Takes over the order of another one that has the same keys in the same places.
+    pub(super) fn order_of(&mut self, other: &mut Self) {
+        self.order = std::mem::take(&mut other.order);
     }
 
     /// Bytes allocated.
     pub(super) fn allocated(&self) -> usize {
-        self.records.capacity()
+        self.records.capacity() + self.order.capacity() * size_of::<u32>()
     }
 
-    fn len(&self) -> usize {
+    /// How many records there are, those met twice included.
+    pub(super) fn met(&self) -> usize {
         self.records.len() / self.stride.max(1)
     }
 
-    fn key(&self, n: usize) -> &[u8] {
-        &self.records[n * self.stride..][..self.key_size]
+    /// How many keys there are.
+    pub(super) fn len(&self) -> usize {
+        self.order.len()
     }
 
-    /// Where `key` is, or would be.
-    fn find(&self, key: &[u8]) -> Result<usize, usize> {
-        let (mut low, mut high) = (0, self.len());
-        while low < high {
-            let middle = low + (high - low) / 2;
-            match self.key(middle).cmp(key) {
-                Ordering::Less => low = middle + 1,
-                Ordering::Greater => high = middle,
-                Ordering::Equal => return Ok(middle),
-            }
-        }
-        Err(low)
+    /// The place of the n-th record by key.
+    pub(super) fn place(&self, n: usize) -> usize {
+        self.order[n] as usize
     }
 
-    /// The value of a key.
-    pub(super) fn get(&self, key: &[u8]) -> Option<&[u8]> {
-        let n = self.find(key).ok()?;
-        self.records[n * self.stride..][..self.stride].get(self.key_size..)
+    fn key_at(&self, place: u32) -> &[u8] {
+        &self.records[place as usize * self.stride..][..self.key_size]
     }
 
-    /// Key and value of the first element behind `key`, or of the first of all.
-    pub(super) fn after(&self, key: Option<&[u8]>) -> Option<(&[u8], &[u8])> {
-        let n = match key.map(|key| self.find(key)) {
-            None => 0,
-            Some(Ok(n)) => n + 1,
-            Some(Err(n)) => n,
-        };
-        self.records.chunks_exact(self.stride.max(1)).nth(n)?.split_at_checked(self.key_size)
+    /// The n-th key.
+    pub(super) fn key(&self, n: usize) -> &[u8] {
+        self.key_at(self.order[n])
     }
 
-    /// Tells, key by key, how `new` differs.
-    pub(super) fn compare(&self, new: &Self, mut tell: impl FnMut(&[u8], Change)) {
-        let (mut a, mut b) = (0, 0);
-        while a < self.len() || b < new.len() {
-            let order = if a == self.len() {
-                Ordering::Greater
-            } else if b == new.len() {
-                Ordering::Less
-            } else {
-                self.key(a).cmp(new.key(b))
-            };
-            match order {
-                Ordering::Less => {
-                    tell(self.key(a), Change::Deleted);
-                    a += 1;
-                }
-                Ordering::Greater => {
-                    tell(new.key(b), Change::Added);
-                    b += 1;
-                }
-                Ordering::Equal => {
-                    let record = |of: &Self, n: usize| n * of.stride..(n + 1) * of.stride;
-                    if self.records[record(self, a)] != new.records[record(new, b)] {
-                        tell(new.key(b), Change::Changed);
-                    }
-                    a += 1;
-                    b += 1;
-                }
-            }
-        }
+    /// The record in a place: its key and value.
+    pub(super) fn record(&self, place: usize) -> &[u8] {
+        &self.records[place * self.stride..][..self.stride]
+    }
+
+    /// The value of the n-th key.
+    pub(super) fn value(&self, n: usize) -> &[u8] {
+        &self.record(self.place(n))[self.key_size..]
+    }
+
+    /// The first key behind `key`, or of all.
+    pub(super) fn after(&self, key: Option<&[u8]>) -> usize {
+        let Some(key) = key else { return 0 };
+        self.order.partition_point(|&place| self.key_at(place).cmp(key) != Ordering::Greater)
     }
 }
 
@@ -155,32 +144,38 @@ fn prefix(key: &[u8]) -> u64 {
 pub(super) mod tests {
     use super::*;
 
-    /// Elements of 1-byte keys and values.
+    /// Elements of 1-byte keys and values, not sorted.
     pub(in crate::fs::control::watch) fn snapshot(elements: &[(u8, u8)]) -> Snapshot {
         let records: Vec<u8> = elements.iter().flat_map(|&(key, value)| [key, value]).collect();
-        Snapshot::sorted(&records, 1, 2).unwrap()
+        Snapshot { records, order: Vec::new(), key_size: 1, stride: 2 }
+    }
+
+    /// Elements of 2-byte keys, which are 0.
+    pub(in crate::fs::control::watch) fn of_keys(keys: std::ops::Range<u16>) -> Snapshot {
+        let records =
+            keys.flat_map(|key| [key.to_be_bytes()[0], key.to_be_bytes()[1], 0]).collect();
+        Snapshot { records, order: Vec::new(), key_size: 2, stride: 3 }
     }
 
     #[test]
     fn finds_and_walks() {
-        let snapshot = snapshot(&[(5, 50), (1, 10), (9, 90)]);
-        assert_eq!(snapshot.get(&[5]), Some(&[50][..]));
-        assert_eq!(snapshot.get(&[4]), None);
-        assert_eq!(snapshot.after(None), Some((&[1][..], &[10][..])));
-        assert_eq!(snapshot.after(Some(&[1])), Some((&[5][..], &[50][..])));
-        assert_eq!(snapshot.after(Some(&[6])), Some((&[9][..], &[90][..])));
-        assert_eq!(snapshot.after(Some(&[9])), None);
+        let mut snapshot = snapshot(&[(5, 50), (1, 10), (9, 90), (5, 50)]);
+        snapshot.sort().unwrap();
+        assert_eq!((snapshot.len(), snapshot.met()), (3, 4));
+        let key = |n: usize| (snapshot.key(n)[0], snapshot.value(n)[0]);
+        assert_eq!(key(snapshot.after(None)), (1, 10));
+        assert_eq!(key(snapshot.after(Some(&[1]))), (5, 50));
+        assert_eq!(key(snapshot.after(Some(&[6]))), (9, 90));
+        assert_eq!(snapshot.after(Some(&[9])), 3);
     }
 
     #[test]
-    fn tells_each_difference_once() {
-        let (old, new) = (snapshot(&[(1, 1), (2, 2), (3, 3)]), snapshot(&[(2, 2), (3, 4), (7, 7)]));
-        let mut told = Vec::new();
-        old.compare(&new, |key, change| told.push((key[0], change)));
-        assert_eq!(told, [(1, Change::Deleted), (3, Change::Changed), (7, Change::Added)]);
-        let mut none = Vec::new();
-        new.compare(&new, |key, _| none.push(key.to_vec()));
-        assert!(none.is_empty());
+    fn the_same_keys_in_the_same_places() {
+        let old = snapshot(&[(2, 2), (1, 1)]);
+        assert!(snapshot(&[(2, 3), (1, 1)]).has_keys_of(&old));
+        assert!(!snapshot(&[(1, 1), (2, 2)]).has_keys_of(&old));
+        assert!(!snapshot(&[(2, 2)]).has_keys_of(&old));
+        assert!(snapshot(&[]).has_keys_of(&snapshot(&[])));
     }
 
     #[test]
@@ -190,13 +185,9 @@ pub(super) mod tests {
             records.extend([7; 9]);
             records.extend([n, n]);
         }
-        let snapshot = Snapshot::sorted(&records, 10, 11).unwrap();
-        let mut keys = Vec::new();
-        let mut at: Option<Vec<u8>> = None;
-        while let Some((key, _)) = snapshot.after(at.as_deref()) {
-            keys.push(key[9]);
-            at = Some(key.to_vec());
-        }
+        let mut snapshot = Snapshot { records, order: Vec::new(), key_size: 10, stride: 11 };
+        snapshot.sort().unwrap();
+        let keys: Vec<u8> = (0..snapshot.len()).map(|n| snapshot.key(n)[9]).collect();
         assert_eq!(keys, [1, 2, 3]);
     }
 }

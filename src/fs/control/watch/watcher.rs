@@ -1,138 +1,155 @@
 //! What one watcher has been told.
 
-use super::snapshot::{Change, Snapshot};
+use super::history::{History, News};
+use super::knowledge::Knowledge;
+use crate::fs::base::error::{Error, Result};
+use crate::fs::base::held::{Held, Share};
 use crate::fs::control::entries::render::LinePrinter;
-use std::collections::BTreeMap;
-use std::ops::Bound;
 
-/// What one watcher knows, and what it has yet to be told.
-#[derive(Debug, Default)]
+/// What one watcher has been told: no key of its own, but how far it has seen.
+#[derive(Debug)]
 pub(super) struct Watcher {
     /// It joined after the present snapshot was begun: it waits for a newer one.
     pub(super) waits_for: u64,
-    walk: Walk,
-    /// Keys whose present state it does not know, with whether it believes that they are there.
-    /// A key that it does not believe in and that is gone is not in here.
-    unknown: BTreeMap<Box<[u8]>, bool>,
-    /// The last of them that was told; the next one in order follows, so that none is passed over.
-    last: Option<Box<[u8]>>,
+    seen: Knowledge,
+    /// The last key that was told, if not all are known: what follows it comes next, so that none is
+    /// passed over.
+    at: Option<Box<[u8]>>,
     /// Text that was more than the last read asked for.
-    rest: Vec<u8>,
-}
-
-/// Telling the elements that were there from the beginning, in the order of the snapshots.
-#[derive(Debug, Default)]
-enum Walk {
-    #[default]
-    Start,
-    After(Box<[u8]>),
-    Done,
+    rest: Held,
+    share: Share,
+    /// So far behind that deleted keys were forgotten which it believes in.
+    pub(super) is_lost: bool,
 }
 
 impl Watcher {
-    /// A watcher that begins with the snapshot of this number.
+    /// A watcher that begins with the snapshot of this number, on the account of who asks now.
     pub(super) fn new(waits_for: u64) -> Self {
-        Self { waits_for, ..Self::default() }
+        Self {
+            waits_for,
+            seen: Knowledge::all(0),
+            at: None,
+            rest: Held::default(),
+            share: Share::default(),
+            is_lost: false,
+        }
     }
 
-    /// Bytes allocated, roughly: keys in a tree, with what the allocator adds.
-    pub(super) fn allocated(&self) -> usize {
-        let key = self.unknown.keys().next().map_or(0, |key| key.len());
-        self.unknown.len() * (key + 48) + self.rest.capacity()
-    }
-
-    /// Takes note of a change between two snapshots.
-    pub(super) fn note(&mut self, key: &[u8], change: Change) {
-        let ahead = match &self.walk {
-            Walk::Start => true,
-            Walk::After(told) => key > &**told,
-            Walk::Done => false,
-        };
-        if ahead {
-            // The walk will come by.
-            return;
-        }
-        match (self.unknown.get(key), change) {
-            (None, change) => {
-                self.unknown.insert(key.into(), change != Change::Added);
-            }
-            // It came and went again, untold.
-            (Some(false), Change::Deleted) => {
-                self.unknown.remove(key);
-            }
-            (Some(_), _) => {}
-        }
+    /// How far it has seen.
+    pub(super) fn seen(&self) -> &Knowledge {
+        &self.seen
     }
 
     /// Whether there is something to tell.
-    pub(super) fn is_ready(&self, snapshot: &Snapshot) -> bool {
-        !self.rest.is_empty()
-            || !self.unknown.is_empty()
-            || match &self.walk {
-                Walk::Start => snapshot.after(None).is_some(),
-                Walk::After(told) => snapshot.after(Some(told)).is_some(),
-                Walk::Done => false,
-            }
+    pub(super) fn is_ready(&mut self, history: &History) -> bool {
+        if !self.rest.is_empty() || self.is_lost {
+            return true;
+        }
+        if !history.may_tell(&self.seen) {
+            return false;
+        }
+        let at = self.at.as_deref();
+        if history.news(&self.seen, at, None).next().is_some()
+            || history.news(&self.seen, None, at).next().is_some()
+        {
+            return true;
+        }
+        // What there was came and went: not to be looked for again.
+        self.know_all(history);
+        false
+    }
+
+    fn know_all(&mut self, history: &History) {
+        (self.seen, self.at) = (Knowledge::all(history.number), None);
+        self.share.set(self.seen.allocated());
     }
 
     /// Up to `size` bytes of what is to be told; none if there is nothing.
+    ///
+    /// # Errors
+    /// ENOBUFS for who is too far behind.
     pub(super) fn tell(
         &mut self,
-        snapshot: &Snapshot,
+        history: &History,
         printer: LinePrinter<'_>,
         size: usize,
-    ) -> Vec<u8> {
-        let mut text = std::mem::take(&mut self.rest);
-        while text.len() < size && self.line(snapshot, printer, &mut text) {}
-        if text.len() > size {
-            self.rest = text.split_off(size);
+    ) -> Result<Vec<u8>> {
+        if self.is_lost {
+            return Err(Error::new(
+                libc::ENOBUFS,
+                "more was deleted since the last read than is kept: open .watch again",
+            ));
         }
-        text
+        let mut text = self.rest.take();
+        if text.len() < size && history.may_tell(&self.seen) {
+            self.go_on(history, printer, size, &mut text);
+        }
+        if text.len() > size {
+            self.rest.replace(text.split_off(size));
+        }
+        Ok(text)
     }
 
-    fn line(&mut self, snapshot: &Snapshot, printer: LinePrinter<'_>, text: &mut Vec<u8>) -> bool {
-        let next = match &self.walk {
-            Walk::Start => snapshot.after(None),
-            Walk::After(told) => snapshot.after(Some(told)),
-            Walk::Done => None,
+    /// Tells from where it was to the end, then from the beginning to there.
+    fn go_on(
+        &mut self,
+        history: &History,
+        printer: LinePrinter<'_>,
+        size: usize,
+        text: &mut Vec<u8>,
+    ) {
+        let at = self.at.take();
+        let at = at.as_deref();
+        // The key at which the text was enough.
+        let mut tell = |after, last| {
+            history.news(&self.seen, after, last).find_map(|news| {
+                let key = line(printer, &news, text);
+                (text.len() >= size).then(|| Box::<[u8]>::from(key))
+            })
         };
-        if let Some((key, value)) = next {
-            set(printer, key, value, text);
-            self.walk = Walk::After(key.into());
-            return true;
-        }
-        self.walk = Walk::Done;
-        let after = self.last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        let key = self.unknown.range::<[u8], _>((after, Bound::Unbounded)).next();
-        let Some(key) = key.or_else(|| self.unknown.iter().next()).map(|(key, _)| key.clone())
-        else {
-            return false;
-        };
-        self.unknown.remove(&key);
-        match snapshot.get(&key) {
-            Some(value) => set(printer, &key, value, text),
-            None => {
-                text.extend_from_slice(b"{\"op\":\"delete\",\"key\":");
-                printer.codec.print_key(&key, text);
-                text.extend_from_slice(b"}\n");
+        match tell(at, None) {
+            Some(last) => {
+                self.seen.mark(at, Some(&last), history.number);
+                self.at = Some(last);
             }
+            None => match at.and_then(|_| tell(None, at)) {
+                Some(last) => {
+                    self.seen.mark(at, None, history.number);
+                    self.seen.mark(None, Some(&last), history.number);
+                    self.at = Some(last);
+                }
+                None => return self.know_all(history),
+            },
         }
-        self.last = Some(key);
-        true
+        self.share.set(self.seen.allocated());
     }
 }
 
-fn set(printer: LinePrinter<'_>, key: &[u8], value: &[u8], text: &mut Vec<u8>) {
-    text.extend_from_slice(b"{\"op\":\"set\",");
-    printer.members(key, value, text);
-    text.extend_from_slice(b"}\n");
+/// Prints a line; gives its key.
+fn line<'a>(printer: LinePrinter<'_>, news: &News<'a>, text: &mut Vec<u8>) -> &'a [u8] {
+    match *news {
+        News::Set(key, value) => {
+            text.extend_from_slice(b"{\"op\":\"set\",");
+            printer.members(key, value, text);
+            text.extend_from_slice(b"}\n");
+            key
+        }
+        News::Deleted(key) => {
+            text.extend_from_slice(b"{\"op\":\"delete\",\"key\":");
+            printer.codec.print_key(key, text);
+            text.extend_from_slice(b"}\n");
+            key
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::history::Believers;
     use super::super::snapshot::tests::snapshot;
     use super::*;
     use crate::codec::{Codec, Shape};
+    use std::collections::BTreeSet;
 
     fn codec() -> Codec {
         let shape = Shape {
@@ -148,29 +165,33 @@ mod tests {
 
     /// A map that changes, and one watcher of it.
     struct Scene {
-        now: Snapshot,
+        now: History,
         watcher: Watcher,
         codec: Codec,
     }
 
     impl Scene {
         fn new(elements: &[(u8, u8)]) -> Self {
-            Self { now: snapshot(elements), watcher: Watcher::default(), codec: codec() }
+            let (now, watcher) = (History::default(), Watcher::new(0));
+            let mut scene = Self { now, watcher, codec: codec() };
+            scene.becomes(elements);
+            scene
         }
 
         fn becomes(&mut self, elements: &[(u8, u8)]) {
-            let new = snapshot(elements);
-            self.now.compare(&new, |key, change| self.watcher.note(key, change));
-            self.now = new;
+            let believers = Believers::of(std::iter::once(self.watcher.seen()));
+            self.now.advance(snapshot(elements), self.now.number + 1, &believers).unwrap();
+            self.now.forget(&believers);
         }
 
         /// What a read gives, with `1=2` for a set and `-1` for a delete.
         fn read(&mut self, size: usize) -> String {
             let text = self.watcher.tell(
                 &self.now,
-                LinePrinter { codec: &self.codec, special: None },
+                LinePrinter { codec: &self.codec, special: None, sums: false },
                 size,
             );
+            let text = text.unwrap();
             let text = String::from_utf8(text).unwrap();
             text.replace("{\"op\":\"set\",\"key\":", "")
                 .replace("{\"op\":\"delete\",\"key\":", "-")
@@ -222,6 +243,64 @@ mod tests {
         assert!(rest.ends_with("5=51 9=90 0=1 -1 "), "{rest}");
     }
 
+    /// Reads of one line each, while all changes all the time: none is passed over, and it is not told
+    /// what has not changed.
+    #[test]
+    fn small_reads_pass_nothing_over() {
+        let mut scene = Scene::new(&(0..100).map(|key| (key, 0)).collect::<Vec<_>>());
+        scene.read(99_999);
+        let mut told = [0_u32; 100];
+        for round in 1..=250 {
+            scene.becomes(&(0..100).map(|key| (key, round)).collect::<Vec<_>>());
+            let line = scene.read(1);
+            assert_eq!(line.len(), 1);
+            let line = scene.read(scene.watcher.rest.len());
+            let key: usize = line
+                .trim_start_matches("op\":\"set\",\"key\":")
+                .split('=')
+                .next()
+                .unwrap()
+                .trim_start_matches(|c: char| !c.is_ascii_digit())
+                .parse()
+                .unwrap();
+            told[key] += 1;
+        }
+        assert!(told.iter().all(|&times| (2..=3).contains(&times)), "{told:?}");
+        scene.becomes(&(0..100).map(|key| (key, 250)).collect::<Vec<_>>());
+        let rest = scene.read(99_999);
+        assert!(rest.matches('=').count() <= 100, "{rest}");
+        assert_eq!(scene.read(999), "");
+    }
+
+    /// What was told during a slow first walk is told of again when it goes, spans joined or not.
+    #[test]
+    fn what_goes_after_a_slow_walk_is_told() {
+        let all: Vec<_> = (0..200).map(|key| (key, 0)).collect();
+        let mut scene = Scene::new(&all);
+        let mut believed = BTreeSet::<u8>::new();
+        let mut hear = |text: &str| {
+            for word in text.split_whitespace() {
+                match word.strip_prefix('-') {
+                    Some(key) => _ = believed.remove(&key.parse().unwrap()),
+                    None => _ = believed.insert(word.split('=').next().unwrap().parse().unwrap()),
+                }
+            }
+            believed.len()
+        };
+        for n in 0..200_u8 {
+            let first = scene.read(1);
+            let rest = scene.read(scene.watcher.rest.len());
+            hear(&format!("{}{rest}", first.trim_end()).replace("{\"op\":\"set\",\"key\":", ""));
+            // One behind comes and goes, one changes.
+            let mut now = all.clone();
+            now[usize::from(n / 2)].1 = n;
+            now.remove(usize::from(n / 3));
+            scene.becomes(&now);
+        }
+        scene.becomes(&[(250, 1)]);
+        assert_eq!(hear(&scene.read(99_999)), 1);
+    }
+
     #[test]
     fn reads_of_any_size_give_the_same_text() {
         let whole = Scene::new(&[(1, 10), (2, 20), (3, 30)]).read(999);
@@ -229,8 +308,8 @@ mod tests {
             let mut scene = Scene::new(&[(1, 10), (2, 20), (3, 30)]);
             let mut text = Vec::new();
             loop {
-                let printer = LinePrinter { codec: &scene.codec, special: None };
-                let part = scene.watcher.tell(&scene.now, printer, size);
+                let printer = LinePrinter { codec: &scene.codec, special: None, sums: false };
+                let part = scene.watcher.tell(&scene.now, printer, size).unwrap();
                 assert!(part.len() <= size);
                 if part.is_empty() {
                     break;
@@ -240,11 +319,14 @@ mod tests {
             let mut again = Scene::new(&[(1, 10), (2, 20), (3, 30)]);
             assert_eq!(
                 text,
-                again.watcher.tell(
-                    &again.now,
-                    LinePrinter { codec: &again.codec, special: None },
-                    999
-                ),
+                again
+                    .watcher
+                    .tell(
+                        &again.now,
+                        LinePrinter { codec: &again.codec, special: None, sums: false },
+                        999
+                    )
+                    .unwrap(),
                 "{whole}"
             );
         }

@@ -1,4 +1,5 @@
-//! The maps that are watched: one hub each.
+//! The maps that are watched: one hub each for every user who does, whose share of time and memory it
+//! takes. So nobody waits for what another one has asked for.
 
 use super::clock::Clock;
 use super::hub::Hub;
@@ -16,13 +17,16 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+/// A map, and the user who watches it; `None` for the mount's owner.
+type Watched = (MapRef, Option<u32>);
+
 /// The maps that are watched.
 #[derive(Debug)]
 pub struct Watches {
     maps: Arc<Maps>,
     interval: Duration,
     clock: Arc<Clock>,
-    hubs: Mutex<HashMap<MapRef, Weak<Hub>>>,
+    hubs: Mutex<HashMap<Watched, Weak<Hub>>>,
 }
 
 impl Watches {
@@ -39,13 +43,14 @@ impl Watches {
         held::check_walk(map)?;
         let mut hubs = self.hubs.lock();
         hubs.retain(|_, hub| hub.strong_count() > 0);
-        if let Some(hub) = hubs.get(at).and_then(Weak::upgrade)
+        let watched: Watched = (at.clone(), (!caller.is_owner).then_some(caller.uid));
+        if let Some(hub) = hubs.get(&watched).and_then(Weak::upgrade)
             && let Some(watcher) = hub.join()
         {
             return Ok(Arc::new(WatchFile { hub, watcher }));
         }
         let (hub, watcher) = Hub::start(&self.maps, at, map, self.interval, &self.clock, caller)?;
-        hubs.insert(at.clone(), Arc::downgrade(&hub));
+        hubs.insert(watched, Arc::downgrade(&hub));
         Ok(Arc::new(WatchFile { hub, watcher }))
     }
 }

@@ -1,0 +1,109 @@
+//! The numbers in a value, each with where it is.
+
+use super::Codec;
+use super::plan::{CodecPlan, NodeId, PlanField, PlanNode, Sort};
+use super::sum::Slots;
+use std::fmt::Write;
+
+/// Who is told of a number: where it is, as `a.b.3`, empty for the value itself; and its text, as
+/// Prometheus reads it.
+type Tell<'a> = dyn FnMut(&str, &str) + 'a;
+
+impl Codec {
+    /// Tells of each number in a value: integers and floats, of a union those of the member that a value
+    /// shows. Those of a per-CPU value are added up. What is shown in words (bool, enums, addresses) is
+    /// none.
+    pub fn numbers(&self, bytes: &[u8], tell: &mut Tell<'_>) {
+        let cpus = self.cpus.unwrap_or(1);
+        let stride = if self.cpus.is_some() { self.stride() } else { self.value.size };
+        if bytes.len() < stride * cpus {
+            return;
+        }
+        let slots = Slots { bytes, stride, cpus, offset: 0 };
+        self.value.numbers(self.value.root, slots, &mut String::new(), tell);
+    }
+}
+
+impl CodecPlan {
+    fn numbers(&self, id: NodeId, slots: Slots<'_>, path: &mut String, tell: &mut Tell<'_>) {
+        match self.node(id) {
+            PlanNode::Num(num) if num.sort == Sort::Number => {
+                let numbers = slots.iter().map(|bytes| num.extend(num.read(bytes)));
+                if num.width <= 64 {
+                    tell(path, &numbers.sum::<i128>().to_string());
+                } else if num.signed {
+                    tell(path, &numbers.map(|number| number as f64).sum::<f64>().to_string());
+                } else {
+                    tell(
+                        path,
+                        &numbers.map(|number| number as u128 as f64).sum::<f64>().to_string(),
+                    );
+                }
+            }
+            PlanNode::Float { size } => {
+                let float = |bytes: &[u8]| match size {
+                    4 => bytes.first_chunk().map_or(0.0, |&b| f64::from(f32::from_ne_bytes(b))),
+                    _ => bytes.first_chunk().map_or(0.0, |&b| f64::from_ne_bytes(b)),
+                };
+                tell(path, &float_text(slots.iter().map(float).sum()));
+            }
+            PlanNode::Array { len, stride, elem } => {
+                for at in 0..len {
+                    let part = slots.add((at * stride) as usize);
+                    inside(path, format_args!("{at}"), |path| self.numbers(elem, part, path, tell));
+                }
+            }
+            PlanNode::Record { first, unions: Some(tree), size, .. } => {
+                let mut chosen = Vec::new();
+                let any = slots.any(size as usize);
+                if self.choose(&self.trees[tree as usize], &any, &mut chosen) {
+                    self.numbers_of(self.chosen(first, &chosen), slots, path, tell);
+                }
+            }
+            PlanNode::Record { first, end, .. } => {
+                let fields = self.fields(first, end).iter().filter(|field| field.shown);
+                self.numbers_of(fields, slots, path, tell);
+            }
+            PlanNode::Num(_)
+            | PlanNode::Text { .. }
+            | PlanNode::Bytes { .. }
+            | PlanNode::Known { .. } => {}
+        }
+    }
+
+    fn numbers_of<'p>(
+        &self,
+        fields: impl Iterator<Item = &'p PlanField>,
+        slots: Slots<'_>,
+        path: &mut String,
+        tell: &mut Tell<'_>,
+    ) {
+        for field in fields {
+            let part = slots.add(field.offset as usize);
+            inside(path, format_args!("{}", field.name), |path| {
+                self.numbers(field.node, part, path, tell);
+            });
+        }
+    }
+}
+
+/// Calls `with` the path of a part.
+fn inside(path: &mut String, name: std::fmt::Arguments<'_>, with: impl FnOnce(&mut String)) {
+    let whole = path.len();
+    if whole > 0 {
+        path.push('.');
+    }
+    // Writing to a String cannot fail.
+    let _ = path.write_fmt(name);
+    with(path);
+    path.truncate(whole);
+}
+
+fn float_text(number: f64) -> String {
+    match number {
+        number if number.is_nan() => "NaN".to_owned(),
+        f64::INFINITY => "+Inf".to_owned(),
+        f64::NEG_INFINITY => "-Inf".to_owned(),
+        number => number.to_string(),
+    }
+}

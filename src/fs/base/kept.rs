@@ -1,0 +1,105 @@
+//! What was made to tell a size, for the open that follows at once: it reads the same text.
+//!
+//! open(2) looks a name up, which tells the kernel a size, and then opens what it found. Both are of one
+//! moment: programs believe the size, and a text that takes a walk, or a look at the whole machine, is
+//! made once. It is the asking thread's alone, and only until its next look-up.
+
+use super::caller::Caller;
+use super::open_file::OpenFile;
+use crate::node::Node;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long the open may take to follow.
+const MOMENT: Duration = Duration::from_millis(50);
+/// Texts kept at most.
+const MOST: usize = 64;
+
+#[derive(Debug)]
+struct One {
+    node: Node,
+    file: Arc<dyn OpenFile>,
+    caller: Caller,
+    since: Instant,
+}
+
+/// What was made to tell a size, by the thread that asked.
+#[derive(Debug, Default)]
+pub struct KeptFiles(Mutex<HashMap<u32, One>>);
+
+impl KeptFiles {
+    /// Keeps what a thread asked the size of, instead of what it asked for before.
+    pub(super) fn keep(&self, caller: Caller, node: &Node, file: &Arc<dyn OpenFile>) {
+        // Of a thread that /proc does not show nobody knows which it is.
+        if caller.pid == 0 {
+            return;
+        }
+        let since = Instant::now();
+        let one = One { node: node.clone(), file: Arc::clone(file), caller, since };
+        let mut kept = self.0.lock();
+        if kept.len() < MOST || kept.contains_key(&caller.pid) {
+            kept.insert(caller.pid, one);
+        }
+    }
+
+    /// Keeps what the same thread is told now of what it has just looked up.
+    pub(super) fn keep_again(&self, caller: Caller, node: &Node, file: &Arc<dyn OpenFile>) {
+        if let Some(one) = self.0.lock().get_mut(&caller.pid)
+            && one.node == *node
+        {
+            one.file = Arc::clone(file);
+        }
+    }
+
+    /// What the same thread has just asked the size of, once.
+    pub fn take(&self, caller: Caller, node: &Node) -> Option<Arc<dyn OpenFile>> {
+        let one = self.0.lock().remove(&caller.pid)?;
+        let is_same = one.node == *node
+            && (one.caller.uid, one.caller.is_owner) == (caller.uid, caller.is_owner);
+        (is_same && one.since.elapsed() < MOMENT).then_some(one.file)
+    }
+
+    /// Drops what nobody opened; whether nothing is left.
+    pub(super) fn sweep(&self) -> bool {
+        let late: Vec<One> = {
+            let mut kept = self.0.lock();
+            let late = kept.extract_if(|_, one| one.since.elapsed() >= MOMENT);
+            late.map(|(_, one)| one).collect()
+        };
+        drop(late);
+        self.0.lock().is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::base::open_file::TextFile;
+
+    #[test]
+    fn for_the_same_thread_and_file_once() {
+        let kept = KeptFiles::default();
+        let by = |pid| Caller { pid, uid: 0, gid: 0, is_owner: true, beside: false };
+        let file: Arc<dyn OpenFile> = Arc::new(TextFile::new(b"text".to_vec()));
+        let keep = |pid| kept.keep(by(pid), &Node::Errors, &file);
+        keep(1);
+        assert!(kept.take(by(2), &Node::Errors).is_none());
+        assert!(kept.take(by(1), &Node::Errors).is_some());
+        assert!(kept.take(by(1), &Node::Errors).is_none(), "once");
+        keep(1);
+        assert!(kept.take(by(1), &Node::Ids).is_none(), "another file");
+        keep(1);
+        assert!(kept.take(Caller { uid: 1, ..by(1) }, &Node::Errors).is_none(), "another user");
+        keep(1);
+        assert!(!kept.sweep());
+        std::thread::sleep(MOMENT);
+        assert!(kept.take(by(1), &Node::Errors).is_none(), "too late");
+        keep(2);
+        std::thread::sleep(MOMENT);
+        assert!(kept.sweep());
+        keep(0);
+        assert!(kept.sweep());
+    }
+}
