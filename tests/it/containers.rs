@@ -12,6 +12,9 @@ use std::path::Path;
 /// Where the mount of the image's own arguments is.
 const MAPS: &str = "/run/bpffuse/maps";
 
+/// Names the static program in the environment, if that is to be tried: scripts/image --test sets it.
+const STATIC: &str = "BPFFUSE_TEST_STATIC";
+
 /// crun(1), whose state is the bed's. Its cgroups are none: without CAP_SYS_RESOURCE it cannot limit
 /// devices, and this machine's own may be in a form that it does not know.
 const CRUN: &str = "crun --root /run/crun --cgroup-manager=disabled";
@@ -124,17 +127,18 @@ struct Bundle<'a> {
 
 impl<'a> Bundle<'a> {
     fn new(bed: &'a Bed) -> Self {
-        build_image(bed, BPFFUSE, "");
+        let built = std::env::var(STATIC);
+        build_image(bed, built.as_deref().unwrap_or(BPFFUSE), "");
         let (manifest, config) = image(bed);
         let layer = manifest["layers"][0]["digest"].as_str().unwrap().replace(':', "/");
-        bed.ok(&format!(
-            "mkdir -p b/rootfs; tar -xzf image/blobs/{layer} -C b/rootfs
-             ldd program | grep -o '/[^ ]*' | xargs -I LIB cp -L --parents LIB b/rootfs"
-        ));
-        // The static one takes minutes to build.
-        partly(
-            "the debug program with its libraries in the bundle, not the static one (scripts/image)",
-        );
+        bed.ok(&format!("mkdir -p b/rootfs; tar -xzf image/blobs/{layer} -C b/rootfs"));
+        if built.is_err() {
+            // The static one takes minutes to build.
+            bed.ok("ldd program | grep -o '/[^ ]*' | xargs -I LIB cp -L --parents LIB b/rootfs");
+            partly(
+                "the debug program with its libraries in the bundle, not the static one; scripts/image --test has that",
+            );
+        }
         Self { bed, config: config["config"].clone() }
     }
 
@@ -305,7 +309,10 @@ fn what_a_container_lacks_is_said() {
             "bpf(2) is not permitted; run it with CAP_SYS_ADMIN (a container: --cap-add SYS_ADMIN)",
         ),
     ];
+    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/containers.md");
+    let document = fs::read_to_string(document).unwrap();
     for (given, sentence) in cases {
+        assert!(document.contains(&format!("| `{sentence}` |")), "{sentence}");
         assert_eq!(bundle.says(given), format!("bpffuse: {sentence}\n"));
         assert_eq!(mounts(&bed), 0);
     }
@@ -372,4 +379,28 @@ fn the_mount_point_is_made() {
     bed.ok("bpffuse -o X-mount.mkdir=700,ro bpf other; umount other");
     assert_eq!(bed.ok("stat -c %a other"), "700\n");
     bed.fails_with("touch file; bpffuse -o X-mount.mkdir bpf file", "file: not a directory");
+}
+
+/// docs/containers.md gives a container README's capabilities, and the arguments that the image has.
+#[test]
+fn the_document_fits_the_image() {
+    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/containers.md");
+    let document = fs::read_to_string(document).unwrap();
+    let added = document.split("--cap-add ").skip(1).map(|rest| rest.split_whitespace().next());
+    let mut added: Vec<String> =
+        added.flatten().map(|name| format!("CAP_{}", name.trim_matches(['`', ')']))).collect();
+    added.sort_unstable();
+    // In the table of what is said there is one more.
+    added.dedup();
+    let mut kept: Vec<&str> = KEPT.iter().map(|(name, _)| *name).collect();
+    kept.sort_unstable();
+    assert_eq!(added, kept);
+    let words = |name: &str| {
+        let script = fs::read_to_string(script("image")).unwrap();
+        let (_, list) = script.split_once(&format!("\"{name}\":[")).expect("the list");
+        let list = format!("[{}]", list.split(']').next().unwrap());
+        serde_json::from_str::<Vec<String>>(&list).unwrap()
+    };
+    let line = [words("Entrypoint"), words("Cmd")].concat().join(" ");
+    assert!(document.contains(&format!("`{line}`")), "{line}");
 }

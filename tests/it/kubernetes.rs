@@ -1,5 +1,7 @@
 //! `packaging/kubernetes`: what no schema tells. scripts/manifests validates it against these.
 
+use crate::common::Bed;
+use crate::common::require::require;
 use bpffuse::cli::Config;
 use std::ffi::OsString;
 use std::fs;
@@ -23,9 +25,7 @@ fn values<'a>(text: &'a str, key: &str) -> Vec<&'a str> {
 }
 
 fn config(words: &[String]) -> Config {
-    // What the program under test does not know yet; others are not passed over.
-    let words = words.iter().map(|word| OsString::from(word.replace(",metrics_group=65534", "")));
-    Config::parse(words).unwrap_or_else(|error| panic!("{error}"))
+    Config::parse(words.iter().map(OsString::from)).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The program understands what the manifest calls it with; the probes ask for the mount that it makes,
@@ -43,6 +43,11 @@ fn the_daemonset_calls_the_program() {
         .collect();
     let served = config(&words);
     assert!(served.foreground && !served.mount_bpffs && served.make_mountpoint.is_some());
+    // In the image there are no names.
+    let group = served.metrics_group.unwrap();
+    assert!(group.parse::<u32>().is_ok(), "{group}");
+    let exporter = text("node-exporter.yaml");
+    assert_eq!(values(&exporter, "runAsGroup"), [&*group, &*group]);
     let probes = lists(&daemonset, "command");
     assert_eq!(probes.len(), 3);
     for probe in &probes {
@@ -88,4 +93,47 @@ fn the_image_is_of_this_version() {
     let image = format!("localhost/bpffuse:{version}");
     assert_eq!(values(&text("daemonset.yaml"), "image"), [image]);
     assert_eq!(values(&text("kustomization.yaml"), "newTag"), [version]);
+}
+
+/// "kustomize-able, no templates": it is a base, and the patch for node_exporter leaves in place what is
+/// there.
+#[test]
+fn kustomize_takes_it() {
+    require!("kubectl");
+    let bed = Bed::without_bpffs();
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/kubernetes");
+    bed.ok(&format!(
+        "cp -r {} base; mkdir overlay; mv base/node-exporter.yaml overlay",
+        dir.display()
+    ));
+    let exporter = r#"{"apiVersion": "apps/v1", "kind": "DaemonSet",
+        "metadata": {"name": "node-exporter", "namespace": "monitoring"},
+        "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": {"metadata": {"labels": {"a": "b"}},
+        "spec": {"containers": [{"name": "node-exporter", "image": "theirs", "args": ["--theirs"],
+        "volumeMounts": [{"name": "root", "mountPath": "/host/root"}]}],
+        "volumes": [{"name": "root", "hostPath": {"path": "/"}}]}}}}"#;
+    fs::write(bed.dir.join("overlay/theirs.yaml"), exporter).unwrap();
+    // As the comment in the patch has it.
+    let patch = text("node-exporter.yaml");
+    let (_, comment) = patch.split_once("#   patches:\n").unwrap();
+    let comment = comment.lines().map_while(|line| line.strip_prefix("#   "));
+    let comment: String = comment.map(|line| format!("{line}\n")).collect();
+    let overlay = format!(
+        "resources: [../base, theirs.yaml]\nimages: [{{name: localhost/bpffuse, newName: elsewhere/b, newTag: v}}]
+patches:\n{comment}"
+    );
+    fs::write(bed.dir.join("overlay/kustomization.yaml"), overlay).unwrap();
+    let built = bed.ok("kubectl kustomize overlay");
+    assert_eq!(built.matches("kind: DaemonSet").count(), 2, "{built}");
+    for line in [
+        "image: elsewhere/b:v",
+        "image: theirs",
+        "- --theirs",
+        "- --collector.textfile.directory=/textfile",
+        "- mountPath: /host/root",
+        "- mountPath: /textfile",
+        "pod-security.kubernetes.io/enforce: privileged",
+    ] {
+        assert!(built.lines().any(|is| is.trim() == line), "no `{line}`:\n{built}");
+    }
 }
