@@ -385,11 +385,12 @@ impl Filesystem for Fuse {
         _flags: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
-        if let (Some(0), Some(fh)) = (size, fh) {
-            self.fs.truncated(Handle(fh.0));
-        }
         let changes = AttrChanges { mode, uid, gid, atime: time(atime), mtime: time(mtime) };
         let caller = caller(&self.fs, req);
+        // The kernel does not say for which open it cuts the file.
+        if size == Some(0) && fh.is_none() {
+            self.fs.truncated(ours(ino), caller);
+        }
         match self.fs.setattr(ours(ino), changes, caller) {
             Err(error) if error.is_later => self.later(caller, move |fs, caller, go| {
                 let attr = go.and_then(|()| fs.setattr(ours(ino), changes, caller));

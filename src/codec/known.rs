@@ -6,7 +6,6 @@
 //! number is taken wherever an address is printed ([`super::plan::PlanNode::Known`]).
 
 use super::digits::{address, push_fmt, push_hex, push_ipv4, push_ipv6};
-use super::longest::NUMBER;
 use super::plan::{Num, Sort};
 
 /// The kernel's symbol at an address, as in its stacks: `0x… name+0x…`.
@@ -144,8 +143,8 @@ impl Known {
             Self::Ipv6 => 48,
             Self::Mac => "\"00:11:22:33:44:55\"".len(),
             // Both are at most so long: KSYM_NAME_LEN and MODULE_NAME_LEN.
-            Self::Symbol => 512 + 64 + NUMBER,
-            Self::Hex(_) => NUMBER,
+            Self::Symbol => 512 + 64 + Num::LONGEST,
+            Self::Hex(_) => Num::LONGEST,
         }
     }
 

@@ -1,10 +1,8 @@
 //! How long and how short a text may be, whatever the bytes are.
 
 use super::Codec;
-use super::plan::{CodecPlan, NodeId, PlanNode, Sort};
+use super::plan::{CodecPlan, NodeId, Num, PlanNode, Sort};
 
-/// A number: 128 bits in hex and quotes, or 64 bits in decimal and a sign.
-pub(super) const NUMBER: usize = 36;
 /// A float: the shortest decimal has 17 digits, a point, a sign and an exponent.
 const FLOAT: usize = 32;
 /// A byte of a string: `\u0001`.
@@ -17,15 +15,15 @@ impl CodecPlan {
             PlanNode::Num(num) => match num.sort {
                 Sort::Enum(table) => {
                     let names = self.enums[table as usize].by_value.iter();
-                    names.map(|(_, name)| name.len() + 2).max().unwrap_or(0).max(NUMBER)
+                    names.map(|(_, name)| name.len() + 2).max().unwrap_or(0).max(Num::LONGEST)
                 }
-                Sort::Number | Sort::Bool | Sort::Pointer | Sort::Kptr => NUMBER,
+                Sort::Number | Sort::Bool | Sort::Pointer | Sort::Kptr => Num::LONGEST,
             },
             PlanNode::Float { .. } => FLOAT,
             // As an array of numbers it takes less.
             PlanNode::Text { len, .. } => CHARACTER * len as usize + 2,
             PlanNode::Bytes { len } => 2 * len as usize + 4,
-            PlanNode::Known { known, plain } => known.longest().max(self.longest(plain)),
+            PlanNode::Known { known, plain, .. } => known.longest().max(self.longest(plain)),
             PlanNode::Array { len, elem, .. } => {
                 (len as usize).saturating_mul(self.longest(elem) + 1).saturating_add(2)
             }

@@ -133,6 +133,9 @@ pub(crate) struct Enumerators {
 }
 
 impl Num {
+    /// Bytes of its JSON at most: 128 bits in hex and quotes, or 64 bits in decimal and a sign.
+    pub(super) const LONGEST: usize = 36;
+
     /// A whole-byte integer in host order.
     pub(crate) const fn int(size: u8, signed: bool) -> Self {
         Self { size, shift: 0, width: size * 8, signed, big: false, sort: Sort::Number }

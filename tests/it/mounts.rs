@@ -194,6 +194,6 @@ fn a_start_at_a_terminal_counts_pins() {
         assert pty.spawn(["bpffuse", "bpf", "mnt"]) == 0
         "#,
     );
-    assert!(said.contains("mnt: 4 of "), "{said}");
+    assert!(said.contains("mnt: 4 pinned of "), "{said}");
     bed.ok("umount mnt outside bpf/in");
 }

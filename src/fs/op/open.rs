@@ -275,12 +275,12 @@ impl Fs {
         Ok(taken)
     }
 
-    /// A file was opened with O_TRUNC, or is cut by ftruncate(2): a write replaces the whole value in
-    /// any case.
-    pub fn truncated(&self, handle: Handle) {
-        if let Ok(open) = self.files.get(handle) {
-            open.file.truncated();
-        }
+    /// The open that the caller is in has O_TRUNC, or it cuts a file by truncate(2): a write replaces the
+    /// whole value in any case.
+    pub fn truncated(&self, ino: Ino, caller: Caller) {
+        self.opened.newest(ino, |open: &OpenedFile| {
+            (open.opener.pid == caller.pid).then(|| open.file.truncated())
+        });
     }
 
     /// One descriptor of an open file was closed.

@@ -2,7 +2,7 @@
 //! which knows how far it has seen. Keys that are gone are kept as long as a watcher may believe that
 //! they are there.
 
-use super::knowledge::{Knowledge, Known};
+use super::knowledge::{Knowledge, KnownAsOf};
 use super::snapshot::Snapshot;
 use crate::map::room;
 use crate::sys;
@@ -27,7 +27,7 @@ struct Gone {
 
 impl Gone {
     /// Whether who knows so much may believe that it is there.
-    fn is_believed(self, known: Known) -> bool {
+    fn is_believed(self, known: KnownAsOf) -> bool {
         self.came <= known.most && known.least < self.went
     }
 }
@@ -237,13 +237,13 @@ impl<'a> Iterator for Walk<'a> {
 #[derive(Debug)]
 pub(super) struct Believers {
     /// By the least, with the greatest `most` of all up to there.
-    known: Vec<Known>,
+    known: Vec<KnownAsOf>,
 }
 
 impl Believers {
     /// Those who have seen so much.
     pub(super) fn of<'a>(seen: impl Iterator<Item = &'a Knowledge>) -> Self {
-        let mut known: Vec<Known> = seen.flat_map(Knowledge::known).collect();
+        let mut known: Vec<KnownAsOf> = seen.flat_map(Knowledge::known).collect();
         known.sort_unstable_by_key(|known| (known.least, known.most));
         known.dedup();
         let mut most = 0;

@@ -7,12 +7,12 @@ const SPANS: usize = 32;
 /// Numbers of comparisons: a watcher knows a key as it was in one of them. Both are the same, but where
 /// spans became one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Known {
+pub(super) struct KnownAsOf {
     pub(super) least: u64,
     pub(super) most: u64,
 }
 
-impl Known {
+impl KnownAsOf {
     /// Before the first comparison: nothing is known.
     pub(super) const NOTHING: Self = Self { least: 0, most: 0 };
 
@@ -26,7 +26,7 @@ impl Known {
 struct Span {
     /// `None`: all that follow.
     last: Option<Box<[u8]>>,
-    known: Known,
+    known: KnownAsOf,
 }
 
 /// How far a watcher has seen.
@@ -39,7 +39,7 @@ pub(super) struct Knowledge {
 impl Knowledge {
     /// All keys are known as of one comparison.
     pub(super) fn all(number: u64) -> Self {
-        let known = Known { least: number, most: number };
+        let known = KnownAsOf { least: number, most: number };
         Self { spans: vec![Span { last: None, known }] }
     }
 
@@ -55,15 +55,15 @@ impl Knowledge {
     }
 
     /// What is known of each span.
-    pub(super) fn known(&self) -> impl Iterator<Item = Known> + '_ {
+    pub(super) fn known(&self) -> impl Iterator<Item = KnownAsOf> + '_ {
         self.spans.iter().map(|span| span.known)
     }
 
     /// What is known of a key.
-    pub(super) fn of(&self, key: &[u8]) -> Known {
+    pub(super) fn of(&self, key: &[u8]) -> KnownAsOf {
         let behind = |span: &Span| span.last.as_deref().is_some_and(|last| last < key);
         let n = self.spans.partition_point(behind);
-        self.spans.get(n).map_or(Known::NOTHING, |span| span.known)
+        self.spans.get(n).map_or(KnownAsOf::NOTHING, |span| span.known)
     }
 
     /// All keys behind `after`, up to `last`, are known as of a comparison.
@@ -79,7 +79,10 @@ impl Knowledge {
                 }
             }
         }
-        self.push(Span { last: last.map(Box::from), known: Known { least: number, most: number } });
+        self.push(Span {
+            last: last.map(Box::from),
+            known: KnownAsOf { least: number, most: number },
+        });
         if let Some(marked) = last {
             let follows = |span: &Span| span.last.as_deref().is_none_or(|last| last > marked);
             old.into_iter().filter(follows).for_each(|span| self.push(span));
@@ -100,7 +103,7 @@ impl Knowledge {
     /// Makes one of the two neighbours that differ least.
     fn join_two(&mut self) {
         let joined = |n: usize| self.spans[n].known.with(self.spans[n + 1].known);
-        let width = |known: Known| known.most - known.least;
+        let width = |known: KnownAsOf| known.most - known.least;
         let pairs = 0..self.spans.len().saturating_sub(1);
         if let Some(n) = pairs.min_by_key(|&n| width(joined(n))) {
             self.spans[n + 1].known = joined(n);
