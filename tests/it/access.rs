@@ -28,7 +28,7 @@ fn closed_to_others_by_default() {
     }
 }
 
-/// "`chmod o+r /sys/fs/bpf/M` lets an unprivileged user read that map without CAP_BPF …"
+/// `chmod o+r /sys/fs/bpf/M` lets an unprivileged user read that map without CAP_BPF …
 #[test]
 fn o_r_lets_others_read() {
     require!("root", "bpf", "fuse", "setpriv");
@@ -128,8 +128,8 @@ fn the_modes_of_the_pin_decide() {
     }
 }
 
-/// "creating maps … is the mount owner's alone, EPERM for others whatever the modes say (bpffs's root
-/// is 1777)".
+/// Creating maps … is the mount owner's alone, EPERM for others whatever the modes say (bpffs's root
+/// is 1777).
 #[test]
 fn mkdir_by_others_is_eperm() {
     require!("root", "bpf", "fuse", "setpriv");
@@ -195,8 +195,8 @@ fn no_way_out() {
     assert_eq!(bed.ok("stat -c %F mnt/d"), "symbolic link\n");
 }
 
-/// "The daemon holds no map open longer than a second past its last use, so it never keeps an
-/// unpinned map alive."
+/// The daemon holds no map open longer than a second past its last use, so it never keeps an
+/// unpinned map alive.
 #[test]
 fn an_unpinned_map_is_freed() {
     require!("root", "bpf", "fuse");

@@ -24,7 +24,7 @@ fn matrix(bed: &Bed, sharing: &str, modes: &str) -> usize {
     tried.len()
 }
 
-/// "Each control asks for the access that BPF_OBJ_GET would need for the same": what the kernel gives
+/// Each control asks for the access that BPF_OBJ_GET would need for the same: what the kernel gives
 /// an owner, a member of the group (by its own gid, a supplementary or an effective one), and others,
 /// each also as root of a user namespace, is what they get here, and nothing more.
 #[test]

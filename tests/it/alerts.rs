@@ -77,7 +77,7 @@ fn metrics(expr: &str) -> BTreeSet<&str> {
     found
 }
 
-/// "rules (a map above 90 % for 5 minutes; LRU maps left out …) checked by `promtool test rules`": that
+/// Rules (a map above 90 % for 5 minutes; LRU maps left out …) checked by `promtool test rules`: that
 /// file has a map that fills, one that does not quite, and those that are full by design.
 #[test]
 fn rules_alert_of_maps_that_fill() {
@@ -130,7 +130,7 @@ fn rules_ask_for_our_metrics() {
     assert_eq!(expressions, 3);
 }
 
-/// "a Grafana dashboard (JSON: how full, what grows, memory, program time by name)": it parses, all of its
+/// A Grafana dashboard (JSON: how full, what grows, memory, program time by name): it parses, all of its
 /// expressions are PromQL and ask for metrics of ours, and each of these is in it.
 #[test]
 fn the_dashboard_asks_for_our_metrics() {

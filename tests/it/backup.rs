@@ -76,7 +76,7 @@ fn a_keys_mode_is_not_taken_away() {
     assert_eq!(bed.ok("stat -c '%a %u' mnt/h/1"), "640 0\n");
 }
 
-/// "cat a/.schema > b && cat a/.entries > b/.entries copies a map"; a file of both is a backup.
+/// cat a/.schema > b && cat a/.entries > b/.entries copies a map; a file of both is a backup.
 #[test]
 fn schema_and_entries() {
     require!("root", "bpf", "fuse", "clang", "bpftool");
@@ -95,7 +95,7 @@ fn schema_and_entries() {
     bed.ok("diff -r mnt/hash_stats mnt/c");
 }
 
-/// "rm -r MAP deletes the entries and then the pin"; a map in use by a program goes on without.
+/// rm -r MAP deletes the entries and then the pin; a map in use by a program goes on without.
 #[test]
 fn removing() {
     require!("root", "bpf", "fuse", "clang", "bpftool");

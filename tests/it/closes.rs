@@ -59,7 +59,7 @@ fn close_refused(bed: &Bed, file: &str, text: &str) {
     assert_eq!(closes(bed), before + 2, "{:#?}", bed.errors());
 }
 
-/// "user ring buffer: a line is an event", however many descriptors of it are closed meanwhile.
+/// User ring buffer: a line is an event, however many descriptors of it are closed meanwhile.
 #[test]
 fn a_line_of_a_ring_is_not_cut() {
     require!("root", "bpf", "fuse", "user_ringbuf maps", "clang", "python3");
@@ -75,7 +75,7 @@ fn a_line_of_a_ring_is_not_cut() {
     close_refused(&bed, "commands/.events/command", "{\"id\":3,");
 }
 
-/// "if it is still incomplete at `close`, `close` returns EINVAL": not at a child's.
+/// If it is still incomplete at `close`, `close` returns EINVAL: not at a child's.
 #[test]
 fn a_line_of_entries_goes_on() {
     require!("root", "bpf", "fuse", "python3");

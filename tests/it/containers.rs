@@ -61,7 +61,7 @@ fn image(bed: &Bed) -> (Value, Value) {
     (manifest, config)
 }
 
-/// "the static program alone, built without a daemon, reproducible: twice the same digest" (the
+/// The static program alone, built without a daemon, reproducible: twice the same digest (the
 /// script's --check builds it twice), by the rules of the OCI image layout.
 #[test]
 fn the_image_is_one_program() {
@@ -217,8 +217,8 @@ fn mounts(bed: &Bed) -> usize {
     bed.ok("cat /proc/self/mountinfo").matches(" - fuse.bpffuse ").count()
 }
 
-/// "Run in a test as an OCI bundle with the capabilities of README's table, not privileged, with mount
-/// propagation: the mount appears outside, works, and is gone when the container ends."
+/// Run in a test as an OCI bundle with the capabilities of README's table, not privileged, with mount
+/// propagation: the mount appears outside, works, and is gone when the container ends.
 #[test]
 fn a_container_mounts_for_the_machine() {
     require!("root", "bpf", "fuse", "crun", "jq", "strip", "readelf", "ldd", "setpriv");
@@ -247,7 +247,7 @@ fn a_container_mounts_for_the_machine() {
     assert_eq!(bed.ok(&format!("ls -A {MAPS}; {CRUN} delete c; rm /sys/fs/bpf/hits")), "");
 }
 
-/// "a container that was killed leaves a dead mount, and the next one cleans it." Who sees the mount by
+/// A container that was killed leaves a dead mount, and the next one cleans it. Who sees the mount by
 /// propagation, as a pod with HostToContainer does, sees the next one.
 #[test]
 fn the_next_container_cleans_up() {
@@ -284,7 +284,7 @@ fn the_next_container_cleans_up() {
     bed.ok("rm /sys/fs/bpf/hits /sys/fs/bpf/secret");
 }
 
-/// "It says a clear sentence when /proc, /dev/fuse or the bpffs is missing."
+/// It says a clear sentence when /proc, /dev/fuse or the bpffs is missing.
 #[test]
 fn what_a_container_lacks_is_said() {
     require!("root", "bpf", "fuse", "crun", "jq", "strip", "readelf", "ldd");

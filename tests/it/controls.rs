@@ -4,8 +4,8 @@ use crate::common::require::require;
 use crate::common::{Bed, Kind, key32, refused, write_with};
 use std::fs;
 
-/// `.info`: "one JSON object: id, name, type, key_size, value_size, max_entries, flags (names),
-/// map_extra, frozen, memlock, btf_id, btf_key_type, btf_value_type, pins".
+/// `.info`: one JSON object: id, name, type, key_size, value_size, max_entries, flags (names),
+/// map_extra, frozen, memlock, btf_id, btf_key_type, btf_value_type, pins.
 #[test]
 fn info_of_a_plain_map() {
     require!("root", "bpf", "fuse", "bpftool", "jq");
@@ -73,7 +73,7 @@ fn info_says_frozen() {
     assert_eq!(bed.ok("jq .frozen mnt/h/.info"), "true\n");
 }
 
-/// "`cat DIR/.help` lists what DIR has, each with one line and an example": what it names exists.
+/// `cat DIR/.help` lists what DIR has, each with one line and an example: what it names exists.
 #[test]
 fn help_names_what_is_there() {
     require!("root", "bpf", "fuse");
@@ -99,7 +99,7 @@ fn help_names_what_is_there() {
     }
 }
 
-/// "It can be opened by name, but no listing shows it"; other names with a dot do not exist.
+/// It can be opened by name, but no listing shows it; other names with a dot do not exist.
 #[test]
 fn unknown_controls() {
     require!("root", "bpf", "fuse");
@@ -131,7 +131,7 @@ fn controls_stay() {
     assert_eq!(bed.list("h"), ["1"]);
 }
 
-/// `/.errors`: "each one line: time, pid, uid, operation, path, errno name, and the reason in words".
+/// `/.errors`: each one line: time, pid, uid, operation, path, errno name, and the reason in words.
 #[test]
 fn errors_file() {
     require!("root", "bpf", "fuse");
@@ -159,7 +159,7 @@ fn errors_file() {
     bed.ok("chmod 755 .");
 }
 
-/// "the last 64 refused operations, newest last"; odd paths stay one line each.
+/// The last 64 refused operations, newest last; odd paths stay one line each.
 #[test]
 fn errors_are_the_last_64() {
     require!("root", "bpf", "fuse");
@@ -185,7 +185,7 @@ fn errors_are_the_last_64() {
     assert!(kept >= 60, "stat of absent keys pushed the refusals out: {kept} are left");
 }
 
-/// `.raw/KEY`: "KEY in hex; the value's bytes | exactly the value's bytes".
+/// `.raw/KEY`: KEY in hex; the value's bytes | exactly the value's bytes.
 #[test]
 fn raw() {
     require!("root", "bpf", "fuse", "clang");

@@ -36,7 +36,7 @@ each() {
 }
 "#;
 
-/// "Each finite text of at most 4 MiB has its exact size at stat", and every program copies it whole.
+/// Each finite text of at most 4 MiB has its exact size at stat, and every program copies it whole.
 #[test]
 fn every_program_copies_the_whole_text() {
     require!("root", "bpf", "fuse", "clang", "bpftool", "python3", "tar", "rsync", "git");
@@ -128,7 +128,7 @@ fn whole_ones(bed: &Bed, script: &str) {
     assert!(odd.is_empty() && out.len() > 50, "{script}: {odd:?} of {}", out.lines().count());
 }
 
-/// "On keys under a writer each read is one of the values written."
+/// On keys under a writer each read is one of the values written.
 #[test]
 fn copies_beside_a_program_are_whole() {
     require!("root", "bpf", "fuse", "python3", "tar", "rsync");

@@ -21,7 +21,7 @@ fn reason(bed: &Bed) -> String {
     bed.ok("tail -n 1 mnt/.errors")
 }
 
-/// "NAME is a file until the write, then the map": what sets its mode while it is open still sets
+/// NAME is a file until the write, then the map: what sets its mode while it is open still sets
 /// the map's.
 #[test]
 fn a_spec_file_is_copied_with_its_mode() {
@@ -34,7 +34,7 @@ fn a_spec_file_is_copied_with_its_mode() {
     assert_eq!(bed.ok("jq -r .type mnt/*/.info | uniq -c | xargs"), "3 hash\n");
 }
 
-/// "`echo SPEC > DIR/NAME`: a map by SPEC", "then `.info` of both equal but for id, name and pins".
+/// `echo SPEC > DIR/NAME`: a map by SPEC, then `.info` of both equal but for id, name and pins.
 #[test]
 fn a_schema_makes_the_same_map_of_every_kind() {
     require!("root", "bpf", "fuse", "bpftool");
@@ -90,7 +90,7 @@ fn a_schema_makes_the_same_map_of_every_kind() {
     }
 }
 
-/// "then the map is created with BTF, so every tool prints it typed"
+/// Then the map is created with BTF, so every tool prints it typed
 #[test]
 fn types_reach_every_tool() {
     require!("root", "bpf", "fuse", "bpftool", "jq");
@@ -124,7 +124,7 @@ fn info_says_that_a_kind_takes_no_btf() {
     assert_eq!(unused, "the kernel takes no BTF for this kind of map\nnull\n");
 }
 
-/// "an unknown word, type or flag is EINVAL and creates nothing", each with its line in `/.errors`.
+/// An unknown word, type or flag is EINVAL and creates nothing, each with its line in `/.errors`.
 #[test]
 fn what_is_no_spec_creates_nothing() {
     require!("root", "bpf", "fuse");
@@ -176,7 +176,7 @@ END");
     bed.fails("test -e bpf/cut");
 }
 
-/// "`cat a/.schema > b && cat a/.entries > b/.entries` copies a map"
+/// `cat a/.schema > b && cat a/.entries > b/.entries` copies a map
 #[test]
 fn a_map_is_copied_by_two_files() {
     require!("root", "bpf", "fuse", "jq");

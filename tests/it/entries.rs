@@ -21,8 +21,8 @@ fn dump(bed: &Bed, map: &str) -> BTreeMap<Vec<u8>, Vec<Vec<u8>>> {
     parse_dump(&bed.ok(&format!("bpftool -j map dump pinned bpf/{map}")))
 }
 
-/// "every element, a line each: `{"key":…,"value":…}`", and "`cat a/.entries > b/.entries` copies
-/// a map": 100,000 entries, as `bpftool map dump` sees them.
+/// "every element, a line each: `{"key":…,"value":…}`", and `cat a/.entries > b/.entries` copies
+/// a map: 100,000 entries, as `bpftool map dump` sees them.
 #[test]
 fn copies_a_map() {
     require!("root", "bpf", "fuse", "bpftool");
@@ -143,8 +143,8 @@ fn copies_a_trie() {
     assert!(bed.read("a/.entries").contains("{\"key\":\"10.1.0.0_16\",\"value\":7}\n"));
 }
 
-/// "a bad line stops there with EINVAL, its number and reason in `/.errors`", "and what came before
-/// it stands"; ERANGE for numbers.
+/// A bad line stops there with EINVAL, its number and reason in `/.errors`, and what came before
+/// it stands; ERANGE for numbers.
 #[test]
 fn bad_lines() {
     require!("root", "bpf", "fuse", "clang");
@@ -202,7 +202,7 @@ fn an_error_stays() {
     assert_eq!(map.keys().len(), 2);
 }
 
-/// "Lines may come in pieces of any size", and the last one without a newline.
+/// Lines may come in pieces of any size, and the last one without a newline.
 #[test]
 fn pieces_of_any_size() {
     require!("root", "bpf", "fuse");
@@ -249,7 +249,7 @@ fn an_incomplete_last_line() {
     );
 }
 
-/// "a full map is ENOSPC, and the count of what was stored is in `/.errors`".
+/// A full map is ENOSPC, and the count of what was stored is in `/.errors`.
 #[test]
 fn a_full_map() {
     require!("root", "bpf", "fuse");
@@ -266,7 +266,7 @@ fn a_full_map() {
     }
 }
 
-/// "A JSON object may leave members out: they keep their present value (zero in a new element)",
+/// A JSON object may leave members out: they keep their present value (zero in a new element),
 /// also when the key was set a line before.
 #[test]
 fn members_left_out() {
@@ -349,7 +349,7 @@ fn seeking() {
     assert_eq!(bed.ok("tail -n 1 mnt/h/.entries"), format!("{}\n", text.lines().last().unwrap()));
 }
 
-/// "The daemon holds no map open longer than a second past its last use": not for a reader that
+/// The daemon holds no map open longer than a second past its last use: not for a reader that
 /// pauses either.
 #[test]
 fn a_pausing_reader_holds_no_map() {
@@ -485,7 +485,7 @@ fn clears_while_others_insert() {
     assert!((0..50_000).all(|n| map.get(&key32(n)).is_none()), "an element was left");
 }
 
-/// `.freeze`: "`0` or `1`", "`1` freezes the map".
+/// `.freeze`: "`0` or `1`", `1` freezes the map.
 #[test]
 fn freezes() {
     require!("root", "bpf", "fuse");
@@ -506,7 +506,7 @@ fn freezes() {
     assert_eq!(bed.read("h/.entries"), "{\"key\":1,\"value\":0}\n");
 }
 
-/// "`.entries`, `.raw`, `.count`, `.watch` read; `.clear`, `.push`, `.freeze` write".
+/// `.entries`, `.raw`, `.count`, `.watch` read; `.clear`, `.push`, `.freeze` write.
 #[test]
 fn modes() {
     require!("root", "bpf", "fuse");
@@ -531,7 +531,7 @@ fn modes() {
     assert_eq!(bed.read("h/.count"), "0\n");
 }
 
-/// "streamed, never built whole".
+/// Streamed, never built whole.
 #[test]
 fn a_million_entries_in_little_memory() {
     require!("root", "bpf", "fuse");

@@ -31,7 +31,7 @@ fn refused_with_reason<T: std::fmt::Debug>(
     assert!(reason.len() > 5, "{errno} on {path} without a reason: {last}");
 }
 
-/// "ENOENT: no such key, map or control; a name that is no key of this map".
+/// ENOENT: no such key, map or control; a name that is no key of this map.
 #[test]
 fn enoent() {
     require!("root", "bpf", "fuse");
@@ -47,7 +47,7 @@ fn enoent() {
     }
 }
 
-/// "EEXIST: O_EXCL on a present element; a new map's name is taken".
+/// EEXIST: O_EXCL on a present element; a new map's name is taken.
 #[test]
 fn eexist() {
     require!("root", "bpf", "fuse");
@@ -65,7 +65,7 @@ fn eexist() {
     refused_with_reason(&bed, outcome, "EEXIST", "h/2");
 }
 
-/// "EINVAL: text that is no value, or a new name that is no key; an array index past the end".
+/// EINVAL: text that is no value, or a new name that is no key; an array index past the end.
 #[test]
 fn einval() {
     require!("root", "bpf", "fuse");
@@ -77,7 +77,7 @@ fn einval() {
     refused_with_reason(&bed, write_with(bed.at("a/4"), CREAT, b"1\n"), "EINVAL", "a/4");
 }
 
-/// "ERANGE: a number that does not fit its type".
+/// ERANGE: a number that does not fit its type.
 #[test]
 fn erange() {
     require!("root", "bpf", "fuse");
@@ -87,7 +87,7 @@ fn erange() {
     refused_with_reason(&bed, write_with(bed.at("h/1"), CREAT, b"-129\n"), "ERANGE", "h/1");
 }
 
-/// "ENOSPC: the map is full (the kernel's E2BIG)"; present elements can still be changed.
+/// ENOSPC: the map is full (the kernel's E2BIG); present elements can still be changed.
 #[test]
 fn enospc() {
     require!("root", "bpf", "fuse");
@@ -111,7 +111,7 @@ fn enospc() {
     bed.ok("for i in $(seq 50); do echo $i > mnt/lru/$i || exit; done; cat mnt/lru/50");
 }
 
-/// "EPERM: deleting from an array; writing a frozen map".
+/// EPERM: deleting from an array; writing a frozen map.
 #[test]
 fn eperm() {
     require!("root", "bpf", "fuse");
@@ -140,7 +140,7 @@ fn eperm() {
     }
 }
 
-/// "EXDEV: renaming a key".
+/// EXDEV: renaming a key.
 #[test]
 fn exdev() {
     require!("root", "bpf", "fuse");
@@ -151,7 +151,7 @@ fn exdev() {
     assert_eq!(bed.list("h"), ["1"]);
 }
 
-/// "ENOTEMPTY: rmdir of a map that has deletable entries".
+/// ENOTEMPTY: rmdir of a map that has deletable entries.
 #[test]
 fn enotempty() {
     require!("root", "bpf", "fuse");
@@ -161,7 +161,7 @@ fn enotempty() {
     bed.fails_with("rmdir mnt/h", "Directory not empty");
 }
 
-/// "EOPNOTSUPP: an operation this kind of map does not have": a ring buffer has no elements, and
+/// EOPNOTSUPP: an operation this kind of map does not have: a ring buffer has no elements, and
 /// says so without a wrong value.
 #[test]
 fn kinds_without_keys() {
@@ -176,7 +176,7 @@ fn kinds_without_keys() {
     assert!(!bed.pin("rb").exists());
 }
 
-/// "Errors of the kernel pass through unchanged where no row says otherwise": bpffs takes no dots.
+/// Errors of the kernel pass through unchanged where no row says otherwise: bpffs takes no dots.
 #[test]
 fn kernel_errors_pass_through() {
     require!("root", "bpf", "fuse");
@@ -191,7 +191,7 @@ fn kernel_errors_pass_through() {
     assert_eq!(bed.list("h"), Vec::<String>::new(), "h is still there");
 }
 
-/// "No input, file name, map or concurrent change may crash or hang the daemon": a day's worth of
+/// No input, file name, map or concurrent change may crash or hang the daemon: a day's worth of
 /// nonsense, and it still serves.
 #[test]
 fn nonsense_does_no_harm() {

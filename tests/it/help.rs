@@ -1,4 +1,4 @@
-//! `.help`: "lists what DIR has, each with one line and an example". Each example of each
+//! `.help`: lists what DIR has, each with one line and an example. Each example of each
 //! kind of directory is run in it, with a real key, value, program or file for its capitals.
 //!
 //! Not here, because a program must make their elements: stack traces, XSK maps, cgroup storages and

@@ -7,8 +7,8 @@ use std::path::Path;
 
 const BAR: &str = "@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@";
 
-/// "`.hist/KEY` draws the first array of at least four integers in the value"; "per-CPU values are
-/// added up. Leading and trailing empty buckets are left out."
+/// `.hist/KEY` draws the first array of at least four integers in the value; per-CPU values are
+/// added up. Leading and trailing empty buckets are left out.
 #[test]
 fn an_array_is_drawn() {
     require!("root", "bpf", "fuse");
@@ -45,7 +45,7 @@ fn an_array_is_drawn() {
     bed.fails_with("cat mnt/g/.lhist/.map", "not supported");
 }
 
-/// "`.hist/.map` and `.lhist/.map` the whole map, its integer keys as buckets".
+/// `.hist/.map` and `.lhist/.map` the whole map, its integer keys as buckets.
 #[test]
 fn a_map_is_drawn() {
     require!("root", "bpf", "fuse");
@@ -69,7 +69,7 @@ fn a_map_is_drawn() {
     assert_eq!(bed.ok("ls -A mnt/h/.hist | wc -l"), "5000\n");
 }
 
-/// "`.sum/.entries` those of all elements, lines as in `.entries`".
+/// `.sum/.entries` those of all elements, lines as in `.entries`.
 #[test]
 fn sums_of_all_elements() {
     require!("root", "bpf", "fuse", "jq");

@@ -86,7 +86,7 @@ fn directive(name: &str) -> Vec<String> {
     values.flat_map(str::split_whitespace).map(str::to_owned).collect()
 }
 
-/// "its systemd unit is hardened": to what the daemon keeps itself, and without a mount namespace,
+/// Its systemd unit is hardened: to what the daemon keeps itself, and without a mount namespace,
 /// in which nobody else would see the mount.
 #[test]
 fn the_unit_fits_the_daemon() {

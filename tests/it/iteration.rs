@@ -1,5 +1,5 @@
-//! "A key listed throughout a listing is listed exactly
-//! once, whatever is inserted and deleted meanwhile. Every listing ends."
+//! A key listed throughout a listing is listed exactly
+//! once, whatever is inserted and deleted meanwhile. Every listing ends.
 
 use crate::common::require::require;
 use crate::common::{Bed, Kind, RawMap, key32, refused};
@@ -79,8 +79,8 @@ fn list_under_churn(kind: Kind, flags: u32, stable: u32, listings: usize) {
     assert!(work > 10_000, "the writers changed only {work} keys: this was no churn");
 }
 
-/// "100,000 stable keys listed under churn by two writer threads, 20 listings, none missing, none
-/// twice."
+/// 100,000 stable keys listed under churn by two writer threads, 20 listings, none missing, none
+/// twice.
 #[test]
 fn stable_keys_under_churn() {
     require!("root", "bpf", "fuse");
@@ -96,8 +96,8 @@ fn stable_keys_under_churn_other_kinds() {
     list_under_churn(Kind::PercpuHash, 0, 20_000, 10);
 }
 
-/// "a listing of 1,000,000 keys complete with the daemon's peak memory under 64 MiB"; "Memory does
-/// not grow with the map."
+/// A listing of 1,000,000 keys complete with the daemon's peak memory under 64 MiB; Memory does
+/// not grow with the map.
 #[test]
 fn a_million_keys_in_little_memory() {
     require!("root", "bpf", "fuse");

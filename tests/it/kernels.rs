@@ -12,7 +12,7 @@ use std::fs;
 use std::os::fd::AsFd;
 use std::os::unix::fs::symlink;
 
-/// "EOPNOTSUPP: an operation this kind of map does not have"; "each refusal also leaves its reason".
+/// EOPNOTSUPP: an operation this kind of map does not have; "each refusal also leaves its reason".
 #[test]
 fn kinds_that_it_lacks() {
     require!("root", "bpf", "fuse");

@@ -55,7 +55,7 @@ fn echo_is_update() {
     assert_eq!(value(&map, 10), Some(12));
 }
 
-/// "set -o noclobber, `dd conv=excl`": BPF_NOEXIST, EEXIST if it is there.
+/// set -o noclobber, `dd conv=excl`: BPF_NOEXIST, EEXIST if it is there.
 #[test]
 fn excl_is_noexist() {
     require!("root", "bpf", "fuse");
@@ -86,7 +86,7 @@ fn nocreat_is_exist() {
     assert_eq!((value(&map, 7), value(&map, 8)), (Some(7), None));
 }
 
-/// "The update flag is the open's, even if the element came or went between open and write":
+/// The update flag is the open's, even if the element came or went between open and write:
 /// without O_CREAT that is BPF_EXIST.
 #[test]
 fn a_key_that_goes_after_open_is_not_made_again() {
@@ -263,7 +263,7 @@ fn blank_lines_end_nothing() {
     assert_eq!(value(&map, 7), Some(8));
 }
 
-/// "`touch M/k`: a new element with an all-zero value (BPF_NOEXIST); an existing one is unchanged".
+/// `touch M/k`: a new element with an all-zero value (BPF_NOEXIST); an existing one is unchanged.
 #[test]
 fn touch_makes_a_zero_element() {
     require!("root", "bpf", "fuse");
@@ -343,7 +343,7 @@ fn ls_is_iterate() {
     assert_eq!(bed.ok("ls -A mnt/empty"), "");
 }
 
-/// "`stat`, `test -e`: lookup; `st_size` is the size of the text at that moment".
+/// `stat`, `test -e`: lookup; `st_size` is the size of the text at that moment.
 #[test]
 fn stat_is_lookup() {
     require!("root", "bpf", "fuse");
@@ -367,7 +367,7 @@ fn stat_is_lookup() {
     assert!(fs::metadata(bed.at("h/9")).unwrap().is_file());
 }
 
-/// "Content is rendered once per open, so that a file read in pieces does not tear", and
+/// Content is rendered once per open, so that a file read in pieces does not tear, and
 /// every open is fresh.
 #[test]
 fn an_open_file_does_not_tear() {
@@ -461,7 +461,7 @@ fn reads_under_locked_writes_are_whole() {
     }
 }
 
-/// "A write takes effect in `write(2)` itself …, so that `echo` sees the error."
+/// A write takes effect in `write(2)` itself …, so that `echo` sees the error.
 #[test]
 fn echo_sees_the_error() {
     require!("root", "bpf", "fuse");
@@ -478,8 +478,8 @@ fn echo_sees_the_error() {
     assert_eq!((value(&map, 7), value(&map, 8), value(&map, 9)), (Some(5), None, None));
 }
 
-/// "Text that is not yet complete waits for more; if it is still incomplete at `close`, `close`
-/// returns EINVAL and nothing has changed. A value is replaced whole or not at all."
+/// Text that is not yet complete waits for more; if it is still incomplete at `close`, `close`
+/// returns EINVAL and nothing has changed. A value is replaced whole or not at all.
 #[test]
 fn text_in_pieces() {
     require!("root", "bpf", "fuse", "clang", "python3");
@@ -541,7 +541,7 @@ fn pieces_belong_to_their_open_file() {
     assert_eq!(bed.read("hash_stats/1"), "{\"packets\":2,\"bytes\":20}\n");
 }
 
-/// "`mv M/a M/b` answers EXDEV, so that `mv` copies and deletes. Hard links answer EPERM."
+/// `mv M/a M/b` answers EXDEV, so that `mv` copies and deletes. Hard links answer EPERM.
 #[test]
 fn mv_and_ln_of_keys() {
     require!("root", "bpf", "fuse");

@@ -231,7 +231,7 @@ fn maps_of_maps() {
     refused(symlink("inner", bed.at("inner/1")), "EPERM");
 }
 
-/// "a map unpinned elsewhere is freed by the kernel within a second of its last use here"
+/// A map unpinned elsewhere is freed by the kernel within a second of its last use here
 #[test]
 fn nothing_is_kept_alive() {
     require!("root", "bpf", "fuse");

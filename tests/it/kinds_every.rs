@@ -181,7 +181,7 @@ fn freeze(bed: &Bed, name: &str, kind: u32) {
     }
 }
 
-/// "`cat DIR/.help` lists what DIR has": no line of it names what the kind does not have.
+/// `cat DIR/.help` lists what DIR has: no line of it names what the kind does not have.
 #[test]
 fn help_is_true_of_each() {
     require!("root", "bpf", "fuse");
@@ -206,7 +206,7 @@ fn help_is_true_of_each() {
     }
 }
 
-/// "Holds no map open longer than a second past its last use", of any kind.
+/// Holds no map open longer than a second past its last use, of any kind.
 #[test]
 fn none_is_kept_alive() {
     require!("root", "bpf", "fuse");
@@ -274,7 +274,7 @@ fn open_files_keep_no_map() {
     }
 }
 
-/// "`.id/N`: a map that goes away while it is open gives ESTALE or ENOENT, never another map."
+/// `.id/N`: a map that goes away while it is open gives ESTALE or ENOENT, never another map.
 #[test]
 fn an_id_is_never_another_map() {
     require!("root", "bpf", "fuse");

@@ -148,7 +148,7 @@ fn links_are_followed() {
     assert_eq!(inner.get(&key32(7)), Some(42_u32.to_ne_bytes().to_vec()), "rm -r follows none");
 }
 
-/// "setting references … is the mount owner's alone", by renaming too.
+/// Setting references … is the mount owner's alone, by renaming too.
 #[test]
 fn links_are_the_owners() {
     require!("root", "bpf", "fuse", "setpriv");
@@ -171,7 +171,7 @@ fn links_are_the_owners() {
     }
 }
 
-/// "`cat a/.schema > b && cat a/.entries > b/.entries` copies a map": one of maps too, which is then
+/// `cat a/.schema > b && cat a/.entries > b/.entries` copies a map: one of maps too, which is then
 /// of the same maps.
 #[test]
 fn entries_copy_maps_of_maps() {

@@ -74,7 +74,7 @@ fn cgroups_in_an_array() {
 }
 
 /// devmap, devmap_hash and cpumap with values of eight bytes: a program runs on what is redirected
-/// there, and "devmap shows the interface's name beside its index".
+/// there, and devmap shows the interface's name beside its index.
 #[test]
 fn programs_at_devices_and_cpus() {
     require!("root", "bpf", "fuse", "clang", "ip", "python3");

@@ -48,7 +48,7 @@ fn without_waiting() {
     assert!(!bed.errors().iter().any(|line| line.contains("EAGAIN")), "{:?}", bed.errors());
 }
 
-/// "`.pop` and `.stream` both": who may only read, or only write, may not take events.
+/// `.pop` and `.stream` both: who may only read, or only write, may not take events.
 #[test]
 fn without_privilege() {
     require!("root", "bpf", "fuse", "clang", "setpriv");

@@ -19,7 +19,7 @@ fn frames(bed: &Bed, name: &str) -> Vec<Value> {
     serde_json::from_str(&text).unwrap_or_else(|e| panic!("{text}: {e}"))
 }
 
-/// "stack_trace shows addresses with kernel symbols where they can be known"
+/// Stack_trace shows addresses with kernel symbols where they can be known
 #[test]
 fn kernel_stacks() {
     require!("root", "bpf", "fuse", "clang");

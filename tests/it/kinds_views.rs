@@ -26,7 +26,7 @@ fn watch(bed: &Bed, map: &str) -> impl Fn() -> String {
     move || lines.recv_timeout(Duration::from_secs(10)).expect("a line within 10 seconds")
 }
 
-/// "`.watch`: a stream of changes": of references as of data, in the form that reads have.
+/// `.watch`: a stream of changes: of references as of data, in the form that reads have.
 #[test]
 fn references_are_watched() {
     require!("root", "bpf", "fuse", "clang");

@@ -3,8 +3,8 @@
 use crate::common::Bed;
 use crate::common::require::require;
 
-/// "the union member that shows all bytes: an address first", "names are accepted with any union member,
-/// without padding members, in any order"
+/// The union member that shows all bytes: an address first, names are accepted with any union member,
+/// without padding members, in any order
 #[test]
 fn virtual_addresses_of_either_sort() {
     require!("root", "bpf", "fuse", "xxd");
@@ -30,7 +30,7 @@ fn virtual_addresses_of_either_sort() {
     assert!(error.contains("No such file"), "{error}");
 }
 
-/// "`char[N]` with bytes behind the NUL", as `task->comm` copied raw has them.
+/// `char[N]` with bytes behind the NUL, as `task->comm` copied raw has them.
 #[test]
 fn strings_with_residue() {
     require!("root", "bpf", "fuse", "xxd");
@@ -43,7 +43,7 @@ fn strings_with_residue() {
     assert_eq!(bed.ok("xxd -p mnt/t/.raw/01000000"), "736f727400696c2d6469720000000000\n");
 }
 
-/// "for a struct with one member only, that member alone"
+/// For a struct with one member only, that member alone
 #[test]
 fn keys_of_one_member() {
     require!("root", "bpf", "fuse");
@@ -55,7 +55,7 @@ fn keys_of_one_member() {
     assert_eq!(bed.ok("cd mnt/macs; grep . *"), "00:11:22:33:44:55:2\naa:bb:cc:dd:ee:ff:3\n");
 }
 
-/// "`.field/KEY/…/.value`, that part as one text"
+/// `.field/KEY/…/.value`, that part as one text
 #[test]
 fn parts_as_one_text() {
     require!("root", "bpf", "fuse");

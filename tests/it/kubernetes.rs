@@ -95,7 +95,7 @@ fn the_image_is_of_this_version() {
     assert_eq!(values(&text("kustomization.yaml"), "newTag"), [version]);
 }
 
-/// "kustomize-able, no templates": it is a base, and the patch for node_exporter leaves in place what is
+/// Kustomize-able, no templates: it is a base, and the patch for node_exporter leaves in place what is
 /// there.
 #[test]
 fn kustomize_takes_it() {

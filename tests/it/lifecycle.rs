@@ -39,7 +39,7 @@ fn assert_not_mounted(bed: &Bed) {
     assert!(!table.contains(&point), "{point} is still mounted:\n{table}");
 }
 
-/// "goes to the background only when the mount answers": no wait, no retry after it returns.
+/// Goes to the background only when the mount answers: no wait, no retry after it returns.
 #[test]
 fn background_start_waits_for_the_mount() {
     require!("root", "bpf", "fuse");
@@ -72,7 +72,7 @@ fn background_daemon_lets_go_of_its_caller() {
     }
 }
 
-/// "if that fails, the foreground process says why in one sentence …, and exits non-zero".
+/// If that fails, the foreground process says why in one sentence …, and exits non-zero.
 #[test]
 fn background_start_reports_failure() {
     require!("root", "bpf", "fuse");
@@ -140,7 +140,7 @@ fn help_version_and_usage_errors() {
     }
 }
 
-/// "SIGINT, SIGTERM and SIGHUP all end it cleanly", in the foreground …
+/// SIGINT, SIGTERM and SIGHUP all end it cleanly, in the foreground …
 #[test]
 fn signals_end_it_cleanly() {
     require!("root", "bpf", "fuse");
@@ -187,7 +187,7 @@ fn a_signal_ends_it_while_the_mount_is_busy() {
     let _ = user.wait();
 }
 
-/// "`umount MOUNTPOINT`, `fusermount3 -u`".
+/// `umount MOUNTPOINT`, `fusermount3 -u`.
 #[test]
 fn umount_and_fusermount_end_it() {
     require!("root", "bpf", "fuse", "fusermount3");
@@ -199,7 +199,7 @@ fn umount_and_fusermount_end_it() {
     }
 }
 
-/// "A second start on a busy mount point …": a clear error, and the first goes on undisturbed.
+/// A second start on a busy mount point …: a clear error, and the first goes on undisturbed.
 #[test]
 fn busy_mount_point() {
     require!("root", "bpf", "fuse");
@@ -214,8 +214,8 @@ fn busy_mount_point() {
     assert_eq!(mounted, "1\n", "mounted twice over");
 }
 
-/// "… or over a dead one (`Transport endpoint is not connected`), gives a clear error or cleans the
-/// dead one up."
+/// … or over a dead one (`Transport endpoint is not connected`), gives a clear error or cleans the
+/// dead one up.
 #[test]
 fn dead_mount_point() {
     require!("root", "bpf", "fuse");
@@ -234,7 +234,7 @@ fn dead_mount_point() {
     assert_eq!(mounted, "1\n", "the dead mount is still there below");
 }
 
-/// "Not root … has its own message".
+/// Not root … has its own message.
 #[test]
 fn not_root() {
     require!("root", "bpf", "fuse", "setpriv");
@@ -350,7 +350,7 @@ fn bad_mount_points() {
     }
 }
 
-/// "It mounts bpffs on `BPFFS` if nothing is mounted there (`--no-mount-bpffs` turns that off)".
+/// It mounts bpffs on `BPFFS` if nothing is mounted there (`--no-mount-bpffs` turns that off).
 #[test]
 fn mounts_bpffs_where_it_is_missing() {
     require!("root", "bpf", "fuse", "bpftool");
@@ -385,7 +385,7 @@ fn bad_bpffs() {
     assert_not_mounted(&bed);
 }
 
-/// "`BPFFS` defaults to `/sys/fs/bpf`. One positional argument is the mount point".
+/// `BPFFS` defaults to `/sys/fs/bpf`. One positional argument is the mount point.
 #[test]
 fn default_bpffs() {
     require!("root", "bpf", "fuse", "unshare", "bpftool");
@@ -397,7 +397,7 @@ fn default_bpffs() {
     bed.ok("umount /mnt/maps");
 }
 
-/// "`mount -t fuse.bpffuse /sys/fs/bpf /mnt/maps -o allow_other` and an `/etc/fstab` line work".
+/// `mount -t fuse.bpffuse /sys/fs/bpf /mnt/maps -o allow_other` and an `/etc/fstab` line work.
 #[test]
 fn mount_command_and_fstab() {
     require!("root", "bpf", "fuse", "unshare", "mount.fuse3");
@@ -490,7 +490,7 @@ fn systemd_is_told() {
             umount mnt; wait $!");
 }
 
-/// "`-o OPT[,OPT…]` as FUSE programs take it": before or after the paths, joined, repeated.
+/// `-o OPT[,OPT…]` as FUSE programs take it: before or after the paths, joined, repeated.
 #[test]
 fn mount_options() {
     require!("root", "bpf", "fuse");
@@ -588,7 +588,7 @@ fn read_only_takes_nothing() {
     assert_eq!(bed.open("h").keys().len(), 0);
 }
 
-/// "`-v` (repeatable) beside `RUST_LOG`; `--log-file PATH`": a log, from the background too, at a
+/// `-v` (repeatable) beside `RUST_LOG`; `--log-file PATH`: a log, from the background too, at a
 /// path relative to where it was started.
 #[test]
 fn logging() {

@@ -183,7 +183,7 @@ fn maps_by_program() {
     bed.fails_with("ls mnt/.prog/4294967295", "No such file");
 }
 
-/// "`/.prog/NAME` is accepted where one program has that name."
+/// `/.prog/NAME` is accepted where one program has that name.
 #[test]
 fn a_program_by_its_name() {
     require!("root", "bpf", "fuse", "jq", "bpftool", "clang");

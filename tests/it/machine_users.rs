@@ -62,7 +62,7 @@ fn a_process_that_holds_a_program_alone() {
     assert_eq!(map["processes"], serde_json::json!([]));
 }
 
-/// "What ends meanwhile is left out, nothing fails because of it."
+/// What ends meanwhile is left out, nothing fails because of it.
 #[test]
 fn what_ends_meanwhile_is_left_out() {
     require!("root", "bpf", "fuse");

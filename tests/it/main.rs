@@ -62,6 +62,7 @@ mod objects;
 mod owner;
 mod pieces;
 mod privileges;
+mod quotes;
 mod readme;
 mod restart;
 mod spec_default;

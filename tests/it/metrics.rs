@@ -13,8 +13,8 @@ fn samples(text: &str) -> Vec<&str> {
     text.lines().filter(|line| !line.starts_with('#')).collect()
 }
 
-/// "a sample for each number in each element: labels `map`, one label for each member of a struct key
-/// (else `key`), and `field` where the value has members"
+/// A sample for each number in each element: labels `map`, one label for each member of a struct key
+/// (else `key`), and `field` where the value has members
 #[test]
 fn numbers_of_a_map() {
     require!("root", "bpf", "fuse", "promtool");
@@ -76,7 +76,7 @@ fn every_kind_of_map() {
     }
 }
 
-/// "More than 10,000 samples: EFBIG, with the reason."
+/// More than 10,000 samples: EFBIG, with the reason.
 #[test]
 fn too_many_numbers() {
     require!("root", "bpf", "fuse");
@@ -93,7 +93,7 @@ fn too_many_numbers() {
     );
 }
 
-/// "each with labels id, name, type, pin (a sample for each pin; empty for a map without)"; and refusals.
+/// Each with labels id, name, type, pin (a sample for each pin; empty for a map without); and refusals.
 #[test]
 fn the_machines_maps() {
     require!("root", "bpf", "fuse", "promtool", "bpftool");
@@ -134,7 +134,7 @@ fn the_machines_maps() {
     });
 }
 
-/// "absent while the kernel does not count them: `kernel.bpf_stats_enabled`"
+/// Absent while the kernel does not count them: `kernel.bpf_stats_enabled`
 #[test]
 fn what_programs_run() {
     require!("root", "bpf", "fuse", "promtool");
@@ -154,7 +154,7 @@ fn what_programs_run() {
     }
 }
 
-/// "`/.metrics` is 0400, or 0440 for the group that `--metrics-group GROUP` names": it, and nothing else, is
+/// `/.metrics` is 0400, or 0440 for the group that `--metrics-group GROUP` names: it, and nothing else, is
 /// open to that group, whoever else may come in.
 #[test]
 fn a_group_of_readers() {

@@ -13,7 +13,7 @@ fn refused(bed: &Bed, script: &str, message: &str) {
     assert!(text.contains(message), "{script}: {text}");
 }
 
-/// "No input, file name, map or concurrent change may crash or hang the daemon."
+/// No input, file name, map or concurrent change may crash or hang the daemon.
 #[test]
 fn mounts_below_are_not_entered() {
     require!("root", "bpf", "fuse");
@@ -131,8 +131,8 @@ fn one_thread_does_not_wait_for_itself() {
     }
 }
 
-/// "A mount point that is a bpffs or lies in one is refused, and if the two arguments look swapped the
-/// message says so."
+/// A mount point that is a bpffs or lies in one is refused, and if the two arguments look swapped the
+/// message says so.
 #[test]
 fn not_over_a_bpffs() {
     require!("root", "bpf", "fuse");

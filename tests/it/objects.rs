@@ -8,7 +8,7 @@ fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
-/// "a pinned program: a read-only file, one JSON object (id, type, name, tag, map_ids, …)"
+/// A pinned program: a read-only file, one JSON object (id, type, name, tag, map_ids, …)
 #[test]
 fn a_program_is_its_json() {
     require!("root", "bpf", "fuse", "clang", "bpftool");
@@ -35,7 +35,7 @@ fn a_program_is_its_json() {
     assert!(refused.contains("Permission denied"), "{refused}");
 }
 
-/// "a pinned link: a read-only JSON object"
+/// A pinned link: a read-only JSON object
 #[test]
 fn a_link_is_its_json() {
     require!("root", "bpf", "fuse", "clang", "bpftool");
@@ -59,7 +59,7 @@ fn a_link_is_its_json() {
     bed.fails(&format!("bpftool link show id {}", ours["id"]));
 }
 
-/// "for an iterator link, the iterator's own output", whatever pieces it is read in.
+/// For an iterator link, the iterator's own output, whatever pieces it is read in.
 #[test]
 fn an_iterator_gives_its_output() {
     require!("root", "bpf", "fuse", "clang", "bpftool");

@@ -24,7 +24,7 @@ fn says(bed: &Bed, words: &str) {
     assert!(last.contains(" write ") && last.contains(words), "{words}: {last}");
 }
 
-/// "a first write of nothing but white space is EINVAL", from whichever shell or program, and "so is a
+/// A first write of nothing but white space is EINVAL, from whichever shell or program, and "so is a
 /// write of less than 4,096 bytes that ends in a newline and is not yet a value".
 #[test]
 fn a_text_that_is_no_value_yet_is_refused_by_write() {
@@ -68,7 +68,7 @@ fn a_text_that_is_no_value_yet_is_refused_by_write() {
     assert_eq!(bed.list("q"), [""; 0]);
 }
 
-/// "Longer text in pieces waits, as before": what jq prints, copies in blocks, and a long document.
+/// Longer text in pieces waits, as before: what jq prints, copies in blocks, and a long document.
 #[test]
 fn longer_text_waits() {
     require!("root", "bpf", "fuse", "jq", "python3");
@@ -93,7 +93,7 @@ fn longer_text_waits() {
     assert_eq!(out, "{\"packets\":9,\"bytes\":10}\n".repeat(5) + "EINVAL\n");
 }
 
-/// "A bare string of any length without a newline, in one piece or many, is stored whole at close."
+/// A bare string of any length without a newline, in one piece or many, is stored whole at close.
 #[test]
 fn a_bare_string_is_stored_whole() {
     require!("root", "bpf", "fuse", "python3");

@@ -52,7 +52,7 @@ fn assert_has(pid: u32, kept: u64) {
     }
 }
 
-/// "The daemon drops every capability that it does not need, sets no_new_privs": in the foreground
+/// The daemon drops every capability that it does not need, sets no_new_privs: in the foreground
 /// and in the background, and in the threads that come later.
 #[test]
 fn few_rights_remain() {
@@ -86,7 +86,7 @@ fn locked_memory_is_unlimited() {
     assert_eq!(limits, expected);
 }
 
-/// "README states what remains."
+/// README states what remains.
 #[test]
 fn the_readme_says_what_remains() {
     let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");

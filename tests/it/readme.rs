@@ -164,14 +164,14 @@ fn updated(text: &str, steps: &[Step], outputs: &[String]) -> String {
     new
 }
 
-/// "a two-minute tour with real output".
+/// A two-minute tour with real output.
 #[test]
 fn the_readme_shows_what_happens() {
     require!("root", "bpf", "fuse", "xdp-filter", "ip", "jq", "bpftool", "runuser", "bpftrace");
     check("README.md", 30);
 }
 
-/// "recipes …; every example is run by a test".
+/// Recipes …; every example is run by a test.
 #[test]
 fn the_recipes_work() {
     require!(
@@ -202,14 +202,14 @@ fn backups_are_as_described() {
     check("docs/backup.md", 15);
 }
 
-/// "a page docs/surprises.md …, examples run by a test".
+/// A page docs/surprises.md …, examples run by a test.
 #[test]
 fn what_surprises_is_so() {
     require!("root", "bpf", "fuse", "jq", "bpftool", "vim", "python3");
     check("docs/surprises.md", 20);
 }
 
-/// "README with a terminal picture of the tour": of the tour as it is now.
+/// README with a terminal picture of the tour: of the tour as it is now.
 #[test]
 fn the_picture_is_of_the_tour() {
     let picture = fs::read_to_string(path("docs/tour.svg")).unwrap();

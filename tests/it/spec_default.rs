@@ -4,8 +4,8 @@ use crate::common::require::require;
 use crate::common::{Bed, refused};
 use std::fs;
 
-/// "by default `hash key u32 value u64 entries 1024`"; "sizes may be C types, and then the map is
-/// created with BTF, so every tool prints it typed".
+/// By default `hash key u32 value u64 entries 1024`; sizes may be C types, and then the map is
+/// created with BTF, so every tool prints it typed.
 #[test]
 fn mkdir_creates_a_map() {
     require!("root", "bpf", "fuse", "bpftool", "jq");
@@ -24,7 +24,7 @@ fn mkdir_creates_a_map() {
     assert!(!bed.pin("first").exists());
 }
 
-/// In nested directories; "an existing NAME is EEXIST"; bpffs's own refusals pass through.
+/// In nested directories; an existing NAME is EEXIST; bpffs's own refusals pass through.
 #[test]
 fn mkdir_names() {
     require!("root", "bpf", "fuse", "bpftool", "jq");
@@ -58,7 +58,7 @@ fn mkdir_mode() {
     bed.ok("(umask 077; mkdir mnt/n); echo 1 > mnt/n/1");
 }
 
-/// "`--default-map SPEC`".
+/// `--default-map SPEC`.
 #[test]
 fn default_map_option() {
     require!("root", "bpf", "fuse", "bpftool", "jq");

@@ -41,7 +41,7 @@ fn output(child: Child) -> String {
     String::from_utf8(out.stdout).unwrap()
 }
 
-/// "events as they come, a line each (hex, or typed by `.events/TYPE` …)"
+/// Events as they come, a line each (hex, or typed by `.events/TYPE` …)
 #[test]
 fn a_ring_in_hex_and_typed() {
     require!("root", "bpf", "fuse", "user_ringbuf maps", "clang");
@@ -71,7 +71,7 @@ fn discarded_records_are_skipped() {
     assert_eq!(bed.ok("head -n 4 mnt/events/.events/event"), expected);
 }
 
-/// "no event lost at 10,000 events a second", in order, over more than the ring holds.
+/// No event lost at 10,000 events a second, in order, over more than the ring holds.
 fn ten_thousand_a_second(program: &str, map: &str) {
     const SECONDS: u64 = 3;
     const STEP: u64 = 100;
@@ -106,7 +106,7 @@ fn a_perf_array_loses_nothing() {
     ten_thousand_a_second("to_perf", "perf");
 }
 
-/// Events of every CPU; and "lost events reported in the stream".
+/// Events of every CPU; and lost events reported in the stream.
 #[test]
 fn a_perf_array_has_all_cpus_and_tells_of_losses() {
     require!("root", "bpf", "fuse", "user_ringbuf maps", "clang");
@@ -158,7 +158,7 @@ fn read_lines(stream: &mut BufReader<File>, count: usize) -> Vec<String> {
     (0..count).map(|_| next()).collect()
 }
 
-/// "blocks, … ends on signal": by timeout(1), by Ctrl-C, and nothing is lost by it.
+/// Blocks, … ends on signal: by timeout(1), by Ctrl-C, and nothing is lost by it.
 #[test]
 fn a_signal_ends_it() {
     require!("root", "bpf", "fuse", "user_ringbuf maps", "clang");
@@ -226,7 +226,7 @@ fn poll_and_select_answer() {
     assert_eq!(bed.ok("head -n 1 mnt/events/.events/event"), lines(2..3));
 }
 
-/// "two readers get a clear error", and the place is free as soon as the first has closed.
+/// Two readers get a clear error, and the place is free as soon as the first has closed.
 #[test]
 fn one_reader_at_a_time() {
     require!("root", "bpf", "fuse", "user_ringbuf maps", "clang");
@@ -245,7 +245,7 @@ fn one_reader_at_a_time() {
     assert_eq!(bed.ok("head -n 1 mnt/events/.events/event"), lines(0..1));
 }
 
-/// "other requests on the mount go on meanwhile", however many readers wait.
+/// Other requests on the mount go on meanwhile, however many readers wait.
 #[test]
 fn others_go_on_meanwhile() {
     require!("root", "bpf", "fuse", "user_ringbuf maps", "clang");
@@ -305,7 +305,7 @@ fn pieces_of_any_size() {
     assert!(grown < 4096, "the daemon grew by {grown} KiB");
 }
 
-/// "user ring buffer: a line is an event", in hex or typed.
+/// User ring buffer: a line is an event, in hex or typed.
 #[test]
 fn a_line_is_an_event() {
     require!("root", "bpf", "fuse", "user_ringbuf maps", "clang");
@@ -393,7 +393,7 @@ fn a_full_ring_is_enospc() {
     assert_eq!(bed.ok("head -n 300 mnt/events/.events/event"), expected);
 }
 
-/// "Reading takes nothing from another program unasked."
+/// Reading takes nothing from another program unasked.
 #[test]
 fn anothers_events_are_taken_only_when_asked() {
     require!("root", "bpf", "fuse", "user_ringbuf maps", "clang", "python3");
@@ -485,7 +485,7 @@ m[0:8] = struct.pack('=Q', {position})"
     assert!(done.success(), "the position could not be set");
 }
 
-/// "The daemon holds no map open longer than a second past its last use."
+/// The daemon holds no map open longer than a second past its last use.
 #[test]
 fn nothing_lingers() {
     require!("root", "bpf", "fuse", "user_ringbuf maps", "clang");

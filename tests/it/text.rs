@@ -47,8 +47,8 @@ fn typed() -> Bed {
     bed
 }
 
-/// "Without BTF: sizes 1, 2, 4 and 8 are unsigned numbers in host order; others are `"0x"` and the
-/// bytes in hex, in memory order."
+/// Without BTF: sizes 1, 2, 4 and 8 are unsigned numbers in host order; others are `0x` and the
+/// bytes in hex, in memory order.
 #[test]
 fn untyped_values() {
     require!("root", "bpf", "fuse");
@@ -85,7 +85,7 @@ fn untyped_values() {
     }
 }
 
-/// "What a write accepts": the spellings of a number, on plain bytes.
+/// What a write accepts: the spellings of a number, on plain bytes.
 #[test]
 fn untyped_numbers() {
     require!("root", "bpf", "fuse");
@@ -195,7 +195,7 @@ fn untyped_bytes() {
     accepts(&bed, "b3", &[("0x0a0b0c", "\"0x0a0b0c\""), ("\"0x0d0e0f\"", "\"0x0d0e0f\"")]);
 }
 
-/// Key names without BTF: "1, 2, 4, 8 bytes: `42`", "anything else …: the bytes in hex".
+/// Key names without BTF: 1, 2, 4, 8 bytes: `42`, "anything else …: the bytes in hex".
 #[test]
 fn untyped_key_names() {
     require!("root", "bpf", "fuse");
@@ -278,7 +278,7 @@ fn typed_bool() {
     refuses(&bed, "v_bool", &[("256", "ERANGE"), ("maybe", "EINVAL"), ("true true", "EINVAL")]);
 }
 
-/// "enum, enum64: `"XDP_PASS"`; the number where no name fits"; written by name or number.
+/// "enum, enum64: `"XDP_PASS`; the number where no name fits; written by name or number.
 #[test]
 fn typed_enums() {
     require!("root", "bpf", "fuse", "clang");
@@ -302,8 +302,8 @@ fn typed_enums() {
     accepts(&bed, "v_color", &[("BLUE", "\"BLUE\""), ("-3", "\"BLUE\""), ("6", "6"), ("-4", "-4")]);
 }
 
-/// "`char[N]`: a string, where it is valid UTF-8 with nothing but NULs after the first NUL; else an
-/// array of numbers"; written as JSON, or without quotes.
+/// `char[N]`: a string, where it is valid UTF-8 with nothing but NULs after the first NUL; else an
+/// array of numbers; written as JSON, or without quotes.
 #[test]
 fn typed_strings() {
     require!("root", "bpf", "fuse", "clang");
@@ -340,7 +340,7 @@ fn typed_strings() {
     assert_eq!(map.get(&key32(4)), map.get(&key32(1)));
 }
 
-/// "other arrays: array".
+/// Other arrays: array.
 #[test]
 fn typed_arrays() {
     require!("root", "bpf", "fuse", "clang");
@@ -373,8 +373,8 @@ fn typed_arrays() {
     );
 }
 
-/// "struct: object, members in order"; "A JSON object may leave members out: they keep their present
-/// value (zero in a new element)"; what is refused changes nothing.
+/// Struct: object, members in order; A JSON object may leave members out: they keep their present
+/// value (zero in a new element); what is refused changes nothing.
 #[test]
 fn typed_structs() {
     require!("root", "bpf", "fuse", "clang");
@@ -510,7 +510,7 @@ fn typed_key_names() {
     refused(write_with(bed.at("k_flow/from=10,nonsense=80"), libc::O_CREAT, b"1"), "EINVAL");
 }
 
-/// "Every name printed parses back to the same key": 300 pseudo-random keys of each kind of name.
+/// Every name printed parses back to the same key: 300 pseudo-random keys of each kind of name.
 #[test]
 fn every_name_listed_opens_its_key() {
     require!("root", "bpf", "fuse", "clang");
@@ -539,8 +539,8 @@ fn every_name_listed_opens_its_key() {
     }
 }
 
-/// "Per-CPU values: one line for each possible CPU, in CPU order. Writing one line sets all CPUs;
-/// writing as many lines as there are CPUs sets each; any other count is EINVAL."
+/// Per-CPU values: one line for each possible CPU, in CPU order. Writing one line sets all CPUs;
+/// writing as many lines as there are CPUs sets each; any other count is EINVAL.
 #[test]
 fn per_cpu_lines() {
     require!("root", "bpf", "fuse", "clang");

@@ -59,7 +59,7 @@ fn the_time_is_the_values() {
     bed.ok("touch -d 2001-01-01 mnt/h; [ $(stat -c %Y mnt/h) = $(date -d 2001-01-01 +%s) ]");
 }
 
-/// "`rsync -a` and `cp -au` copy a value that changed from 42 to 43", and nothing that did not.
+/// `rsync -a` and `cp -au` copy a value that changed from 42 to 43, and nothing that did not.
 #[test]
 fn copies_follow_changes() {
     require!("root", "bpf", "fuse", "rsync");

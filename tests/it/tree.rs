@@ -51,7 +51,7 @@ fn listings_show_data_only() {
     assert_eq!(bed.ok("find mnt -name '.*' | wc -l"), "0\n");
 }
 
-/// "`DIR/`: a bpffs directory: same name, owner, mode"; times too.
+/// `DIR/`: a bpffs directory: same name, owner, mode; times too.
 #[test]
 fn directories_have_the_attributes_of_bpffs() {
     require!("root", "bpf", "fuse");
@@ -65,8 +65,8 @@ fn directories_have_the_attributes_of_bpffs() {
     assert_eq!(bed.ok("stat -c %a mnt/d"), "700\n");
 }
 
-/// "`MAP/`: Owner = the pin's; mode = the pin's, with `x` wherever there is `r` or `w`";
-/// "`MAP/KEY`: Mode = the pin's without `x`".
+/// `MAP/`: Owner = the pin's; mode = the pin's, with `x` wherever there is `r` or `w`;
+/// `MAP/KEY`: Mode = the pin's without `x`.
 #[test]
 fn modes_of_maps_and_keys() {
     require!("root", "bpf", "fuse");
@@ -99,7 +99,7 @@ fn modes_of_maps_and_keys() {
     assert_eq!(bed.ok("stat -c '%F %u %g %h' mnt/h/1"), "regular file 12 34 1\n");
 }
 
-/// "`w` bits are dropped where user space cannot write (frozen)".
+/// `w` bits are dropped where user space cannot write (frozen).
 #[test]
 fn frozen_maps_have_no_write_bits() {
     require!("root", "bpf", "fuse");
@@ -112,7 +112,7 @@ fn frozen_maps_have_no_write_bits() {
     assert_eq!(bed.ok("stat -c %a mnt/h/1"), "444\n");
 }
 
-/// "`chmod`, `chown` on a map directory change the pin."
+/// `chmod`, `chown` on a map directory change the pin.
 #[test]
 fn chmod_and_chown_change_the_pin() {
     require!("root", "bpf", "fuse");
@@ -142,7 +142,7 @@ fn chmod_and_chown_of_directories() {
     assert_eq!(bed.ok("stat -c '%a %u:%g' bpf/d mnt/d"), "710 12:34\n710 12:34\n");
 }
 
-/// "`mv` of a map or directory renames the pin": the same map, its elements and all.
+/// `mv` of a map or directory renames the pin: the same map, its elements and all.
 #[test]
 fn mv_renames_the_pin() {
     require!("root", "bpf", "fuse");
@@ -222,8 +222,8 @@ fn mv_onto_a_map() {
     assert!(bed.pin("c").exists(), "{err}");
 }
 
-/// "`rmdir` of a map removes the pin if the map has no entries or is of a kind whose entries cannot
-/// be deleted (arrays); otherwise ENOTEMPTY".
+/// `rmdir` of a map removes the pin if the map has no entries or is of a kind whose entries cannot
+/// be deleted (arrays); otherwise ENOTEMPTY.
 #[test]
 fn rmdir_of_maps() {
     require!("root", "bpf", "fuse");
@@ -291,7 +291,7 @@ fn mv_empties_nothing() {
     bed.ok("umount bpf/sub");
 }
 
-/// "so `rm -r MAP` deletes the entries and then the pin".
+/// So `rm -r MAP` deletes the entries and then the pin.
 #[test]
 fn rm_r_of_maps() {
     require!("root", "bpf", "fuse");
@@ -326,7 +326,7 @@ fn rmdir_of_directories() {
     assert!(bed.pin("h").exists());
 }
 
-/// "symlinks in bpffs: symlinks": shown as they are, followed by those who follow them.
+/// Symlinks in bpffs: symlinks: shown as they are, followed by those who follow them.
 #[test]
 fn symlinks() {
     require!("root", "bpf", "fuse", "find");
@@ -349,7 +349,7 @@ fn symlinks() {
     assert_eq!(bed.read("h/1"), "42\n");
 }
 
-/// "Every open shows the map as it is at that moment": a pin replaced by another map.
+/// Every open shows the map as it is at that moment: a pin replaced by another map.
 #[test]
 fn a_replaced_pin_is_seen_at_once() {
     require!("root", "bpf", "fuse");
@@ -414,7 +414,7 @@ fn pins_come_and_go() {
     assert_eq!(bed.list("x"), ["3"]);
 }
 
-/// "names with spaces, newlines, UTF-8 and other bytes".
+/// Names with spaces, newlines, UTF-8 and other bytes.
 #[test]
 fn odd_names() {
     require!("root", "bpf", "fuse");
@@ -460,7 +460,7 @@ fn odd_names() {
     refused(fs::metadata(bed.at(&"n".repeat(256))), "ENAMETOOLONG");
 }
 
-/// "programs and links are at least listed as files": `PROG`, `LINK`.
+/// Programs and links are at least listed as files: `PROG`, `LINK`.
 #[test]
 fn programs_and_links_are_files() {
     require!("root", "bpf", "fuse", "clang", "bpftool", "find");
@@ -485,8 +485,8 @@ fn programs_and_links_are_files() {
     assert_eq!(bed.ok("ls bpf/progs; ls bpf | grep -c link || true"), "0\n");
 }
 
-/// "A symlink whose target is an absolute path inside the bpffs reads as a relative one, so that it stays in
-/// the mount": tc(8) makes such.
+/// A symlink whose target is an absolute path inside the bpffs reads as a relative one, so that it stays in
+/// the mount: tc(8) makes such.
 #[test]
 fn symlinks_stay_in_the_mount() {
     require!("root", "bpf", "fuse", "tar");

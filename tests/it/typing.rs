@@ -11,8 +11,8 @@ fn document(name: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/types").join(name).display().to_string()
 }
 
-/// "Writing one … sets it for that map until … `btf` is written"; "key names, values, `.entries`,
-/// `.field`, `.sum` all follow".
+/// Writing one … sets it for that map until … `btf` is written; key names, values, `.entries`,
+/// `.field`, `.sum` all follow.
 #[test]
 fn a_map_takes_types() {
     require!("root", "bpf", "fuse", "jq");
@@ -45,7 +45,7 @@ fn a_map_takes_types() {
     assert_eq!(bed.ok("ls mnt/h; jq -r .types mnt/h/.info"), "16777226\nsizes\n");
 }
 
-/// "Sizes that disagree are EINVAL and change nothing."
+/// Sizes that disagree are EINVAL and change nothing.
 #[test]
 fn types_that_do_not_fit() {
     require!("root", "bpf", "fuse");
@@ -82,7 +82,7 @@ fn types_are_the_owners_to_give() {
     assert!(error.contains("not permitted"), "{error}");
 }
 
-/// "Types that a text does not define are looked for in the kernel's own BTF".
+/// Types that a text does not define are looked for in the kernel's own BTF.
 #[test]
 fn the_kernel_s_own_types() {
     require!("root", "bpf", "fuse");
@@ -97,8 +97,8 @@ fn the_kernel_s_own_types() {
     assert_eq!(bed.ok("cat mnt/h/*"), "\"BPF_MAP_TYPE_HASH\"\n");
 }
 
-/// "Each map definition in it applies to every map of that kernel name (made fit to 15 characters) whose
-/// key and value sizes are equal"; "one that does not fit a map is not used for it, and `.info` says why".
+/// Each map definition in it applies to every map of that kernel name (made fit to 15 characters) whose
+/// key and value sizes are equal; one that does not fit a map is not used for it, and `.info` says why.
 #[test]
 fn files_of_types() {
     require!("root", "bpf", "fuse", "jq");
@@ -136,7 +136,7 @@ fn files_of_types() {
     );
 }
 
-/// "One that cannot be parsed is refused at start with its line".
+/// One that cannot be parsed is refused at start with its line.
 #[test]
 fn files_that_are_no_types() {
     require!("root", "bpf", "fuse");
@@ -149,7 +149,7 @@ fn files_that_are_no_types() {
     assert!(error.contains("--types none.c: No such file"), "{error}");
 }
 
-/// "`.watch` goes on in the new types", and open files keep the text that they had.
+/// `.watch` goes on in the new types, and open files keep the text that they had.
 #[test]
 fn who_is_at_work_goes_on() {
     require!("root", "bpf", "fuse");
@@ -231,7 +231,7 @@ fn the_documents_files_fit() {
     }
 }
 
-/// "`ksym_t` (8 bytes: `"0x… name+0x…"`, as in stacks)", in keys and values, and back.
+/// `ksym_t` (8 bytes: `0x… name+0x…"`, as in stacks)", in keys and values, and back.
 #[test]
 fn symbols_of_the_kernel() {
     require!("root", "bpf", "fuse", "xxd");
@@ -270,7 +270,7 @@ fn symbols_of_the_kernel() {
     );
 }
 
-/// "`__type(event, struct e)` types a stream": what a program sends, with more behind it or less.
+/// `__type(event, struct e)` types a stream: what a program sends, with more behind it or less.
 #[test]
 fn a_stream_takes_a_type() {
     require!("root", "bpf", "fuse", "user_ringbuf maps", "clang");

@@ -1,14 +1,14 @@
 //! Views of parts of a value: `.field`, `.cpu` and `.sum`; and removing a map that a program uses.
 
-use crate::common::{Bed, eventually};
 use crate::common::object;
 use crate::common::require::require;
+use crate::common::{Bed, eventually};
 
 const STATS: &str =
     "value 'struct { __u64 packets; struct { __u32 a; __u8 b[3]; } in; }' entries 8";
 
-/// "`.field/KEY/a/b`: one member of a struct, union, array or variable, as a file; nested ones as
-/// directories", "changes only that member".
+/// `.field/KEY/a/b`: one member of a struct, union, array or variable, as a file; nested ones as
+/// directories, changes only that member.
 #[test]
 fn members_are_files() {
     require!("root", "bpf", "fuse", "bpftool", "find", "jq");
@@ -56,7 +56,7 @@ fn a_union_s_member_leaves_the_rest() {
     assert_eq!(bed.read("s/1"), "{\"u\":{\"bytes\":[7,0,0,0]}}\n");
 }
 
-/// "`.field` of a variable in `.data` likewise"
+/// `.field` of a variable in `.data` likewise
 #[test]
 fn variables_are_files() {
     require!("root", "bpf", "fuse", "clang", "bpftool");
@@ -79,8 +79,8 @@ fn variables_are_files() {
     assert!(shown.contains("\"level\":8") && shown.contains("[4,9]"), "{shown}");
 }
 
-/// "`.cpu/N/KEY`: one CPU's value", "that CPU's alone"; "`.sum/KEY`: numbers added up over the
-/// CPUs, member by member".
+/// `.cpu/N/KEY`: one CPU's value, "that CPU's alone"; `.sum/KEY`: numbers added up over the
+/// CPUs, member by member.
 #[test]
 fn cpus_apart_and_together() {
     require!("root", "bpf", "fuse", "jq");

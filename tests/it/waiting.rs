@@ -1,4 +1,4 @@
-//! "Readers that wait (`.stream`, `.watch`) wait for as long as there is nothing, like a pipe", and
+//! Readers that wait (`.stream`, `.watch`) wait for as long as there is nothing, like a pipe, and
 //! nobody else waits for what takes long.
 
 use crate::common::require::require;
@@ -51,7 +51,7 @@ fn signal(child: &Child, name: &str) {
     assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
 }
 
-/// "EINTR is answered only to a thread that really has a signal waiting": these end at the first.
+/// EINTR is answered only to a thread that really has a signal waiting: these end at the first.
 #[test]
 fn programs_that_do_not_ask_again_go_on_waiting() {
     require!("root", "bpf", "fuse", "bpftool");

@@ -1,5 +1,5 @@
-//! `.watch`, "a stream of changes until closed …; first the present
-//! elements".
+//! `.watch`, a stream of changes until closed …; first the present
+//! elements.
 
 use crate::common::require::require;
 use crate::common::{Bed, Kind, eventually, key32, patience, refused, write_with};
@@ -108,7 +108,7 @@ fn every_kind() {
     }
 }
 
-/// "its memory is bounded by the map's own size": who reads slowly gets the latest state.
+/// Its memory is bounded by the map's own size: who reads slowly gets the latest state.
 #[test]
 fn a_slow_reader() {
     require!("root", "bpf", "fuse");
@@ -139,7 +139,7 @@ fn a_slow_reader() {
     assert!(lines < 20, "{lines} lines: not the latest state, but what led there");
 }
 
-/// "several watchers share one snapshot": one thread, and each is told everything.
+/// Several watchers share one snapshot: one thread, and each is told everything.
 #[test]
 fn several_watchers() {
     require!("root", "bpf", "fuse");

@@ -3,7 +3,7 @@
 use crate::common::Bed;
 use crate::common::require::require;
 
-/// "On a terminal the parent prints one line: how many maps are pinned, how many the machine has", and where
+/// On a terminal the parent prints one line: how many maps are pinned, how many the machine has, and where
 /// to look.
 #[test]
 fn a_start_at_a_terminal_says_where_to_look() {

@@ -49,7 +49,7 @@ fn sum(bed: &Bed, name: &str) -> u64 {
     text.lines().map(|line| line.parse::<u64>().unwrap()).sum()
 }
 
-/// "its five pinned maps (…) listed and read".
+/// Its five pinned maps (…) listed and read.
 #[test]
 fn maps_are_listed_and_read() {
     require!("root", "bpf", "fuse", "xdp-filter", "ip", "jq", "python3");
@@ -87,8 +87,8 @@ fn maps_are_listed_and_read() {
     bed.ok("cd /mnt/maps/xdp-filter; tar c filter_ipv4 filter_ethernet xdp_stats_map > /dev/null");
 }
 
-/// "`xdp-filter ip 10.11.12.13` seen in the listing; the entry removed with `rm` and gone in
-/// `xdp-filter status`".
+/// `xdp-filter ip 10.11.12.13` seen in the listing; the entry removed with `rm` and gone in
+/// `xdp-filter status`.
 #[test]
 fn an_address_comes_and_goes() {
     require!("root", "bpf", "fuse", "xdp-filter", "ip", "python3");
@@ -116,7 +116,7 @@ fn an_address_comes_and_goes() {
     assert!(!status.contains("fd00::1") && !status.contains("00:11:22"), "{status}");
 }
 
-/// "one added through the mount, and a packet counted by it"; and the same for a port, and statistics
+/// One added through the mount, and a packet counted by it; and the same for a port, and statistics
 /// that are set back to zero.
 #[test]
 fn an_entry_made_here_filters_packets() {

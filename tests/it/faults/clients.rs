@@ -74,7 +74,7 @@ fn killed_in_mid_write() {
     base.is_reached_again(&bed, 8 << 10);
 }
 
-/// "a client that reads one byte at a time" gets what others get, and may write so.
+/// A client that reads one byte at a time gets what others get, and may write so.
 #[test]
 fn one_byte_at_a_time() {
     require!("root", "bpf", "fuse", "python3");
@@ -115,7 +115,7 @@ fn one_byte_at_a_time() {
     );
 }
 
-/// "1,000 open handles" of all kinds, and the daemon as before when they are closed.
+/// 1,000 open handles of all kinds, and the daemon as before when they are closed.
 #[test]
 fn a_thousand_open_files() {
     require!("root", "bpf", "fuse", "python3");

@@ -27,7 +27,7 @@ except OSError as e:
     print(errno.errorcode[e.errno])
 END"#;
 
-/// "the daemon killed (-9) in mid-write": each value is the old one or the new one, and a new start on
+/// The daemon killed (-9) in mid-write: each value is the old one or the new one, and a new start on
 /// the same mount point works.
 #[test]
 fn killed_in_mid_write() {

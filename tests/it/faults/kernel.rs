@@ -13,7 +13,7 @@ fn text(mut file: &File) -> std::io::Result<String> {
     file.read_to_string(&mut text).map(|_| text)
 }
 
-/// "bpffs unmounted under it": operations fail at once and clearly, what was read stays readable, and
+/// Bpffs unmounted under it: operations fail at once and clearly, what was read stays readable, and
 /// a bpffs mounted anew is shown.
 #[test]
 fn bpffs_unmounted() {
@@ -55,7 +55,7 @@ fn bpffs_unmounted() {
     }
 }
 
-/// "the pin's directory removed", and another map pinned at the same path.
+/// The pin's directory removed, and another map pinned at the same path.
 #[test]
 fn directory_removed() {
     require!("root", "bpf", "fuse");
@@ -97,7 +97,7 @@ fn directory_removed() {
     base.is_reached_again(&bed, 8 << 10);
 }
 
-/// "a map unpinned while open": files that are open say so, and do not keep the map alive.
+/// A map unpinned while open: files that are open say so, and do not keep the map alive.
 #[test]
 fn unpinned_while_open() {
     require!("root", "bpf", "fuse");
