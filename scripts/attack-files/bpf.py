@@ -1,6 +1,6 @@
 """bpf(2) as far as the attacks need it, and other calls that Python's os lacks."""
 
-import ctypes, os, platform, re, struct, subprocess
+import ctypes, errno, os, platform, re, struct, subprocess, time
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.syscall.restype = ctypes.c_long
@@ -39,7 +39,14 @@ def make(path, kind=HASH, key=4, value=8, entries=1000, flags=0, mode=0o600, uid
 def update(fd, key, value):
     """Sets an element; a queue's has no key."""
     at, value = ctypes.create_string_buffer(key), ctypes.create_string_buffer(value)
-    call(MAP_UPDATE, struct.pack("=IIQQQ", fd, 0, ctypes.addressof(at) if key else 0, ctypes.addressof(value), 0))
+    attr = struct.pack("=IIQQQ", fd, 0, ctypes.addressof(at) if key else 0, ctypes.addressof(value), 0)
+    for left in range(100, -1, -1):
+        try:
+            return call(MAP_UPDATE, attr)
+        except OSError as error:
+            # The kernel refills what it allocates large elements from a moment later.
+            if error.errno != errno.ENOMEM or not left: raise
+            time.sleep(.02)
 
 
 def batch(fd, keys, values, count):

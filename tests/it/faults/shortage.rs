@@ -178,7 +178,7 @@ fn no_memory_for_a_value() {
 fn no_memory_for_a_snapshot() {
     require!("root", "bpf", "fuse", "prlimit");
     let bed = Bed::new();
-    bed.map("many", Kind::Array, 4, 8, 1_500_000);
+    bed.map("many", Kind::Array, 4, 8, 750_000);
     bed.hash("h").set(&key32(1), &[0; 8]);
     let _ = Base::of(&bed, "h");
     let pid = bed.pid();
