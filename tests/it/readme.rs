@@ -180,8 +180,10 @@ fn the_first_lines_do_what_bpftools_do() {
     let (ours, bpftools) = (blocks.next().unwrap(), blocks.next().unwrap());
     assert_eq!((ours.lines().count(), bpftools.lines().count()), (5, 5));
     let bed = Bed::private("mount -t bpf bpf /sys/fs/bpf; mkdir /mnt/maps");
-    bed.ok("ip link add v0 type veth peer name v1 && ip link set v0 up && xdp-filter load -m skb v0
-            bpffuse /mnt/maps");
+    bed.ok(
+        "ip link add v0 type veth peer name v1 && ip link set v0 up && xdp-filter load -m skb v0
+            bpffuse /mnt/maps",
+    );
     let look = "cat /mnt/maps/xdp-filter/filter_ipv[46]/.sum/.entries";
     let after = |lines: &str| bed.ok(&format!("set -e; {{ {lines} }} > /dev/null; {look}"));
     let before = bed.ok(look);
