@@ -80,11 +80,11 @@ pub struct Cli {
     #[arg(long)]
     no_mount_bpffs: bool,
 
-    /// Log what changes something or is refused; -vv: every operation. Seen with -f or --log-file
+    /// Log what changes something, with old and new values, or is refused; -vv: every operation. Seen with -f or --log-file
     #[arg(short, action = ArgAction::Count)]
     verbose: u8,
 
-    /// Append the log to this file instead of standard error; SIGHUP ends bpffuse, it reopens nothing
+    /// Append the log to this file instead of standard error. With it, SIGHUP reopens the log
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     log_file: Option<PathBuf>,
 

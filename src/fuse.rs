@@ -6,7 +6,7 @@ mod wait;
 
 use crate::fs::base::handles::Handle;
 use crate::fs::base::held::{self, Held};
-use crate::fs::base::open_file::OpenFile;
+use crate::fs::base::open_file::{Change, OpenFile};
 use crate::fs::base::opened::Opened;
 use crate::fs::op::attr::NAME_MAX;
 use crate::fs::op::change::{AttrChanges, NewTime};
@@ -178,6 +178,13 @@ fn answer<T, R>(
             send(reply, value);
         }
         Err(error) => fail(reply, refuse(fs, op, caller, ino, name, &error)),
+    }
+}
+
+/// Logs what a close has stored.
+fn stored(fs: &Fs, caller: Caller, ino: INodeNo, change: Option<Change>) {
+    if change.is_some() {
+        log::written(fs, caller, ours(ino), change);
     }
 }
 
@@ -625,17 +632,21 @@ impl Filesystem for Fuse {
     ) {
         let caller = caller(&self.fs, req);
         let write = move |fs: &Fs, data: &[u8]| fs.write(Handle(fh.0), offset, data);
-        // No more than one request's data.
-        let send = |reply: ReplyWrite, taken: usize| reply.written(taken as u32);
+        let answer = move |fs: &Fs, taken, reply: ReplyWrite| match taken {
+            Ok(taken) => {
+                log::written(fs, caller, ours(ino), fs.take_change(Handle(fh.0)));
+                // No more than one request's data.
+                let taken: usize = taken;
+                reply.written(taken as u32);
+            }
+            Err(error) => reply.error(refuse(fs, Op::Write, caller, ino, None, &error)),
+        };
         if !self.fs.writes_long(Handle(fh.0), offset, data.len()) {
-            let (taken, how) = (write(&self.fs, data), (send, ReplyWrite::error));
-            return answer(&self.fs, (Op::Write, caller), (ino, None), taken, reply, how);
+            return answer(&self.fs, write(&self.fs, data), reply);
         }
         let held = held::check(data.len()).map(|()| Held::new(data.to_vec()));
-        self.later(caller, move |fs, caller, go| {
-            let taken = go.and(held).and_then(|data| write(fs, &data));
-            let how = (send, ReplyWrite::error);
-            answer(fs, (Op::Write, caller), (ino, None), taken, reply, how);
+        self.later(caller, move |fs, _, go| {
+            answer(fs, go.and(held).and_then(|data| write(fs, &data)), reply);
         });
     }
 
@@ -657,10 +668,12 @@ impl Filesystem for Fuse {
                     go => go,
                 };
                 let outcome = outcome.and_then(|()| fs.flush(Handle(fh.0), caller));
+                stored(fs, caller, ino, fs.take_change(Handle(fh.0)));
                 let how = (send, ReplyEmpty::error);
                 answer(fs, (Op::Close, caller), (ino, None), outcome, reply, how);
             }),
             outcome => {
+                stored(&self.fs, caller, ino, self.fs.take_change(Handle(fh.0)));
                 let how = (send, ReplyEmpty::error);
                 answer(&self.fs, (Op::Close, caller), (ino, None), outcome, reply, how);
             }
@@ -682,7 +695,10 @@ impl Filesystem for Fuse {
         let opener = self.fs.long_opener(Handle(fh.0));
         let caller = caller(&self.fs, req);
         let release = move |fs: &Fs| match fs.release(ours(ino), Handle(fh.0)) {
-            Ok(()) => log::done(fs, Op::Release, caller, ours(ino), None),
+            Ok(change) => {
+                stored(fs, caller, ino, change);
+                log::done(fs, Op::Release, caller, ours(ino), None);
+            }
             // Nobody hears it any more, but /.errors has it.
             Err(error) => _ = refuse(fs, Op::Close, caller, ino, None, &error),
         };

@@ -1,5 +1,7 @@
 //! bpffuse: pinned eBPF maps as directories, with one file per key.
 //!
+#![doc = include_str!("../docs/tour.svg")]
+//!
 //! # The data's way
 //!
 //! ```text

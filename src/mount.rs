@@ -2,6 +2,7 @@
 
 mod attach;
 mod checks;
+mod log_file;
 mod notify;
 mod owner;
 mod privileges;
@@ -16,10 +17,12 @@ use crate::sys::describe;
 use crate::sys::object::silence_libbpf;
 use crate::sys::os::{self, Fork};
 use log::LevelFilter;
+use log_file::LogFile;
 use serve::serve;
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
+use std::path::PathBuf;
 
 /// Why there is no mount: a sentence that names the remedy.
 #[derive(Debug)]
@@ -38,7 +41,7 @@ impl std::error::Error for Error {}
 /// # Errors
 /// Whatever keeps the mount from answering.
 pub fn run(config: &Config) -> Result<(), Error> {
-    start_log(config)?;
+    let log_file = start_log(config)?;
     if config.probe {
         return probe::answers(&config.mountpoint);
     }
@@ -60,7 +63,7 @@ pub fn run(config: &Config) -> Result<(), Error> {
     checks::bpffs(&config.bpffs, config.mount_bpffs)?;
     checks::open_to_all(config);
     if config.foreground {
-        return serve(config, owner, default_map, types, || Ok(()));
+        return serve(config, owner, default_map, types, log_file, || Ok(()));
     }
     match os::fork_daemon().map_err(|error| serve::no_thread(&error.into()))? {
         Fork::Parent(report) => {
@@ -74,7 +77,7 @@ pub fn run(config: &Config) -> Result<(), Error> {
             // which changes nothing here.
             let mut tell =
                 |text: &str| report.take().map(|mut pipe| pipe.write_all(text.as_bytes()));
-            let outcome = serve(config, owner, default_map, types, || {
+            let outcome = serve(config, owner, default_map, types, log_file, || {
                 go_to_background(config)?;
                 tell("mounted");
                 Ok(())
@@ -102,7 +105,8 @@ fn wait_for_daemon(mut report: File) -> Result<(), Error> {
     }
 }
 
-fn start_log(config: &Config) -> Result<(), Error> {
+/// Begins to log; gives the file if it is to be one.
+fn start_log(config: &Config) -> Result<Option<LogFile>, Error> {
     let level = match config.verbose {
         0 => LevelFilter::Warn,
         1 => LevelFilter::Info,
@@ -113,14 +117,17 @@ fn start_log(config: &Config) -> Result<(), Error> {
     // fuser warns of each request that is deliberately not implemented.
     builder.filter_level(level).filter_module("fuser", level.min(LevelFilter::Error));
     builder.parse_default_env();
-    if let Some(path) = &config.log_file {
-        let file = OpenOptions::new().create(true).append(true).open(path);
-        let file = file.map_err(|error| {
+    let open = |path: &PathBuf| {
+        LogFile::open(path).map_err(|error| {
             Error(format!("{}: {}; name a file to log to", path.display(), describe(&error)))
-        })?;
+        })
+    };
+    let file = config.log_file.as_ref().map(open).transpose()?;
+    if let Some(file) = file.clone() {
         builder.target(env_logger::Target::Pipe(Box::new(file)));
     }
-    builder.try_init().map_err(|error| Error(error.to_string()))
+    builder.try_init().map_err(|error| Error(error.to_string()))?;
+    Ok(file)
 }
 
 /// Lets go of the terminal and of the directory that the daemon was started in.

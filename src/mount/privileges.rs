@@ -4,7 +4,7 @@ use super::Error;
 use crate::sys::limits;
 use crate::sys::privileges::{self, Capability};
 
-/// What is kept; README's section Access says the same, and a test compares it with the kernel's view.
+/// What is kept; docs/reference.md says the same, and a test compares it with the kernel's view.
 const KEPT: &[Capability] = &[
     // Maps, programs and BTF by id; unmounting. The kernel takes it for CAP_BPF and CAP_PERFMON too.
     Capability::SysAdmin,

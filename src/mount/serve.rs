@@ -1,5 +1,6 @@
 //! Serving: from the mount through its first answer to its end.
 
+use super::log_file::LogFile;
 use super::{Error, attach, checks, notify, privileges};
 use crate::bpffs::Bpffs;
 use crate::cli::Config;
@@ -27,12 +28,14 @@ enum End {
     Session(io::Result<()>),
 }
 
-/// Mounts, calls `ready` once the mount answers, and serves until the end.
+/// Mounts, calls `ready` once the mount answers, and serves until the end. SIGHUP is the end, unless there
+/// is a `log_file` to open anew.
 pub(super) fn serve(
     config: &Config,
     owner: Owner,
     default_map: Spec,
     types: Vec<(String, Typing)>,
+    log_file: Option<LogFile>,
     ready: impl FnOnce() -> Result<(), Error>,
 ) -> Result<(), Error> {
     // Both before any thread: each one has its own privileges, inherited.
@@ -63,7 +66,13 @@ pub(super) fn serve(
         .map_err(|error| Error(format!("cannot handle signals: {}", describe(&error))))?;
     let from_signals = sender.clone();
     in_thread("signals", move || {
-        let _ = signals.forever().try_for_each(|signal| from_signals.send(End::Signal(signal)));
+        let _ = signals.forever().try_for_each(|signal| match &log_file {
+            Some(log_file) if signal == SIGHUP => {
+                log_file.reopen();
+                Ok(())
+            }
+            _ => from_signals.send(End::Signal(signal)),
+        });
     })?;
     let kernel = attach::attach(config, owner.uid, &mountpoint)
         .map_err(|error| checks::session_error(&mountpoint, &error.into()))?;

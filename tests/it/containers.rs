@@ -142,7 +142,7 @@ impl<'a> Bundle<'a> {
         Self { bed, config: config["config"].clone() }
     }
 
-    /// Writes the bundle's config.json; README's capabilities, no new privileges, nothing writable but
+    /// Writes the bundle's config.json; the reference's capabilities, no new privileges, nothing writable but
     /// the mount's place.
     fn write(&self, given: Given) {
         let names: Vec<&str> = KEPT.iter().map(|(name, _)| *name).collect();
@@ -217,7 +217,7 @@ fn mounts(bed: &Bed) -> usize {
     bed.ok("cat /proc/self/mountinfo").matches(" - fuse.bpffuse ").count()
 }
 
-/// Run in a test as an OCI bundle with the capabilities of README's table, not privileged, with mount
+/// Run in a test as an OCI bundle with the capabilities of the reference's table, not privileged, with mount
 /// propagation: the mount appears outside, works, and is gone when the container ends.
 #[test]
 fn a_container_mounts_for_the_machine() {

@@ -628,7 +628,7 @@ fn operations_are_logged() {
         for change in [
             "mkdir /new",
             "create /new/1",
-            "write /new/1",
+            "write /new/1 old=none new=7",
             "unlink /new/1",
             "open /h/.pop/5",
             "setattr /new",
@@ -645,6 +645,88 @@ fn operations_are_logged() {
             assert_eq!(count(other) > 0, shows_all, "{option}: {other}:\n{log}");
         }
         assert_eq!(log.contains("lookup /new/2 ENOENT"), shows_all, "{option}:\n{log}");
+    }
+}
+
+/// "-v says the old and the new value of a write", of whichever view, in one word each.
+#[test]
+fn written_values_are_logged() {
+    require!("root", "bpf", "fuse");
+    let bed = idle_with_a_map();
+    bed.ok(r#"bpffuse bpf mnt
+        echo "hash key u32 value 'struct { char who[8]; u32 n; }' entries 4" > mnt/s
+        echo "percpu_hash key u32 value u32 entries 4" > mnt/p
+        echo "hash key u32 value 'char[8]' entries 4" > mnt/names
+        umount mnt"#);
+    eventually("the daemon has ended", || bed.daemons().is_empty());
+    bed.ok("bpffuse -v --log-file log bpf mnt");
+    bed.ok(r#"
+        echo 43 > mnt/h/1
+        ! echo nonsense > mnt/h/1
+        echo 44 > mnt/h/2
+        echo '{"who":"a b"}' > mnt/s/1
+        echo 7 > mnt/s/.field/1/n
+        printf '\1\0\0\0\0\0\0\0' > mnt/h/.raw/01000000
+        echo 1 > mnt/p/1; echo 2 > mnt/p/.cpu/0/1
+        printf abc > mnt/names/1
+        umount mnt"#);
+    eventually("the daemon has ended", || bed.daemons().is_empty());
+    let log = fs::read_to_string(bed.dir.join("log")).unwrap();
+    let written: Vec<&str> = log
+        .lines()
+        .filter_map(|line| line.split_once(" uid=0 write "))
+        .map(|(_, what)| what)
+        .collect();
+    let refused = |line: &&&str| line.starts_with("/h/1 EINVAL: ");
+    assert_eq!(written.iter().filter(refused).count(), 1, "{log}");
+    // The string's write, and its end.
+    let without: Vec<&str> = written.iter().filter(|line| !refused(line)).copied().collect();
+    let per_cpu = without.iter().position(|line| line.starts_with("/p/1 old=none new=1")).unwrap();
+    assert_eq!(
+        [&without[..per_cpu], &without[per_cpu + 1..]].concat(),
+        [
+            "/h/1 old=42 new=43",
+            "/h/2 old=none new=44",
+            r#"/s/1 old=none new={"who":"a\x20b","n":0}"#,
+            "/s/.field/1/n old=0 new=7",
+            "/h/.raw/01000000 old=43 new=1",
+            "/p/.cpu/0/1 old=1 new=2",
+            "/names/1",
+            r#"/names/1 old=none new="abc""#,
+        ],
+        "{log}"
+    );
+    let mode = fs::metadata(bed.dir.join("log")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o137, 0, "values are not for everybody: {mode:o}");
+}
+
+/// "With `--log-file`, SIGHUP reopens the log instead", in the foreground and in the background; and where
+/// that cannot be, the log goes on in the old file.
+#[test]
+fn sighup_reopens_the_log() {
+    require!("root", "bpf", "fuse");
+    let bed = idle_with_a_map();
+    bed.ok("mkdir logs");
+    let log = |name: &str| fs::read_to_string(bed.dir.join(name)).unwrap_or_default();
+    for start in ["bpffuse -v", "bpffuse -f -v"] {
+        bed.ok(&format!(
+            "{start} --log-file logs/a bpf mnt > start 2>&1 &
+            until grep -qs . mnt/.help; do sleep 0.01; done"
+        ));
+        let daemon = bed.daemons()[0];
+        bed.ok("echo 1 > mnt/h/1; mv logs/a logs/b");
+        signal("HUP", daemon);
+        eventually("there is a new log", || bed.dir.join("logs/a").exists());
+        bed.ok("echo 2 > mnt/h/1");
+        assert!(log("logs/b").contains("new=1") && !log("logs/b").contains("new=2"), "{start}");
+        assert!(log("logs/a").contains("new=2"), "{start}: {}", log("logs/a"));
+        bed.ok("mv logs gone");
+        signal("HUP", daemon);
+        eventually("the old log says so", || log("gone/a").contains("goes on in the old file"));
+        bed.ok("echo 3 > mnt/h/1");
+        assert!(log("gone/a").contains("new=3"), "{start}: {}", log("gone/a"));
+        bed.ok("rm gone/*; mv gone logs; umount mnt");
+        eventually("the daemon has ended", || bed.daemons().is_empty());
     }
 }
 

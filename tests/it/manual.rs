@@ -112,16 +112,16 @@ fn controls_are_those_of_help() {
     }
 }
 
-/// The README and the page name the same rights (and privileges.rs, those that the kernel shows).
+/// The reference and the page name the same rights (and privileges.rs, those that the kernel shows).
 #[test]
-fn rights_are_those_of_the_readme() {
+fn rights_are_those_of_the_reference() {
     let names = |text: &str| -> BTreeSet<String> {
         let words = text.split(|c: char| !c.is_ascii_uppercase() && c != '_');
         words.filter(|word| word.starts_with("CAP_")).map(str::to_owned).collect()
     };
-    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
-    let readme = fs::read_to_string(readme).unwrap();
-    let rows = readme.lines().filter_map(|line| line.strip_prefix("| `CAP_"));
+    let reference = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference.md");
+    let reference = fs::read_to_string(reference).unwrap();
+    let rows = reference.lines().filter_map(|line| line.strip_prefix("| `CAP_"));
     let rows: String =
         rows.map(|row| format!("CAP_{}\n", row.split('|').next().unwrap())).collect();
     assert_eq!(names(&section("ACCESS")), names(&rows));

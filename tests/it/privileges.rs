@@ -86,12 +86,12 @@ fn locked_memory_is_unlimited() {
     assert_eq!(limits, expected);
 }
 
-/// README states what remains.
+/// The reference states what remains.
 #[test]
-fn the_readme_says_what_remains() {
-    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
-    let readme = fs::read_to_string(readme).unwrap();
-    let (_, access) = readme.split_once("\n## Access\n").expect("the section");
+fn the_reference_says_what_remains() {
+    let reference = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference.md");
+    let reference = fs::read_to_string(reference).unwrap();
+    let (_, access) = reference.split_once("\n## The daemon's rights\n").expect("the section");
     let access = access.split("\n## ").next().unwrap();
     let row = |line: &&str| line.starts_with("| `CAP_");
     let mut said: Vec<&str> =

@@ -32,6 +32,15 @@ pub const ENDLESS: u64 = 4096;
 /// More than what is longer than [`WHOLE`] and of which not even a limit is known.
 pub const UNKNOWN: u64 = 1 << 30;
 
+/// A value's text before a write and behind it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// As it was found right before; `None` if there was none.
+    pub old: Option<Vec<u8>>,
+    /// As it was written.
+    pub new: Vec<u8>,
+}
+
 /// An open file.
 pub trait OpenFile: Debug + Send + Sync {
     /// Up to `size` bytes from `offset`; none at the end. Never waits. What it does behind the reply,
@@ -84,6 +93,12 @@ pub trait OpenFile: Debug + Send + Sync {
     /// EINVAL, ERANGE for text that is no value; those of the map.
     fn write(&self, _offset: u64, _data: &[u8]) -> Result<usize> {
         Err(Error::new(libc::EOPNOTSUPP, "this file cannot be written"))
+    }
+
+    /// What the last write has replaced by what, for the log; told once, and nothing where nobody
+    /// logs it.
+    fn take_change(&self) -> Option<Change> {
+        None
     }
 
     /// Whether the last close has nothing to do or say.

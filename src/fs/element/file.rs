@@ -6,11 +6,12 @@ use super::{refs, text};
 use crate::fs::base::caller::Caller;
 use crate::fs::base::error::{Error, Result};
 use crate::fs::base::held::{self, Held};
-use crate::fs::base::open_file::{Access, OpenFile, has_large_values, part, unfinished};
+use crate::fs::base::open_file::{Access, Change, OpenFile, has_large_values, part, unfinished};
 use crate::fs::base::pieces::Pieces;
 use crate::fs::tree::table;
 use crate::map::{ANY, EXIST, Map, NOEXIST, room};
 use crate::node::View;
+use log::LevelFilter;
 use parking_lot::Mutex;
 
 /// Whether open(2) was to create the element if it is not there.
@@ -54,6 +55,8 @@ struct Progress {
     /// Opened with O_CREAT when there was no element, and nothing written since: closing makes
     /// one of zeros, as touch(1) does.
     promise: bool,
+    /// What the last write did, until the log has it.
+    change: Option<Change>,
 }
 
 impl ElementFile {
@@ -138,6 +141,8 @@ impl ElementFile {
     fn apply(&self, map: &Map, state: &mut Progress) -> Result<Parsed> {
         state.pieces.tried();
         let view = &self.element.view;
+        let old = self.logged(map);
+        let mut new = None;
         let outcome = if map.kind.is_reference() {
             match refs::set(&self.element, map, &state.written, state.flag)? {
                 true => Parsed::Whole,
@@ -156,6 +161,7 @@ impl ElementFile {
                 }
                 Parsed::Whole => {
                     map.update(&self.element.key, &value, state.flag)?;
+                    new = old.is_some().then(|| shown(map, view, &value));
                     Parsed::Whole
                 }
             }
@@ -163,12 +169,28 @@ impl ElementFile {
         if matches!(outcome, Parsed::Whole) {
             state.applied = true;
             state.text = None;
+            state.change = old.map(|old| {
+                let new = new.unwrap_or_else(|| state.written.to_vec());
+                Change { old, new }
+            });
             if state.flag == NOEXIST {
                 // Made by this open: what it goes on to write is meant for its own.
                 state.flag = ANY;
             }
         }
         Ok(outcome)
+    }
+
+    /// The present value's text for the log, if that has it: not where to make it takes long.
+    fn logged(&self, map: &Map) -> Option<Option<Vec<u8>>> {
+        if self.is_large || log::max_level() < LevelFilter::Info {
+            return None;
+        }
+        let view = &self.element.view;
+        let mut value = Vec::new();
+        // What cannot be read can be written all the same.
+        let is_there = text::lookup(map, view, &self.element.key, &mut value).unwrap_or(false);
+        Some(is_there.then(|| shown(map, view, &value)))
     }
 
     /// Refuses a string that is stored when the file is closed, where no shell would tell of it, as
@@ -250,6 +272,7 @@ impl Progress {
             applied: false,
             told: false,
             promise,
+            change: None,
         }
     }
 
@@ -295,6 +318,14 @@ impl Progress {
         self.pieces.add(b"\n");
         Ok(())
     }
+}
+
+/// A value's text in the log: bytes are shown as what they mean.
+fn shown(map: &Map, view: &View, value: &[u8]) -> Vec<u8> {
+    let view = if *view == View::Raw { &View::Text } else { view };
+    let mut text = Vec::new();
+    text::render(map, view, value, &mut text);
+    text
 }
 
 /// Bytes of text that a value of `len` bytes may take: each member has a name, digits, spaces.
@@ -354,6 +385,10 @@ impl OpenFile for ElementFile {
                 Err(error)
             }
         }
+    }
+
+    fn take_change(&self) -> Option<Change> {
+        self.state.lock().change.take()
     }
 
     fn is_at_rest(&self) -> bool {

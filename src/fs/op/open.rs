@@ -5,7 +5,7 @@ use crate::fs::Fs;
 use crate::fs::base::caller::Caller;
 use crate::fs::base::error::{Error, Result};
 use crate::fs::base::handles::Handle;
-use crate::fs::base::open_file::{Access, OpenFile, TextFile, has_large_values, is_large};
+use crate::fs::base::open_file::{Access, Change, OpenFile, TextFile, has_large_values, is_large};
 use crate::fs::base::opened::{Opened, OpenedFile};
 use crate::fs::base::quota;
 use crate::fs::control::row::{Opening, Rights};
@@ -275,6 +275,14 @@ impl Fs {
         Ok(taken)
     }
 
+    /// What the last write to an open file has replaced by what, if that is logged.
+    pub fn take_change(&self, handle: Handle) -> Option<Change> {
+        if log::max_level() < log::LevelFilter::Info {
+            return None;
+        }
+        self.files.get(handle).ok()?.file.take_change()
+    }
+
     /// The open that the caller is in has O_TRUNC, or it cuts a file by truncate(2): a write replaces the
     /// whole value in any case.
     pub fn truncated(&self, ino: Ino, caller: Caller) {
@@ -299,13 +307,13 @@ impl Fs {
         open.file.release()
     }
 
-    /// The last descriptor of an open file was closed.
+    /// The last descriptor of an open file was closed; gives what that stored, if it is logged.
     ///
     /// # Errors
     /// The file's own, for `/.errors`.
-    pub fn release(&self, ino: Ino, handle: Handle) -> Result<()> {
-        let Some(open) = self.files.remove(handle) else { return Ok(()) };
-        let outcome = open.file.release();
+    pub fn release(&self, ino: Ino, handle: Handle) -> Result<Option<Change>> {
+        let Some(open) = self.files.remove(handle) else { return Ok(None) };
+        let outcome = open.file.release().map(|()| open.file.take_change());
         drop(open);
         self.opened.clean(ino);
         self.maps.file_closed();
