@@ -34,9 +34,11 @@ impl Making {
             _ => return Spec::parse(text).map(|spec| Self::Map(Box::new(spec))),
         };
         match rest {
-            [] => {
-                Err(SpecError { incomplete: true, reason: "`id` needs a number after it".into() })
-            }
+            // A line has ended: no shell tells of an error at close.
+            [] => Err(SpecError {
+                incomplete: !text.ends_with(b"\n"),
+                reason: "`id` needs a number after it".into(),
+            }),
             [id] if id.bytes().all(|c| c.is_ascii_digit()) && id.parse::<u32>().is_ok() => {
                 Ok(Self::Pin(kind, id.parse().unwrap_or_default()))
             }
@@ -68,6 +70,7 @@ mod tests {
             assert!(!Making::parse(text.as_bytes()).unwrap_err().incomplete, "{text}");
         }
         assert!(Making::parse(b"prog id").unwrap_err().incomplete);
+        assert!(!Making::parse(b"prog id\n").unwrap_err().incomplete);
         assert!(matches!(Making::parse(b"hash key 4 value 8 entries 1"), Ok(Making::Map(_))));
     }
 }

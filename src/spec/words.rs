@@ -226,7 +226,8 @@ pub(super) fn types(text: &str, parser: &mut Parser) -> Result<[Option<TypeId>; 
         let (text, line) = reader.c_type(name, &TYPED)?;
         let ty = parser.single_type(text, line).map_err(|fail| {
             let at = if fail.line > 1 { format!("line {}: ", fail.line) } else { String::new() };
-            let reason = format!("{at}in the type of the {name}: {}", fail.reason);
+            let hint = slip(text, &TYPED);
+            let reason = format!("{at}in the type of the {name}: {}{hint}", fail.reason);
             SpecError { incomplete: false, reason }
         })?;
         *part = Some(ty);
@@ -247,6 +248,18 @@ fn unknown(word: Word<'_>) -> SpecError {
 fn nearest_word(word: &str) -> Option<&'static str> {
     let other = OTHER_WORDS.iter().find(|(other, _)| other.eq_ignore_ascii_case(word));
     other.map(|(_, own)| *own).or_else(|| suggest::closest(word, WORDS))
+}
+
+/// Which of `words` is meant by one that was read as a part of a C type, since it is none: in
+/// `key u32 valu u64`.
+fn slip(ty: &str, words: &[&str]) -> String {
+    let is_word = |part: &&str| part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let parts = ty.split_ascii_whitespace().skip(1).filter(is_word);
+    let mut meant = parts.filter_map(nearest_word);
+    match meant.find(|word| words.contains(word)) {
+        Some(word) => format!("; did you mean `{word}`?"),
+        None => String::new(),
+    }
 }
 
 fn kind(word: Word<'_>) -> Result<u32, SpecError> {
@@ -293,8 +306,10 @@ fn part(reader: &mut Reader<'_>, parser: &mut Parser, of: &str) -> Result<Part, 
         return Ok(Part::Size(reader.u32(of)?));
     }
     let (text, line) = reader.c_type(of, &WORDS)?;
-    let fail =
-        |fail: c::Fail| error(fail.line, format!("in the type of the {of}: {}", fail.reason));
+    let fail = |fail: c::Fail| {
+        let hint = slip(text, &WORDS);
+        error(fail.line, format!("in the type of the {of}: {}{hint}", fail.reason))
+    };
     parser.single_type(text, line).map(Part::Type).map_err(fail)
 }
 

@@ -16,7 +16,7 @@ fn shared() -> (Bed, RawMap) {
     (bed, map)
 }
 
-/// "The mount is its owner's alone by default."
+/// The mount is its owner's alone by default.
 #[test]
 fn closed_to_others_by_default() {
     require!("root", "bpf", "fuse", "setpriv");

@@ -39,7 +39,7 @@ fn what_the_kernel_allows_is_allowed_here() {
     assert!(errors.contains("uid=1114") && errors.contains("mount's owner alone"), "{errors}");
 }
 
-/// "The mount is its owner's alone by default", whatever the pins' modes say.
+/// The mount is its owner's alone by default, whatever the pins' modes say.
 #[test]
 fn without_allow_other_nothing_is_allowed() {
     require!("root", "bpf", "fuse", "python3");

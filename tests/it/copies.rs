@@ -59,6 +59,9 @@ fn every_program_copies_the_whole_text() {
         "hash_stats/.field/7/packets",
         "phash_u64/.cpu/0/1",
         "phash_u64/.sum/1",
+        "hash_u64/.type",
+        "hash_stats/.type",
+        "hash_stats/.metrics",
         "hash_u64/.schema",
         "hash_stats/.schema",
         "hash_u64/.entries",
@@ -76,7 +79,7 @@ fn every_program_copies_the_whole_text() {
         bed.ok(&format!("{EACH}\neach mnt/{file}"));
     }
     // What a program's look at it changes: one reading's size and text are of one moment.
-    for file in ["hash_u64/.info", ".maps", ".maps.json"] {
+    for file in ["hash_u64/.info", ".maps", ".maps.json", ".metrics"] {
         bed.ok(&format!(
             "for i in 1 2 3; do
                 busybox cat mnt/{file} > a; [ -s a ]; cp mnt/{file} b; [ -s b ]

@@ -257,6 +257,13 @@ fn what_a_new_name_can_become() {
         ("{\"a\":1}", &["no map of this name"]),
         ("nonsense", &["no map of this name", "the kinds are"]),
         ("hash key 4 value 8 max_entries 5", &["did you mean `entries`?"]),
+        ("hash key u32 value u64 max_entries 5", &["did you mean `entries`?"]),
+        ("hash key u32 value struct { u64 a; } entrys 5", &["did you mean `entries`?"]),
+        ("hash key u32 valu u64 entries 5", &["did you mean `value`?"]),
+        // What a variable that is not set leaves of `id $ID`: no shell tells of an error at close.
+        ("id", &["`id` needs a number after it"]),
+        ("prog id ", &["`id` needs a number after it"]),
+        ("link id", &["`id` needs a number after it"]),
         ("hash key_size 4 value 8 entries 5", &["did you mean `key`?"]),
         ("hahs key 4 value 8 entries 5", &["did you mean `hash`?"]),
     ] {

@@ -648,7 +648,7 @@ fn operations_are_logged() {
     }
 }
 
-/// "-v says the old and the new value of a write", of whichever view, in one word each.
+/// -v says the old and the new value of a write, of whichever view, in one word each.
 #[test]
 fn written_values_are_logged() {
     require!("root", "bpf", "fuse");

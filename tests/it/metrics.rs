@@ -167,6 +167,10 @@ fn a_group_of_readers() {
         bed.ok("chmod 600 bpf/h");
         assert_eq!(bed.ok("stat -c %a:%u:%g mnt/.metrics"), "440:0:2222\n");
         bed.ok(&format!("{READER} cat mnt/.metrics | grep -q bpf_map_max_entries"));
+        // Whole, too, to those who believe sizes.
+        let sizes = format!("{READER} tar c mnt/.metrics | tar xO");
+        assert!(bed.ok(&sizes).ends_with('\n'), "{sizes}");
+        bed.ok(&format!("{READER} busybox cat mnt/.metrics | grep -q bpf_map_max_entries"));
         for user in [READER, OTHER] {
             for path in
                 [".maps", ".maps.json", "h/.info", "h/.metrics", ".errors", ".name/", ".id/"]

@@ -70,3 +70,29 @@ fn quotes_stand_in_the_documents() {
     assert!(checked >= 10, "only {checked} quotes were found");
     assert!(missing.is_empty(), "in no document:\n{}", missing.join("\n"));
 }
+
+/// The rows of a table in Markdown have as many cells as its head: one that was cut or run together says nonsense.
+#[test]
+fn tables_are_whole() {
+    let mut paths = files(&top().join("docs"), ".md");
+    paths.extend(["README.md", "SECURITY.md", "HACKING.md"].map(|name| top().join(name)));
+    let (mut rows, mut wrong) = (0, Vec::new());
+    for path in paths {
+        let text = fs::read_to_string(&path).unwrap();
+        let (mut head, mut code) = (None, false);
+        for (number, line) in (1..).zip(text.lines()) {
+            code ^= line.starts_with("```");
+            if code || !line.starts_with('|') {
+                head = None;
+                continue;
+            }
+            let cells = line.replace(r"\|", "").split('|').count();
+            rows += 1;
+            if *head.get_or_insert(cells) != cells {
+                wrong.push(format!("{}:{number}: {line}", path.display()));
+            }
+        }
+    }
+    assert!(rows >= 100, "only {rows} rows were found");
+    assert!(wrong.is_empty(), "rows that are not as their heads:\n{}", wrong.join("\n"));
+}

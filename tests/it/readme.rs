@@ -164,14 +164,14 @@ fn updated(text: &str, steps: &[Step], outputs: &[String]) -> String {
     new
 }
 
-/// "README … At most 1,500 words", as wc(1) counts them.
+/// README … At most 1,500 words, as wc(1) counts them.
 #[test]
 fn the_readme_is_short() {
     let words = fs::read_to_string(path("README.md")).unwrap().split_whitespace().count();
     assert!(words <= 1500, "{words} words");
 }
 
-/// "five lines from a real program, beside what bpftool needs for the same": they do the same.
+/// five lines from a real program, beside what bpftool needs for the same: they do the same.
 #[test]
 fn the_first_lines_do_what_bpftools_do() {
     require!("root", "bpf", "fuse", "xdp-filter", "ip", "bpftool");

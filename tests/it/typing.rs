@@ -58,6 +58,8 @@ fn types_that_do_not_fit() {
         ("key 'struct no_such'", "a type is not defined"),
         ("event u32", "a hash has no events"),
         ("hash", "write `key TYPE value TYPE`"),
+        ("$UNSET", "write `key TYPE value TYPE`"),
+        ("key u32 valu u64", "did you mean `value`?"),
     ] {
         let error = bed.fails(&format!("echo \"{text}\" > mnt/h/.type"));
         assert!(error.contains("Invalid argument"), "{error}");

@@ -111,6 +111,10 @@ fn render(map: &Map) -> String {
 }
 
 impl OpenFile for TypeFile {
+    fn whole(&self) -> Option<&[u8]> {
+        Some(&self.text)
+    }
+
     fn read(&self, offset: u64, size: usize, reply: &mut dyn FnMut(&[u8])) -> Result<()> {
         reply(part(&self.text, offset, size));
         Ok(())

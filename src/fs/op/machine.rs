@@ -149,10 +149,10 @@ impl Fs {
             // Exporters do not run as root.
             Machine::Metrics => match self.maps.owner.metrics_group {
                 Some(gid) => {
-                    let attr: Attr = attr(FileKind::File, 0o440, 0, 1)?;
+                    let attr: Attr = attr(FileKind::File, 0o440, text, 1)?;
                     Ok(Attr { stat: Stat { gid, ..attr.stat }, ..attr })
                 }
-                None => attr(FileKind::File, 0o400, 0, 1),
+                None => attr(FileKind::File, 0o400, text, 1),
             },
             Machine::Table | Machine::Json | Machine::ProgramInfo(_) => {
                 attr(FileKind::File, 0o400, text, 1)

@@ -16,7 +16,7 @@ use crate::fs::base::opened::OpenedFile;
 use crate::fs::control;
 use crate::fs::control::row::Reads;
 use crate::fs::element::access;
-use crate::node::{Ino, MapRef, Node, Place, View};
+use crate::node::{Ino, Machine, MapRef, Node, Place, View};
 use std::ffi::OsStr;
 use std::sync::Arc;
 
@@ -95,6 +95,10 @@ impl Fs {
         match node {
             Node::In(..) => Ok(!lets_in_blind(stat.mode)),
             Node::Object(..) => caller.may(stat, 0o4, &Groups::new()),
+            Node::Machine(Machine::Metrics) => match self.maps.owner.metrics_group {
+                Some(group) if !caller.is_owner => caller.is_in(group),
+                Some(_) | None => Ok(caller.is_owner),
+            },
             Node::Machine(_) | Node::Errors => Ok(caller.is_owner),
             Node::Dir(_) | Node::Symlink(_) | Node::New(..) | Node::Ids | Node::Help(_) => Ok(true),
         }
