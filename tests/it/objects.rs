@@ -77,3 +77,46 @@ fn an_iterator_gives_its_output() {
         assert!(pieces.ends_with(".\n"), "cut in pieces of {size}");
     }
 }
+
+/// The first cells of the reference's table whose head begins so, and whether they are always there.
+fn fields_of(table: &str) -> Vec<(String, bool)> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference.md");
+    let reference = std::fs::read_to_string(path).unwrap();
+    let rows = reference.lines().skip_while(|line| !line.starts_with(table)).skip(2);
+    let rows = rows.take_while(|line| line.starts_with('|'));
+    rows.flat_map(|row| {
+        let cells: Vec<&str> = row.split('|').collect();
+        let always = !cells[2].contains("optional");
+        let names = cells[1].split('`').skip(1).step_by(2);
+        names.map(|name| (name.to_owned(), always)).collect::<Vec<_>>()
+    })
+    .collect()
+}
+
+/// "a list of fields for `.info`, PROG, LINK, `.maps.json`": all that are printed, and no others.
+#[test]
+fn fields_are_those_of_the_reference() {
+    require!("root", "bpf", "fuse", "clang", "bpftool", "jq");
+    let bed = Bed::new();
+    let links = object::compile("links");
+    bed.ok(&format!("bpftool prog load {} bpf/prog", links.display()));
+    bed.write("h", "hash key u32 value u64 entries 4");
+    let id = bed.ok("jq .id mnt/h/.info");
+    let line = bed.ok(&format!("jq -c 'select(.id == {})' mnt/.maps.json", id.trim()));
+    for (table, text) in [
+        ("| field of `.info`", bed.read("h/.info")),
+        ("| field of `.info`", line),
+        ("| field of PROG", bed.read("prog")),
+    ] {
+        let fields = fields_of(table);
+        assert!(fields.len() > 10, "{table}: {fields:?}");
+        let object = json(&text);
+        let printed = object.as_object().expect("an object");
+        for name in printed.keys() {
+            assert!(fields.iter().any(|(field, _)| field == name), "{name} is in no row: {text}");
+        }
+        for (field, _) in fields.iter().filter(|(_, always)| *always) {
+            assert!(printed.contains_key(field), "{field} is not printed: {text}");
+        }
+    }
+}
