@@ -122,7 +122,9 @@ impl Codec {
         key.plan.describe = symbols;
         value.plan.describe = symbols;
         let naming = Naming::new(&key.plan, shape.lpm, key.spelled.is_some());
-        let numbers = Numbers::find(&key.plan, naming.alone(), &value.plan);
+        // A prefix is no number, even where it has a number's size.
+        let alone = (!shape.lpm).then(|| naming.alone());
+        let numbers = Numbers::find(&key.plan, alone, &value.plan);
         let reasons: Vec<_> = [("key", key.reason), ("value", value.reason)]
             .into_iter()
             .filter_map(|(side, reason)| Some(format!("{side}: {}", reason?)))

@@ -22,8 +22,8 @@ pub(super) struct Numbers {
 type Place = (Num, usize);
 
 impl Numbers {
-    /// Looks for them; `alone` is the key, or the only member in it.
-    pub(super) fn find(key: &CodecPlan, alone: NodeId, value: &CodecPlan) -> Self {
+    /// Looks for them; `alone` is the key, or the only member in it, if that may be a number.
+    pub(super) fn find(key: &CodecPlan, alone: Option<NodeId>, value: &CodecPlan) -> Self {
         let is_series = |id| match value.node(id) {
             PlanNode::Array { len, elem, .. } => len >= LEAST && integer(value, elem).is_some(),
             _ => false,
@@ -34,7 +34,7 @@ impl Numbers {
         });
         let number = first(value, value.root, 0, &|id| integer(value, id).is_some());
         let number = number.and_then(|(id, offset)| Some((integer(value, id)?, offset)));
-        Self { series, value: number, key: integer(key, alone) }
+        Self { series, value: number, key: alone.and_then(|alone| integer(key, alone)) }
     }
 }
 

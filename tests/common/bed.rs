@@ -154,7 +154,9 @@ impl Bed {
     #[track_caller]
     pub(crate) fn start_on(&mut self, mountpoint: &Path, args: &[&str]) {
         assert!(self.daemon.is_none(), "the daemon runs already");
-        let before = fs::metadata(mountpoint).map(|meta| meta.dev()).ok();
+        let dev = |path: &Path| fs::metadata(path).map(|meta| meta.dev()).ok();
+        // What a dead daemon left is unmounted first: then the directory is its parent's again.
+        let before = [dev(mountpoint), mountpoint.parent().and_then(dev)];
         let log = File::create(self.dir.join("log")).expect("the log file");
         let mut words = self.enter();
         words.extend(
@@ -177,8 +179,8 @@ impl Bed {
             if let Some(status) = daemon.try_wait().expect("wait") {
                 panic!("the daemon ended at once, {status}:\n{}", self.log());
             }
-            let now = fs::metadata(mountpoint).map(|meta| meta.dev()).ok();
-            if now.is_some() && now != before {
+            let now = dev(mountpoint);
+            if now.is_some() && !before.contains(&now) {
                 break;
             }
             if Instant::now() > deadline {

@@ -281,3 +281,21 @@ fn nonsense_does_no_harm() {
     }
     assert_eq!(bed.ok("echo 5 > mnt/hash_u64/5; cat mnt/hash_u64/5"), "5\n");
 }
+
+/// "A look-up of a name that is simply not there is no refusal": the last line is the last refusal's, whatever
+/// programs look for in each directory that they come to.
+#[test]
+fn a_miss_is_no_refusal() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    bed.ok("cd mnt; echo directory > dir; echo 'hash key u32 value u64 entries 4' > h");
+    bed.fails("echo x > mnt/h/1");
+    for path in ["absent", ".git", ".python-version", "dir/absent", "dir/.git", "dir/.maps", "h/5"]
+    {
+        bed.fails(&format!("stat mnt/{path}"));
+        let errors = bed.errors();
+        assert!(errors.last().is_some_and(|line| line.contains("write /h/1 EINVAL")), "{errors:?}");
+    }
+    bed.fails("stat mnt/h/absent");
+    assert!(bed.errors().pop().is_some_and(|line| line.contains("lookup /h/absent ENOENT")));
+}

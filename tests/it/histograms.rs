@@ -119,6 +119,22 @@ fn runqlat_s_histogram() {
     assert!(shown.contains("@@@@@@@@@@"), "{shown}");
 }
 
+/// A prefix is no number: neither where nothing but its size is known, nor where it is typed.
+#[test]
+fn a_trie_is_no_histogram() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    bed.ok(
+        "cd mnt; echo 'lpm_trie key 8 value 8 entries 8' > plain; echo 4 > plain/10.0.0.0_8
+        echo \"lpm_trie key 'struct { __u32 prefixlen; __be32 to; }' value u64 entries 8\" > typed",
+    );
+    for map in ["plain", "typed"] {
+        for view in [".hist", ".lhist"] {
+            bed.fails_with(&format!("cat mnt/{map}/{view}/.map"), "Operation not supported");
+        }
+    }
+}
+
 /// bpftrace's maps have no types: docs/types/bpftrace.c gives them.
 #[test]
 fn bpftrace_in_its_own_words() {

@@ -93,7 +93,7 @@ fn fields_of(table: &str) -> Vec<(String, bool)> {
     .collect()
 }
 
-/// "a list of fields for `.info`, PROG, LINK, `.maps.json`": all that are printed, and no others.
+/// a list of fields for `.info`, PROG, LINK, `.maps.json`: all that are printed, and no others.
 #[test]
 fn fields_are_those_of_the_reference() {
     require!("root", "bpf", "fuse", "clang", "bpftool", "jq");

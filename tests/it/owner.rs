@@ -39,6 +39,19 @@ fn the_owner_gets_in() {
     assert_eq!(bed.ok("cat mnt/h/2; stat -c %u bpf/outer"), "7\n0\n");
 }
 
+/// What the mount shows its owner names by the path of its pin, too, which `.info` prints: the pin is root's.
+#[test]
+fn the_owner_names_pins_by_their_paths() {
+    require!("root", "bpf", "fuse", "setpriv", "jq");
+    let (bed, _map) = bed_of(&["--owner", "1111"]);
+    bed.ok(&format!(
+        "{USER} sh -ec 'pin=$(jq -r .pins[0] mnt/h/.info)
+         echo hash_of_maps key u32 entries 4 inner_map $pin > mnt/outer; ln -s $pin mnt/outer/1
+         echo \"{{\\\"key\\\":2,\\\"value\\\":\\\"$pin\\\"}}\" > mnt/outer/.entries; cat mnt/outer/1/.count mnt/outer/2/.count'"
+    ));
+    bed.fails_with(&format!("{USER} ln -s $PWD/bpf/absent mnt/outer/3"), "No such file");
+}
+
 /// Nobody else gets in: not by a mode that would let them, nor by a name of `.`.
 #[test]
 fn nobody_else_gets_in() {

@@ -1,4 +1,4 @@
-//! "No shell tells of an error at close, so errors come from write(2) wherever they can"; and long texts,
+//! No shell tells of an error at close, so errors come from write(2) wherever they can; and long texts,
 //! which come in pieces.
 
 use crate::common::require::require;

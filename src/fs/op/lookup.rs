@@ -322,5 +322,6 @@ pub(super) fn pin_node(pin: Pin, kind: PinKind) -> Node {
 }
 
 fn no_control() -> Error {
-    Error::new(libc::ENOENT, "no such control; cat .help lists what there is")
+    // Many programs look for a file of theirs (`.git`) in each directory that they come to.
+    Error::missing("no such control; cat .help lists what there is")
 }
