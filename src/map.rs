@@ -2,6 +2,7 @@
 
 pub mod cursor;
 pub mod handle;
+mod insn;
 pub mod load;
 pub mod room;
 mod symbols;
@@ -14,6 +15,7 @@ pub use crate::sys::map::{ANY, EXIST, MapInfo, NOEXIST};
 
 use crate::btf::Btf;
 use crate::codec::{Codec, Shape};
+use crate::sys::map::kind::INSN_ARRAY;
 use crate::sys::map::{LOCK, MapFd, possible_cpus};
 use crate::sys::{self, Call, object};
 use std::os::fd::{AsFd, OwnedFd};
@@ -78,6 +80,13 @@ impl Map {
         let (btf, unread) = match btf_id {
             0 => (None, None),
             id => load_btf(id).map_or_else(|why| (None, Some(why)), |btf| (Some(btf), None)),
+        };
+        let btf = match btf {
+            None if info.map_type == INSN_ARRAY => {
+                shape.value_type_id = insn::ID;
+                insn::btf()
+            }
+            btf => btf,
         };
         let codec = codec(kind, &shape, btf.as_ref(), None);
         let btf_unused = unread.or_else(|| codec.fallback().map(str::to_owned));

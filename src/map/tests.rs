@@ -169,7 +169,11 @@ fn map(number: u32, max_entries: u32) -> (Map, Rc<RefCell<Kernel>>, Answering) {
         map_type: number,
         id: 1,
         key_size: if number == kind::LPM_TRIE { 5 } else { 4 },
-        value_size: if number == kind::HASH_OF_MAPS { 4 } else { 8 },
+        value_size: match number {
+            kind::HASH_OF_MAPS => 4,
+            kind::INSN_ARRAY => 16,
+            _ => 8,
+        },
         max_entries,
         flags: 0,
         name: String::new(),
@@ -469,4 +473,33 @@ fn a_new_elements_other_cpus_have_zeros() {
     made[8 * last..].copy_from_slice(&[7; 8]);
     assert_eq!(kernel.borrow().elements[&key.to_vec()], made);
     assert_eq!(kernel.borrow().alone, 0);
+}
+
+#[test]
+fn instructions_have_the_kernels_type() {
+    let (map, kernel, _answering) = map(kind::INSN_ARRAY, 1);
+    let value = [5_u32, 6, 7, 0].map(u32::to_ne_bytes).concat();
+    kernel.borrow_mut().elements.insert(vec![0; 4], value);
+    let (mut value, mut text) = (Vec::new(), Vec::new());
+    assert_eq!(map.lookup(&[0; 4], &mut value), Ok(true));
+    map.print_value(&value, &mut text);
+    assert_eq!(text, br#"{"orig_off":5,"xlated_off":6,"jitted_off":7}"#);
+    assert_eq!(map.codec.value_type().as_deref(), Some("struct bpf_insn_array_value"));
+}
+
+/// A hash that grows loses the place of a batch when a key goes, and gives a key again: it is walked key by
+/// key.
+#[test]
+fn a_growing_hash_is_walked_once() {
+    let (map, kernel, _answering) = map(kind::RHASH, 300);
+    let all: Vec<_> = (0..200).map(|n| key(n, 0)).collect();
+    fill(&kernel, all.clone(), 8);
+    kernel.borrow_mut().gone.insert(50, vec![key(20, 0)]);
+    let (given, errors) = walk(&map, true);
+    assert!(errors.is_empty(), "{errors:?}");
+    let mut once = sorted(given.clone());
+    once.dedup();
+    assert_eq!(once.len(), given.len());
+    assert!(all.iter().filter(|of| **of != key(20, 0)).all(|of| given.contains(of)));
+    assert!(kernel.borrow().asked.is_empty());
 }
