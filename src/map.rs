@@ -2,6 +2,7 @@
 
 pub mod cursor;
 pub mod handle;
+mod insn;
 pub mod load;
 pub mod room;
 mod symbols;
@@ -14,6 +15,7 @@ pub use crate::sys::map::{ANY, EXIST, MapInfo, NOEXIST};
 
 use crate::btf::Btf;
 use crate::codec::{Codec, Shape};
+use crate::sys::map::kind::INSN_ARRAY;
 use crate::sys::map::{LOCK, MapFd, possible_cpus};
 use crate::sys::{self, Call, object};
 use std::os::fd::{AsFd, OwnedFd};
@@ -78,6 +80,13 @@ impl Map {
         let (btf, unread) = match btf_id {
             0 => (None, None),
             id => load_btf(id).map_or_else(|why| (None, Some(why)), |btf| (Some(btf), None)),
+        };
+        let btf = match btf {
+            None if info.map_type == INSN_ARRAY => {
+                shape.value_type_id = insn::ID;
+                insn::btf()
+            }
+            btf => btf,
         };
         let codec = codec(kind, &shape, btf.as_ref(), None);
         let btf_unused = unread.or_else(|| codec.fallback().map(str::to_owned));
@@ -239,10 +248,40 @@ impl Map {
             }
         }
         let updated = self.with_key(key, |key| self.fd.update(key, value, flag | self.lock()));
-        updated.map_err(|error| match error.errno {
-            libc::E2BIG => sys::Error { errno: libc::ENOSPC, ..error },
-            _ => error,
-        })
+        updated.map_err(full)
+    }
+
+    /// Sets the value of one CPU, in place where it is in `values`, which are as those of a look-up. All
+    /// others stay what programs made of them meanwhile, where the kernel can set one alone.
+    ///
+    /// # Errors
+    /// As for [`Self::update`].
+    pub fn update_cpu(&self, key: &[u8], values: &[u8], cpu: u32, flag: u64) -> sys::Result<()> {
+        let slot = self.codec.slot(cpu as usize);
+        let one = values.get(slot.clone()).unwrap_or_default();
+        let mut present = Vec::new();
+        // With a CPU's number beside it, a hash heeds neither BPF_EXIST nor BPF_NOEXIST; of an element that
+        // is made so, the other CPUs' values may be what another one had.
+        let is_there = self.kind.is_array() || self.lookup(key, &mut present)?;
+        let is_free = flag == ANY || self.kind.is_array() && flag == EXIST;
+        if is_there && is_free {
+            let mut alone = Vec::new();
+            room::zeros(&mut alone, self.value_len())?;
+            if let Some(start) = alone.get_mut(..one.len()) {
+                start.copy_from_slice(one);
+            }
+            match self.with_key(key, |key| self.fd.update_one_cpu(key, &alone, cpu)) {
+                Err(error) if matches!(error.errno, libc::EINVAL | libc::EOPNOTSUPP) => {}
+                outcome => return outcome.map_err(full),
+            }
+        }
+        if present.is_empty() {
+            self.lookup(key, &mut present)?;
+        }
+        if let Some(old) = present.get_mut(slot) {
+            old.copy_from_slice(one);
+        }
+        self.update(key, &present, flag)
     }
 
     /// Deletes an element.
@@ -381,6 +420,14 @@ fn present(outcome: sys::Result<()>) -> sys::Result<bool> {
         Ok(()) => Ok(true),
         Err(error) if error.errno == libc::ENOENT => Ok(false),
         Err(error) => Err(error),
+    }
+}
+
+/// A full map is ENOSPC, whatever its kind.
+fn full(error: sys::Error) -> sys::Error {
+    match error.errno {
+        libc::E2BIG => sys::Error { errno: libc::ENOSPC, ..error },
+        _ => error,
     }
 }
 

@@ -87,6 +87,8 @@ pub struct Spec {
     pub numa_node: Option<u32>,
     /// The device to offload to, or 0.
     pub ifindex: u32,
+    /// SHA-256 of the one program that may use the map (`excl_prog_hash` of BPF_MAP_CREATE).
+    pub excl_prog_hash: Option<[u8; 32]>,
     /// For a map of maps: what its maps are like.
     pub inner: Option<Inner>,
     /// The kernel's name of the map, if the text asks for one.
@@ -127,6 +129,7 @@ impl Spec {
             map_extra: 0,
             numa_node: None,
             ifindex: 0,
+            excl_prog_hash: None,
             inner: None,
             name: None,
             types: Arc::default(),

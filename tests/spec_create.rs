@@ -90,7 +90,7 @@ fn every_kind_from_words_and_from_c() {
         }
         assert_eq!(MapKind::of(i as u32 + 1).btf == BtfUse::Refused, !takes_btf, "{kind}");
     }
-    assert_eq!(kind::name(33), Some("arena"));
+    assert_eq!(kind::name(35), Some("rhash"));
 }
 
 /// What bpftool prints, as JSON.

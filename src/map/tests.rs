@@ -14,6 +14,9 @@ use std::rc::Rc;
 /// The kernel's own number for what a map has no function for.
 const ENOTSUPP: i32 = 524;
 
+/// BPF_F_CPU
+const ONE_CPU: u64 = 8;
+
 /// A map in the kernel's place: a hash whose bucket is a key's first byte, or a trie.
 #[derive(Default)]
 struct Kernel {
@@ -27,6 +30,9 @@ struct Kernel {
     gone: BTreeMap<usize, Vec<Vec<u8>>>,
     /// Whether there are batches.
     no_batches: bool,
+    /// Whether it sets one CPU's value alone, in values of 8 bytes, as Linux 6.19 does; and how often it has.
+    one_cpu: bool,
+    alone: usize,
     /// Buckets in a batch at most.
     buckets: usize,
     /// Elements that have room.
@@ -98,6 +104,16 @@ impl Kernel {
 
     fn update(&mut self, key: Option<&[u8]>, value: &[u8], flags: u64) -> i32 {
         let key = key.unwrap_or_default();
+        if flags & ONE_CPU != 0 {
+            let at = 8 * (flags >> 32) as usize;
+            if !self.one_cpu {
+                return -libc::EINVAL;
+            }
+            self.alone += 1;
+            let present = self.elements.get_mut(key).expect("of a new one the rest is not zeros");
+            present[at..at + 8].copy_from_slice(&value[..8]);
+            return 0;
+        }
         match (flags, self.elements.contains_key(key)) {
             (NOEXIST, true) => -libc::EEXIST,
             (EXIST, false) => -libc::ENOENT,
@@ -153,7 +169,11 @@ fn map(number: u32, max_entries: u32) -> (Map, Rc<RefCell<Kernel>>, Answering) {
         map_type: number,
         id: 1,
         key_size: if number == kind::LPM_TRIE { 5 } else { 4 },
-        value_size: if number == kind::HASH_OF_MAPS { 4 } else { 8 },
+        value_size: match number {
+            kind::HASH_OF_MAPS => 4,
+            kind::INSN_ARRAY => 16,
+            _ => 8,
+        },
         max_entries,
         flags: 0,
         name: String::new(),
@@ -414,4 +434,72 @@ fn slots_are_looked_for_where_the_kernel_does_not() {
     assert_eq!(errno(map.update(&[1, 0, 0, 0], &[1; 8], NOEXIST)), libc::EEXIST);
     assert_eq!(map.update(&[1, 0, 0, 0], &[2; 8], EXIST), Ok(()));
     assert_eq!(kernel.borrow().elements[&vec![1, 0, 0, 0]], [2; 8]);
+}
+
+#[test]
+fn one_cpus_value_is_set_alone_where_the_kernel_can() {
+    for (number, one_cpu) in [
+        (kind::PERCPU_HASH, true),
+        (kind::PERCPU_HASH, false),
+        (kind::PERCPU_ARRAY, true),
+        (kind::PERCPU_ARRAY, false),
+    ] {
+        let (map, kernel, _answering) = map(number, 4);
+        kernel.borrow_mut().one_cpu = one_cpu;
+        let key = [1, 0, 0, 0];
+        let last = map.cpus() - 1;
+        // What was read before it; by now programs have counted on.
+        let mut values = vec![0; map.value_len()];
+        values[8 * last..].copy_from_slice(&[7; 8]);
+        let mut counted = vec![9; map.value_len()];
+        kernel.borrow_mut().elements.insert(key.to_vec(), counted.clone());
+        assert_eq!(map.update_cpu(&key, &values, last as u32, ANY), Ok(()));
+        counted[8 * last..].copy_from_slice(&[7; 8]);
+        assert_eq!(kernel.borrow().elements[&key.to_vec()], counted, "{number}");
+        assert_eq!(kernel.borrow().alone, usize::from(one_cpu), "{number}");
+    }
+}
+
+#[test]
+fn a_new_elements_other_cpus_have_zeros() {
+    let (map, kernel, _answering) = map(kind::PERCPU_HASH, 4);
+    kernel.borrow_mut().one_cpu = true;
+    let (key, last) = ([1, 0, 0, 0], map.cpus() - 1);
+    let values = vec![7; map.value_len()];
+    let missing = map.update_cpu(&key, &values, last as u32, EXIST).expect_err("there is none");
+    assert_eq!(missing.errno, libc::ENOENT);
+    assert_eq!(map.update_cpu(&key, &values, last as u32, NOEXIST), Ok(()));
+    let mut made = vec![0; map.value_len()];
+    made[8 * last..].copy_from_slice(&[7; 8]);
+    assert_eq!(kernel.borrow().elements[&key.to_vec()], made);
+    assert_eq!(kernel.borrow().alone, 0);
+}
+
+#[test]
+fn instructions_have_the_kernels_type() {
+    let (map, kernel, _answering) = map(kind::INSN_ARRAY, 1);
+    let value = [5_u32, 6, 7, 0].map(u32::to_ne_bytes).concat();
+    kernel.borrow_mut().elements.insert(vec![0; 4], value);
+    let (mut value, mut text) = (Vec::new(), Vec::new());
+    assert_eq!(map.lookup(&[0; 4], &mut value), Ok(true));
+    map.print_value(&value, &mut text);
+    assert_eq!(text, br#"{"orig_off":5,"xlated_off":6,"jitted_off":7}"#);
+    assert_eq!(map.codec.value_type().as_deref(), Some("struct bpf_insn_array_value"));
+}
+
+/// A hash that grows loses the place of a batch when a key goes, and gives a key again: it is walked key by
+/// key.
+#[test]
+fn a_growing_hash_is_walked_once() {
+    let (map, kernel, _answering) = map(kind::RHASH, 300);
+    let all: Vec<_> = (0..200).map(|n| key(n, 0)).collect();
+    fill(&kernel, all.clone(), 8);
+    kernel.borrow_mut().gone.insert(50, vec![key(20, 0)]);
+    let (given, errors) = walk(&map, true);
+    assert!(errors.is_empty(), "{errors:?}");
+    let mut once = sorted(given.clone());
+    once.dedup();
+    assert_eq!(once.len(), given.len());
+    assert!(all.iter().filter(|of| **of != key(20, 0)).all(|of| given.contains(of)));
+    assert!(kernel.borrow().asked.is_empty());
 }

@@ -85,6 +85,7 @@ impl Spec {
             map_extra: self.map_extra,
             numa_node: self.numa_node.unwrap_or(0),
             ifindex: self.ifindex,
+            excl_prog_hash: self.excl_prog_hash,
             btf_vmlinux_value_type_id: vmlinux_type,
             inner_map: inner.as_ref().map(|fd| fd.as_fd()),
             btf: None,

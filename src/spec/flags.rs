@@ -83,6 +83,7 @@ mod tests {
             ("token_fd", bpf::BPF_F_TOKEN_FD),
             ("segv_on_fault", bpf::BPF_F_SEGV_ON_FAULT),
             ("no_user_conv", bpf::BPF_F_NO_USER_CONV),
+            ("rb_overwrite", bpf::BPF_F_RB_OVERWRITE),
         ] {
             assert_eq!(by_name(name), Some(flag), "{name}");
         }

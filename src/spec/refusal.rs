@@ -94,6 +94,10 @@ impl Spec {
                 "map_extra is {kind}'s number of hash functions, 1 to 15, or 0 for the kernel's \
                  choice"
             )),
+            Extra::FirstSize => Some(format!(
+                "map_extra is how many elements {kind} has room for at first: at most 65535, and not \
+                 more than its entries"
+            )),
             Extra::Address => Some(format!(
                 "map_extra is the address where programs have {kind}: a multiple of {}, and the \
                  whole of it between two multiples of 4 GiB",

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The words that an argument follows.
-const WORDS: [&str; 10] = [
+const WORDS: [&str; 11] = [
     "type",
     "key",
     "value",
@@ -19,6 +19,7 @@ const WORDS: [&str; 10] = [
     "map_extra",
     "numa_node",
     "ifindex",
+    "excl_prog_hash",
 ];
 
 /// What others call them: bpftool's listing, libbpf, the kernel.
@@ -156,6 +157,19 @@ fn integer(word: &str) -> Option<u64> {
     }
 }
 
+/// A program's SHA-256: 64 hex digits.
+fn sha256(word: Word<'_>) -> Result<[u8; 32], SpecError> {
+    let digit = |c: u8| char::from(c).to_digit(16).map(|digit| digit as u8);
+    let byte = |pair: &[u8]| Some(digit(*pair.first()?)? << 4 | digit(*pair.last()?)?);
+    let bytes: Option<Vec<u8>> = word.text.as_bytes().chunks(2).map(byte).collect();
+    bytes.filter(|_| word.text.len() == 64).and_then(|bytes| bytes.try_into().ok()).ok_or_else(
+        || {
+            let shown = clip(word.text);
+            error(word.line, format!("`excl_prog_hash {shown}` must be a SHA-256: 64 hex digits"))
+        },
+    )
+}
+
 fn clip(word: &str) -> &str {
     word.char_indices().nth(60).map_or(word, |(end, _)| &word[..end])
 }
@@ -192,7 +206,10 @@ pub(super) fn parse(text: &str, line: u32, inside: bool) -> Result<Spec, SpecErr
             Some("inner_map") => spec.inner = Some(inner(&mut reader, inside)?),
             Some("map_extra") => spec.map_extra = reader.number("map_extra", u64::MAX)?,
             Some("numa_node") => numa_node(&mut spec, reader.u32("numa_node")?, word.line)?,
-            Some(_) => spec.ifindex = reader.u32("ifindex")?,
+            Some("ifindex") => spec.ifindex = reader.u32("ifindex")?,
+            Some(of) => {
+                spec.excl_prog_hash = Some(sha256(reader.argument(of, "64 hex digits")?)?);
+            }
         }
     }
     if !seen.contains(&"type") {

@@ -19,6 +19,9 @@ pub const ANY: u64 = bpf::BPF_ANY as u64;
 pub const NOEXIST: u64 = bpf::BPF_NOEXIST as u64;
 /// BPF_EXIST: replace the element only.
 pub const EXIST: u64 = bpf::BPF_EXIST as u64;
+/// BPF_F_CPU: the value of one CPU, whose number is in the flags' upper half. Since Linux 6.19; older
+/// kernels refuse it.
+const ONE_CPU: u64 = bpf::BPF_F_CPU as u64;
 /// BPF_F_LOCK: take the value's `bpf_spin_lock` while copying.
 pub const LOCK: u64 = bpf::BPF_F_LOCK as u64;
 
@@ -149,6 +152,15 @@ impl MapFd {
         let key = self.key(CALL, key)?;
         self.check_value(CALL, value.len())?;
         check(CALL, self.call(Element::Update { key, value, flags })).map(drop)
+    }
+
+    /// BPF_MAP_UPDATE_ELEM with BPF_F_CPU: the value of `cpu` alone, which `value` begins with. It has
+    /// [`Self::value_len`] bytes all the same: older kernels copy so many before they see the flag.
+    ///
+    /// # Errors
+    /// EINVAL before Linux 6.19.
+    pub fn update_one_cpu(&self, key: &[u8], value: &[u8], cpu: u32) -> Result<()> {
+        self.update(key, value, ONE_CPU | u64::from(cpu) << 32)
     }
 
     /// BPF_MAP_DELETE_ELEM.

@@ -23,6 +23,8 @@ fn kinds_that_it_lacks() {
         (k::TASK_STORAGE, "task_storage key 4 value u64"),
         (k::CGRP_STORAGE, "cgrp_storage key 4 value u64"),
         (k::ARENA, "arena entries 2"),
+        (k::INSN_ARRAY, "insn_array entries 2"),
+        (k::RHASH, "rhash key 4 value u64 entries 4"),
     ] {
         let written = fs::write(bed.at("new"), format!("{spec}\n"));
         if !lacks_map(kind) {
@@ -196,4 +198,111 @@ fn reads_that_wait_while_their_program_forks() {
         assert!(version < (6, 12), "{seen}");
         lacks("reads that a fork beside them leaves whole", false);
     }
+}
+
+/// An array of instructions: what user space may set, and what it may not.
+#[test]
+fn arrays_of_instructions() {
+    require!("root", "bpf", "fuse");
+    if lacks_map(k::INSN_ARRAY) {
+        return;
+    }
+    let bed = Bed::new();
+    bed.ok("echo 'insn_array entries 2' > mnt/m; echo '{\"orig_off\":3}' > mnt/m/1");
+    assert_eq!(bed.read("m/1"), "{\"orig_off\":3,\"xlated_off\":0,\"jitted_off\":0}\n");
+    assert_eq!(bed.read("m/.field/1/orig_off"), "3\n");
+    refused(write_with(bed.at("m/1"), 0, b"{\"jitted_off\":3}\n"), "EINVAL");
+    assert_eq!(bed.list("m"), ["0", "1"]);
+    refused(fs::remove_file(bed.at("m/1")), "EPERM");
+}
+
+/// A hash that grows: map_extra is its first size.
+#[test]
+fn hashes_that_grow() {
+    require!("root", "bpf", "fuse");
+    if lacks_map(k::RHASH) {
+        return;
+    }
+    let bed = Bed::new();
+    bed.ok("echo 'rhash key u32 value u64 entries 3000 map_extra 4' > mnt/m");
+    bed.ok(
+        "for i in $(seq 3000); do echo \"{\\\"key\\\":$i,\\\"value\\\":7}\"; done > mnt/m/.entries",
+    );
+    assert_eq!(bed.list("m").len(), 3000);
+    assert_eq!(bed.read("m/.entries").lines().count(), 3000);
+    assert_eq!(bed.read("m/.count"), "3000\n");
+    refused(write_with(bed.at("m/3001"), libc::O_CREAT, b"1\n"), "ENOSPC");
+    bed.ok("rm mnt/m/7; cat mnt/m/.pop/8; echo 1 > mnt/m/.clear");
+    assert!(bed.list("m").is_empty());
+    let written = fs::write(bed.at("n"), "rhash key u32 value u64 entries 3 map_extra 4\n");
+    refused(written, "EINVAL");
+    assert!(bed.errors().last().unwrap().contains("not more than its entries"));
+}
+
+/// One CPU's value is written alone where the kernel can, in any of the kinds that have them.
+#[test]
+fn one_cpu_of_all() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    let cpus = bpffuse::sys::map::possible_cpus().unwrap();
+    for (name, spec) in [
+        ("a", "percpu_array value u32 entries 4"),
+        ("h", "percpu_hash key u32 value u32 entries 4"),
+        ("l", "lru_percpu_hash key u32 value u32 entries 64"),
+    ] {
+        bed.ok(&format!("echo '{spec}' > mnt/{name}; echo 9 > mnt/{name}/1"));
+        let raw = bed.open(name);
+        let mut value = vec![9; raw.fd.value_len()];
+        value[0] = 5;
+        let alone = raw.fd.update_one_cpu(&key32(1), &value, 0);
+        lacks("BPF_F_CPU", alone.is_ok());
+        let last = cpus - 1;
+        bed.ok(&format!("echo 7 > mnt/{name}/.cpu/{last}/1; echo 3 > mnt/{name}/.cpu/{last}/2"));
+        assert_eq!(bed.read(&format!("{name}/.cpu/{last}/1")), "7\n");
+        let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+        let others = lines(&bed.read(&format!("{name}/2")));
+        assert!(
+            others[..last].iter().all(|other| other == "0") && others[last] == "3",
+            "{others:?}"
+        );
+        let others = lines(&bed.read(&format!("{name}/1")));
+        assert!(others[1..last.max(1)].iter().all(|other| other == "9"), "{others:?}");
+    }
+}
+
+/// A map for one program alone: other programs are refused, user space is not.
+#[test]
+fn exclusive_maps() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    let hash = "ab".repeat(32);
+    let written =
+        fs::write(bed.at("m"), format!("array value u32 entries 1 excl_prog_hash {hash}\n"));
+    if lacks("exclusive maps", written.is_ok()) {
+        return;
+    }
+    bed.ok("echo 5 > mnt/m/0");
+    assert_eq!(bed.read("m/0"), "5\n");
+    for wrong in ["ab", "xy", &format!("{hash}0")] {
+        let written =
+            fs::write(bed.at("n"), format!("array value u32 entries 1 excl_prog_hash {wrong}\n"));
+        refused(written, "EINVAL");
+        assert!(bed.errors().last().unwrap().contains("64 hex digits"));
+    }
+}
+
+/// A ring buffer that overwrites, by its flag's name.
+#[test]
+fn rings_that_overwrite() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    let written = fs::write(bed.at("r"), "ringbuf entries 4096 flags rb_overwrite\n");
+    if lacks("BPF_F_RB_OVERWRITE", written.is_ok()) {
+        return;
+    }
+    assert!(bed.read("r/.info").contains("\"rb_overwrite\""));
+    assert!(
+        bed.read("r/.schema").contains("BPF_F_RB_OVERWRITE")
+            || bed.read("r/.schema").contains("524288")
+    );
 }

@@ -208,6 +208,8 @@ pub(crate) fn make(bed: &Bed, name: &str, map_type: u32) -> RawMap {
         k::ARENA => (0, 0, 1, 1 << 10),
         k::SOCKMAP | k::SOCKHASH | k::REUSEPORT_SOCKARRAY => (4, 8, 4, 0),
         k::CPUMAP => (4, 4, 1, 0),
+        k::INSN_ARRAY => (4, 16, 4, 0),
+        k::RHASH => (4, 4, 4, 1),
         _ => (4, 4, 4, 0),
     };
     let mut new = NewMap {

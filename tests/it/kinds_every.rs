@@ -9,9 +9,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 
-/// All types of Linux 6.18 that this kernel has.
+/// All types of Linux 7.2 that this kernel has.
 fn all() -> impl Iterator<Item = u32> {
-    (1..=33).filter(|kind| !lacks_map(*kind))
+    (1..=k::RHASH).filter(|kind| !lacks_map(*kind))
 }
 
 const PER_CPU: &[u32] =
@@ -43,11 +43,14 @@ const DATA: &[u32] = &[
     k::LPM_TRIE,
     k::CGROUP_STORAGE,
     k::PERCPU_CGROUP_STORAGE,
+    k::INSN_ARRAY,
+    k::RHASH,
 ];
 /// Kinds whose elements stand for what is named as it is read.
 const NAMED: &[u32] =
     &[k::PROG_ARRAY, k::ARRAY_OF_MAPS, k::HASH_OF_MAPS, k::DEVMAP, k::DEVMAP_HASH, k::CPUMAP];
-const TAKEN: &[u32] = &[k::HASH, k::PERCPU_HASH, k::LRU_HASH, k::LRU_PERCPU_HASH, k::STACK_TRACE];
+const TAKEN: &[u32] =
+    &[k::HASH, k::PERCPU_HASH, k::LRU_HASH, k::LRU_PERCPU_HASH, k::STACK_TRACE, k::RHASH];
 /// Kinds whose keys are no bytes.
 const KEYLESS: &[u32] = &[
     k::SK_STORAGE,
@@ -115,7 +118,7 @@ fn controls_of_each() {
         assert_eq!(info["id"], raw.info.id);
         assert_eq!(info["value_size"], raw.info.value_size);
         let count = match kind {
-            k::ARRAY | k::PERCPU_ARRAY => 4,
+            k::ARRAY | k::PERCPU_ARRAY | k::INSN_ARRAY => 4,
             k::STRUCT_OPS => 1,
             _ => 0,
         };
@@ -149,7 +152,7 @@ fn controls_of_each() {
         assert_eq!(list(&bed, &at(".sum")), per_cpu, "{name}");
         let keyed = among(kind, KEYLESS, "EOPNOTSUPP", "ok");
         assert_eq!(list(&bed, &at(".raw")), keyed, "{name}");
-        let arrays = [k::ARRAY, k::PERCPU_ARRAY];
+        let arrays = [k::ARRAY, k::PERCPU_ARRAY, k::INSN_ARRAY];
         let cleared = among(kind, KEPT, "EOPNOTSUPP", among(kind, &arrays, "EPERM", "ok"));
         assert_eq!(write(&bed, &at(".clear"), b"1\n"), cleared, "{name}");
         freeze(&bed, name, kind);

@@ -6,7 +6,7 @@ pub(crate) type Case = (&'static str, &'static str, &'static str, [u32; 3], u32,
 
 pub(crate) const CPUS: u32 = 0;
 
-pub(crate) const CASES: [Case; 33] = [
+pub(crate) const CASES: [Case; 35] = [
     (
         "hash",
         "key u32 value u64 entries 10",
@@ -247,6 +247,22 @@ pub(crate) const CASES: [Case; 33] = [
         [0, 0, 10],
         1 << 10,
         false,
+    ),
+    (
+        "insn_array",
+        "entries 5",
+        "__uint(key_size, 4); __uint(value_size, 16); __uint(max_entries, 5);",
+        [4, 16, 5],
+        0,
+        false,
+    ),
+    (
+        "rhash",
+        "key u32 value u64 entries 100 map_extra 16",
+        "__type(key, __u32); __type(value, __u64); __uint(max_entries, 100); __uint(map_extra, 16);",
+        [4, 8, 100],
+        1,
+        true,
     ),
 ];
 

@@ -160,7 +160,18 @@ impl ElementFile {
                     Parsed::Part(Error::new(libc::EINVAL, "the string may go on"))
                 }
                 Parsed::Whole => {
-                    map.update(&self.element.key, &value, state.flag)?;
+                    match view {
+                        View::Cpu(cpu) => {
+                            map.update_cpu(&self.element.key, &value, *cpu, state.flag)?;
+                        }
+                        View::Text
+                        | View::Longest
+                        | View::Pop
+                        | View::Raw
+                        | View::Sum
+                        | View::Histogram(_)
+                        | View::Field(_) => map.update(&self.element.key, &value, state.flag)?,
+                    }
                     new = old.is_some().then(|| shown(map, view, &value));
                     Parsed::Whole
                 }

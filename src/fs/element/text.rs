@@ -55,9 +55,10 @@ pub fn render(map: &Map, view: &View, value: &[u8], text: &mut Vec<u8>) {
 /// may leave members out, which keep their value.
 pub fn writes_whole(map: &Map, view: &View) -> bool {
     match view {
-        View::Text | View::Longest | View::Pop => map.codec.whole_writes(),
+        // What other CPUs have is not written.
+        View::Text | View::Longest | View::Pop | View::Cpu(_) => map.codec.whole_writes(),
         View::Raw => true,
-        View::Cpu(_) | View::Sum | View::Histogram(_) | View::Field(_) => false,
+        View::Sum | View::Histogram(_) | View::Field(_) => false,
     }
 }
 

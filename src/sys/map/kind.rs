@@ -5,6 +5,7 @@
 mod columns;
 mod table;
 
+use super::{NewMap, create};
 pub use columns::{
     BtfUse, Content, Entries, Extra, KeyHandle, Keys, Listing, Size, Stream, UpdateFlags,
 };
@@ -16,9 +17,9 @@ pub use libbpf_rs::libbpf_sys::{
     BPF_MAP_TYPE_CGRP_STORAGE as CGRP_STORAGE, BPF_MAP_TYPE_CPUMAP as CPUMAP,
     BPF_MAP_TYPE_DEVMAP as DEVMAP, BPF_MAP_TYPE_DEVMAP_HASH as DEVMAP_HASH,
     BPF_MAP_TYPE_HASH as HASH, BPF_MAP_TYPE_HASH_OF_MAPS as HASH_OF_MAPS,
-    BPF_MAP_TYPE_INODE_STORAGE as INODE_STORAGE, BPF_MAP_TYPE_LPM_TRIE as LPM_TRIE,
-    BPF_MAP_TYPE_LRU_HASH as LRU_HASH, BPF_MAP_TYPE_LRU_PERCPU_HASH as LRU_PERCPU_HASH,
-    BPF_MAP_TYPE_PERCPU_ARRAY as PERCPU_ARRAY,
+    BPF_MAP_TYPE_INODE_STORAGE as INODE_STORAGE, BPF_MAP_TYPE_INSN_ARRAY as INSN_ARRAY,
+    BPF_MAP_TYPE_LPM_TRIE as LPM_TRIE, BPF_MAP_TYPE_LRU_HASH as LRU_HASH,
+    BPF_MAP_TYPE_LRU_PERCPU_HASH as LRU_PERCPU_HASH, BPF_MAP_TYPE_PERCPU_ARRAY as PERCPU_ARRAY,
     BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE as PERCPU_CGROUP_STORAGE,
     BPF_MAP_TYPE_PERCPU_HASH as PERCPU_HASH, BPF_MAP_TYPE_PERF_EVENT_ARRAY as PERF_EVENT_ARRAY,
     BPF_MAP_TYPE_PROG_ARRAY as PROG_ARRAY, BPF_MAP_TYPE_QUEUE as QUEUE,
@@ -31,6 +32,9 @@ pub use libbpf_rs::libbpf_sys::{
 };
 use std::ptr;
 use table::KINDS;
+
+/// A hash that grows, of Linux 7.2: newer than the libbpf that is built in.
+pub const RHASH: u32 = 35;
 
 /// What a kind of map is called, holds, allows from user space and needs to be created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,10 +80,9 @@ pub struct MapKind {
 }
 
 /// Names that the kernel's header has besides bpftool's.
-const OTHER_NAMES: [(&str, u32); 3] = [
+const OTHER_NAMES: [(&str, u32); 2] = [
     ("cgroup_storage_deprecated", CGROUP_STORAGE),
     ("percpu_cgroup_storage_deprecated", PERCPU_CGROUP_STORAGE),
-    ("insn_array", 34),
 ];
 
 impl MapKind {
@@ -190,8 +193,10 @@ pub fn name(number: u32) -> Option<&'static str> {
 /// A kind in words, for reasons: "an array", "a hash".
 pub fn with_article(number: u32) -> String {
     match name(number) {
-        // As one says "ell are you"; a user_ringbuf begins otherwise than an unspec.
-        Some(name) if name.starts_with(['a', 'i', 'l', 'x']) || number == UNSPEC => {
+        // As one says "ell are you" and "ar hash"; a user_ringbuf begins otherwise than an unspec.
+        Some(name)
+            if name.starts_with(['a', 'i', 'l', 'x']) || matches!(number, RHASH | UNSPEC) =>
+        {
             format!("an {name}")
         }
         Some(name) => format!("a {name}"),
@@ -216,10 +221,27 @@ pub fn is_supported(number: u32) -> Option<bool> {
     }
     // SAFETY: null options are what the function asks for.
     let probe = |number| unsafe { bpf::libbpf_probe_bpf_map_type(number, ptr::null()) };
-    match (probe(number), probe(ARRAY)) {
+    let found = match number {
+        RHASH => i32::from(has_rhash()),
+        _ => probe(number),
+    };
+    match (found, probe(ARRAY)) {
         (found, 1) if found >= 0 => Some(found == 1),
         _ => None,
     }
+}
+
+/// Whether one can be created. Kernels before it say EINVAL, as for all kinds that they do not know.
+fn has_rhash() -> bool {
+    let new = NewMap {
+        map_type: RHASH,
+        key_size: 4,
+        value_size: 4,
+        max_entries: 1,
+        flags: bpf::BPF_F_NO_PREALLOC,
+        ..NewMap::default()
+    };
+    !create(&new).is_err_and(|error| error.errno == libc::EINVAL)
 }
 
 /// All names that a map can be created by.
@@ -241,8 +263,7 @@ mod tests {
 
     #[test]
     fn unknown_kind_allows_nothing() {
-        // 34 is insn_array of Linux 6.19, which this build has no row for.
-        for number in [34, 4096, u32::MAX] {
+        for number in [KINDS.len() as u32, 4096, u32::MAX] {
             let kind = MapKind::of(number);
             assert_eq!((kind.number, kind.name), (number, "unknown"));
             assert_eq!((kind.listing, kind.keys), (Listing::Nothing, Keys::None));
@@ -261,7 +282,8 @@ mod tests {
             ("cgroup_storage", CGROUP_STORAGE),
             ("BPF_MAP_TYPE_CGROUP_STORAGE_DEPRECATED", CGROUP_STORAGE),
             ("percpu_cgroup_storage_deprecated", PERCPU_CGROUP_STORAGE),
-            ("insn_array", 34),
+            ("insn_array", INSN_ARRAY),
+            ("BPF_MAP_TYPE_RHASH", RHASH),
         ] {
             assert_eq!(by_name(name), Some(number), "{name}");
         }
@@ -274,7 +296,7 @@ mod tests {
     /// The names of the rows are those of libbpf, for the numbers that it knows.
     #[test]
     fn names_are_libbpfs() {
-        for kind in &KINDS {
+        for kind in KINDS.iter().filter(|kind| kind.number != RHASH) {
             // SAFETY: takes any number, and gives a static string or null.
             let name = unsafe { bpf::libbpf_bpf_map_type_str(kind.number) };
             assert!(!name.is_null(), "{}", kind.name);
@@ -294,6 +316,8 @@ mod tests {
             (LPM_TRIE, "an lpm_trie"),
             (XSKMAP, "an xskmap"),
             (INODE_STORAGE, "an inode_storage"),
+            (INSN_ARRAY, "an insn_array"),
+            (RHASH, "an rhash"),
             (USER_RINGBUF, "a user_ringbuf"),
             (UNSPEC, "an unspec"),
             (77, "a map of kind 77"),

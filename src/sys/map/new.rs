@@ -4,6 +4,7 @@ use crate::sys::{Call, Error, Result, own};
 use libbpf_rs::libbpf_sys as bpf;
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::ptr;
 
 /// What BPF_MAP_CREATE takes.
 #[derive(Debug, Default)]
@@ -26,6 +27,8 @@ pub struct NewMap<'a> {
     pub numa_node: u32,
     /// The device to offload to, or 0.
     pub ifindex: u32,
+    /// SHA-256 of the one program that may use the map.
+    pub excl_prog_hash: Option<[u8; 32]>,
     /// The template of a map of maps.
     pub inner_map: Option<BorrowedFd<'a>>,
     /// A loaded BTF object, and the types of key and value in it.
@@ -56,6 +59,11 @@ pub fn create(new: &NewMap<'_>) -> Result<OwnedFd> {
         map_extra: new.map_extra,
         numa_node: new.numa_node,
         map_ifindex: new.ifindex,
+        excl_prog_hash: new
+            .excl_prog_hash
+            .as_ref()
+            .map_or(ptr::null(), |hash| hash.as_ptr().cast()),
+        excl_prog_hash_size: new.excl_prog_hash.map_or(0, |hash| hash.len() as u32),
         ..Default::default()
     };
     // SAFETY: the name is NUL-terminated, `opts` says its own size, and both outlive the call.

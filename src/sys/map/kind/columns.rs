@@ -155,6 +155,8 @@ pub enum Extra {
     Unused,
     /// A bloom filter's number of hash functions.
     Hashes,
+    /// How many elements a growing hash has room for at first: at most 65,535 and max_entries.
+    FirstSize,
     /// The address where programs have an arena.
     Address,
     /// Something, perhaps: the kind is newer than this table.

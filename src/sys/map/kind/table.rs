@@ -32,6 +32,8 @@ const FOUR: Size = Size::OneOf(&[4]);
 const TARGET: Size = Size::OneOf(&[4, 8]);
 /// A socket's cookie can be read only if there is room for it.
 const SOCKET: Size = Size::OneOf(&[8, 4]);
+/// `struct bpf_insn_array_value`
+const INSN: Size = Size::OneOf(&[16]);
 
 impl MapKind {
     const fn array(number: u32, name: &'static str, listing: Listing) -> Self {
@@ -118,7 +120,7 @@ impl MapKind {
 }
 
 /// Every kind that this build knows, by its number.
-pub(super) const KINDS: [MapKind; 34] = {
+pub(super) const KINDS: [MapKind; 36] = {
     use UpdateFlags::{AnyOnly, Unheeded};
     [
         MapKind::unknown(UNSPEC, "unspec"),
@@ -205,6 +207,19 @@ pub(super) const KINDS: [MapKind; 34] = {
             numa_node: false,
             extra: Extra::Address,
             ..row(ARENA, "arena", Listing::Nothing).without_elements()
+        },
+        MapKind {
+            numa_node: false,
+            ..MapKind::array(INSN_ARRAY, "insn_array", Listing::Index)
+                .holding(Content::Data, INSN)
+                .keep()
+        },
+        // Its batches lose their place when the next key is deleted, and a walk meets keys twice while
+        // it grows: those that were given are remembered.
+        MapKind {
+            needed_flags: bpf::BPF_F_NO_PREALLOC,
+            extra: Extra::FirstSize,
+            ..row(RHASH, "rhash", Listing::NextKey).take()
         },
     ]
 };
