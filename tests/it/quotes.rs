@@ -43,7 +43,7 @@ fn quotes(source: &str) -> Vec<String> {
     let each = |comment: &String| {
         let parts: Vec<String> = comment.split('"').map(str::to_owned).collect();
         // What is between two quotes: there is an odd number of parts.
-        let whole = parts.len() - usize::from(parts.len() % 2 == 0);
+        let whole = parts.len() - usize::from(parts.len().is_multiple_of(2));
         parts[..whole].iter().skip(1).step_by(2).cloned().collect::<Vec<_>>()
     };
     comments.iter().flat_map(each).filter(|quote| quote.chars().count() >= SENTENCE).collect()
