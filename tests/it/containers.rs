@@ -357,7 +357,9 @@ fn a_probe_tells_whether_it_answers() {
     // It hangs: no thread of it runs any more.
     let pid = bed.pid();
     let hung = bed.run(&format!(
-        "kill -STOP {pid}; bpffuse --probe mnt; code=$?; kill -CONT {pid}; exit $code"
+        "kill -STOP {pid}
+         while grep -L '^State:.T' /proc/{pid}/task/*/status | grep -q .; do sleep .01; done
+         bpffuse --probe mnt; code=$?; kill -CONT {pid}; exit $code"
     ));
     assert!(hung.clone().fails().contains("mnt: no answer within 5 seconds"), "{hung}");
     bed.ok("bpffuse --probe mnt");

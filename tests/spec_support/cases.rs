@@ -253,7 +253,7 @@ pub(crate) const CASES: [Case; 35] = [
         "entries 5",
         "__uint(key_size, 4); __uint(value_size, 16); __uint(max_entries, 5);",
         [4, 16, 5],
-        0,
+        128,
         false,
     ),
     (

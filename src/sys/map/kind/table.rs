@@ -210,6 +210,7 @@ pub(super) const KINDS: [MapKind; 36] = {
         },
         MapKind {
             numa_node: false,
+            own_flags: bpf::BPF_F_RDONLY_PROG,
             ..MapKind::array(INSN_ARRAY, "insn_array", Listing::Index)
                 .holding(Content::Data, INSN)
                 .keep()
