@@ -167,7 +167,10 @@ impl Fs {
         if self.maps.owner.allow_other || caller.is_owner {
             return Ok(());
         }
-        self.refuse_others()
+        Err(Error::new(
+            libc::EACCES,
+            "the mount is its owner's alone: -o allow_other lets others in",
+        ))
     }
 
     /// The same, for who may be on the way to `/.metrics`, which has a group of readers. The kernel checks
@@ -185,13 +188,6 @@ impl Fs {
         };
         let admitted = self.admit(caller);
         if is_on_the_way && self.maps.owner.metrics_group.is_some() { Ok(()) } else { admitted }
-    }
-
-    fn refuse_others(&self) -> Result<()> {
-        Err(Error::new(
-            libc::EACCES,
-            "the mount is its owner's alone: -o allow_other lets others in",
-        ))
     }
 
     /// The kernel forgets `lookups` look-ups of an inode.

@@ -184,6 +184,21 @@ impl Node {
         Self::In(MapRef::Pin(pin), Place::Root)
     }
 
+    /// The map that it is in, and where; `None` outside of maps.
+    pub fn in_map(&self) -> Option<(&MapRef, &Place)> {
+        match self {
+            Self::In(at, place) => Some((at, place)),
+            Self::Dir(_)
+            | Self::Symlink(_)
+            | Self::Object(..)
+            | Self::New(..)
+            | Self::Ids
+            | Self::Machine(_)
+            | Self::Errors
+            | Self::Help(_) => None,
+        }
+    }
+
     /// The pin that it is, or is part of.
     fn pin(&self) -> Option<&Pin> {
         match self {

@@ -206,16 +206,9 @@ impl Fs {
     /// The text of a directory's `.help`.
     pub(super) fn help(&self, dir: &Node) -> Result<Vec<u8>> {
         let is_root = *dir == Node::Dir(self.maps.bpffs.root());
-        let map = match dir {
-            Node::In(at, _) => Some(help::MapHelp::of(at, &self.maps.open(at)?.0)),
-            Node::Dir(_)
-            | Node::Symlink(_)
-            | Node::Object(..)
-            | Node::New(..)
-            | Node::Ids
-            | Node::Machine(_)
-            | Node::Errors
-            | Node::Help(_) => None,
+        let map = match dir.in_map() {
+            Some((at, _)) => Some(help::MapHelp::of(at, &self.maps.open(at)?.0)),
+            None => None,
         };
         Ok(help::render(dir, is_root, map.as_ref()))
     }

@@ -228,18 +228,6 @@ fn no_directory() -> Error {
 
 /// The inode number of `..`: what is known without asking.
 fn parent_number(node: &Node) -> Ino {
-    match node {
-        Node::In(at, place) => match place.parent() {
-            Some(parent) => NodeTable::number(&Node::In(at.clone(), parent)),
-            None => Ino::ROOT,
-        },
-        Node::Dir(_)
-        | Node::Symlink(_)
-        | Node::Object(..)
-        | Node::New(..)
-        | Node::Ids
-        | Node::Machine(_)
-        | Node::Errors
-        | Node::Help(_) => Ino::ROOT,
-    }
+    let parent = node.in_map().and_then(|(at, place)| Some(Node::In(at.clone(), place.parent()?)));
+    parent.map_or(Ino::ROOT, |parent| NodeTable::number(&parent))
 }

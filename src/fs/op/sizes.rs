@@ -63,20 +63,13 @@ impl Fs {
         caller: Caller,
         asked: Asked,
     ) -> Result<(u64, Changed)> {
-        let (at, reads) = match node {
-            Node::In(at, Place::Control(name)) => {
+        let at = node.in_map().map(|(at, _)| at);
+        let reads = match node.in_map() {
+            Some((_, Place::Control(name))) => {
                 let control = control::named(OsStr::new(name));
-                (Some(at), control.map_or(Reads::Text, |control| control.rights.reads()))
+                control.map_or(Reads::Text, |control| control.rights.reads())
             }
-            Node::In(at, _) => (Some(at), Reads::Text),
-            Node::Dir(_)
-            | Node::Symlink(_)
-            | Node::Object(..)
-            | Node::New(..)
-            | Node::Ids
-            | Node::Machine(_)
-            | Node::Errors
-            | Node::Help(_) => (None, Reads::Text),
+            Some(_) | None => Reads::Text,
         };
         match (reads, asked) {
             (Reads::Nothing, _) => Ok((0, Changed::WithPin)),
