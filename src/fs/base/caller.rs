@@ -182,8 +182,12 @@ impl Caller {
 
     /// Whether another caller is, or was, a thread of the same process.
     pub fn is_beside(&self, other: Self) -> bool {
-        let task = || format!("/proc/{}/task/{}", self.pid, other.pid);
-        self.pid != 0 && (self.pid == other.pid || Path::new(&task()).exists())
+        self.pid != 0 && (self.pid == other.pid || other.is_of(self.pid))
+    }
+
+    /// Whether it is a thread of that process, named by any of its threads' ids.
+    pub fn is_of(&self, process: u32) -> bool {
+        Path::new(&format!("/proc/{process}/task/{}", self.pid)).exists()
     }
 
     /// Whether the open(2) that the thread is in has O_CREAT; `None` if it cannot be known.
@@ -205,10 +209,8 @@ impl Caller {
     /// # Errors
     /// [`Error::later`] if it holds many; EMFILE and the like if they could not be looked at.
     pub fn closes_last(&self, ino: Ino, opener: Self) -> Result<bool> {
-        let exists = |path: String| Path::new(&path).exists();
         let opener_is_elsewhere = opener.pid == 0
-            || (!exists(format!("/proc/{}/task/{}", self.pid, opener.pid))
-                && exists(format!("/proc/{}", opener.pid)));
+            || (!opener.is_of(self.pid) && Path::new(&format!("/proc/{}", opener.pid)).exists());
         if opener_is_elsewhere {
             return Ok(false);
         }

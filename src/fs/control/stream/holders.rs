@@ -4,7 +4,6 @@ use crate::fs::base::caller::Caller;
 use crate::fs::base::error::{Error, Result};
 use crate::kernel::holders::holders;
 use crate::sys::processes::Process;
-use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -36,9 +35,6 @@ pub(super) fn check(map: u32, caller: Caller) -> Result<()> {
 }
 
 fn holder(map: u32, caller: Caller) -> Result<Option<Process>> {
-    let is_caller = |process: &Process| {
-        Path::new(&format!("/proc/{}/task/{}", process.pid, caller.pid)).exists()
-    };
     let mut holding = holders()?.all.into_iter();
-    Ok(holding.find(|process| process.maps.contains(&map) && !is_caller(process)))
+    Ok(holding.find(|process| process.maps.contains(&map) && !caller.is_of(process.pid)))
 }
