@@ -140,19 +140,13 @@ fn assemble(btf: &Btf, more: &[u64]) -> Option<Vec<u64>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::map::{NewMap, create, kind, map_info};
+    use crate::sys::map::{NewMap, create, map_info};
     use std::os::fd::{AsFd, AsRawFd};
 
     #[test]
     fn maps_are_told_by_id_and_found_without() {
-        let new = NewMap {
-            map_type: kind::ARRAY,
-            key_size: 4,
-            value_size: 8,
-            max_entries: 1,
-            ..NewMap::default()
-        };
-        let (Ok(map), Some(known), Some(plain)) = (create(&new), WITH_IDS.run(), WITHOUT.run())
+        let (Ok(map), Some(known), Some(plain)) =
+            (create(&NewMap::small_array()), WITH_IDS.run(), WITHOUT.run())
         else {
             eprintln!("SKIPPED: no BPF iterators can be loaded here");
             return;

@@ -317,7 +317,7 @@ fn id(info: &str, name: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::map::{NewMap, create, kind, map_info};
+    use crate::sys::map::{NewMap, create, map_info};
     use std::os::fd::AsFd;
     use std::process::{Command, Stdio};
 
@@ -341,14 +341,7 @@ mod tests {
 
     #[test]
     fn who_holds_a_map_is_found_while_it_lives() {
-        let new = NewMap {
-            map_type: kind::ARRAY,
-            key_size: 4,
-            value_size: 8,
-            max_entries: 1,
-            ..NewMap::default()
-        };
-        let Ok(map) = create(&new) else {
+        let Ok(map) = create(&NewMap::small_array()) else {
             eprintln!("SKIPPED: no BPF maps can be created here");
             return;
         };

@@ -90,7 +90,7 @@ pub fn program(id: u32) -> Result<Option<Program>> {
 mod tests {
     use super::super::{Call, own};
     use super::*;
-    use crate::sys::map::{NewMap, create, kind, map_info};
+    use crate::sys::map::{NewMap, create, map_info};
     use crate::sys::processes::process;
     use libbpf_rs::libbpf_sys as bpf;
     use std::os::fd::{AsRawFd, OwnedFd};
@@ -141,14 +141,8 @@ mod tests {
 
     #[test]
     fn a_program_with_as_many_maps_as_may_be_is_found_by_each() {
-        let new = NewMap {
-            map_type: kind::ARRAY,
-            key_size: 4,
-            value_size: 8,
-            max_entries: 1,
-            ..NewMap::default()
-        };
-        let Ok(maps) = (0..64).map(|_| create(&new)).collect::<Result<Vec<_>>>() else {
+        let Ok(maps) = (0..64).map(|_| create(&NewMap::small_array())).collect::<Result<Vec<_>>>()
+        else {
             eprintln!("SKIPPED: no BPF maps can be created here");
             return;
         };
@@ -197,14 +191,7 @@ mod tests {
 
     #[test]
     fn who_holds_a_program_is_found() {
-        let new = NewMap {
-            map_type: kind::ARRAY,
-            key_size: 4,
-            value_size: 8,
-            max_entries: 1,
-            ..NewMap::default()
-        };
-        let Ok(map) = create(&new) else {
+        let Ok(map) = create(&NewMap::small_array()) else {
             eprintln!("SKIPPED: no BPF maps can be created here");
             return;
         };

@@ -37,6 +37,20 @@ pub struct NewMap<'a> {
     pub btf_vmlinux_value_type_id: u32,
 }
 
+#[cfg(test)]
+impl NewMap<'_> {
+    /// An array of one element: what any kernel makes, for tests that ask about maps.
+    pub(crate) fn small_array() -> Self {
+        Self {
+            map_type: super::kind::ARRAY,
+            key_size: 4,
+            value_size: 8,
+            max_entries: 1,
+            ..Self::default()
+        }
+    }
+}
+
 /// BPF_MAP_CREATE.
 ///
 /// # Errors
