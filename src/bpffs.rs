@@ -247,6 +247,15 @@ impl Bpffs {
             && self.renames.candidates(&from.path, from.ino).iter().any(|path| **path == *to.path)
     }
 
+    /// The inode number and attributes of what is at a path of this bpffs now.
+    ///
+    /// # Errors
+    /// ENOENT if nothing is; ENODEV if no bpffs is mounted any more.
+    pub fn look(&self, path: &Path) -> io::Result<(u64, Stat)> {
+        let seen = seen::look(&self.root, path, |path| self.reach(path))?;
+        Ok((seen.ino, seen.stat))
+    }
+
     /// The attributes of a pin that is still there.
     ///
     /// # Errors

@@ -38,6 +38,7 @@ use base::by_ino::ByIno;
 use base::given;
 use base::handles::Handles;
 use base::held;
+use base::kept_dirs::KernelCache;
 use base::maps::Maps;
 use base::opened::OpenedFile;
 pub use base::owner::Owner;
@@ -49,6 +50,7 @@ use element::links::Links;
 use element::promises::Promises;
 use element::{member, name, view};
 use op::open_dir::OpenDir;
+use op::ways::Ways;
 use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -89,6 +91,8 @@ pub struct Fs {
     opened: ByIno<OpenedFile>,
     dirs: Handles<OpenDir>,
     promises: Promises,
+    /// Who was told to walk anew.
+    ways: Ways,
     /// Names that are open, and become what is written to them.
     made: ByIno<SpecFile>,
     /// The refused operations, for `/.errors`.
@@ -129,6 +133,7 @@ impl Fs {
             opened: ByIno::default(),
             dirs: Handles::default(),
             promises: Promises::default(),
+            ways: Ways::default(),
             made: ByIno::default(),
             refusals: Arc::default(),
             pool,
@@ -195,6 +200,17 @@ impl Fs {
         if self.nodes.forget(ino, lookups) {
             self.maps.file_closed();
         }
+        if let Some(dirs) = self.maps.dirs.get() {
+            dirs.forgotten(ino, || self.nodes.get(ino).is_some());
+        }
+    }
+
+    /// Lets the kernel keep directories, which `kernel` tells what to forget.
+    ///
+    /// # Errors
+    /// EMFILE, EAGAIN: then it keeps none.
+    pub fn keep_dirs(&self, kernel: Arc<dyn KernelCache>) -> std::io::Result<()> {
+        self.maps.keep_dirs(kernel)
     }
 
     /// Whether the kernel is to be asked to forget inodes.

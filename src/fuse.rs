@@ -1,40 +1,33 @@
 //! FUSE requests to operations and back: decoding and replying, no policy.
 
 mod forget;
+mod kernel;
 mod log;
+mod reply;
 mod wait;
 
 use crate::fs::base::handles::Handle;
 use crate::fs::base::held::{self, Held};
-use crate::fs::base::open_file::{Change, OpenFile};
-use crate::fs::base::opened::Opened;
+use crate::fs::base::kept_dirs::KernelCache;
 use crate::fs::op::attr::NAME_MAX;
 use crate::fs::op::change::{AttrChanges, NewTime};
-use crate::fs::op::lookup::Found;
-use crate::fs::{Attr, Caller, Error, FileKind, Fs, Ino, Op};
+use crate::fs::{Caller, Error, Fs, Ino, Op};
 use forget::Forgetting;
 use fuser::{
-    BsdFileFlags, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation,
-    INodeNo, InitFlags, KernelConfig, LockOwner, OpenFlags, PollEvents, PollFlags, PollNotifier,
-    RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry,
-    ReplyOpen, ReplyPoll, ReplyStatfs, ReplyWrite, Request, TimeOrNow, WriteFlags,
+    BsdFileFlags, Errno, FileHandle, Filesystem, INodeNo, InitFlags, KernelConfig, LockOwner,
+    OpenFlags, PollEvents, PollFlags, PollNotifier, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
+    ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyPoll, ReplyStatfs, ReplyWrite, Request,
+    TimeOrNow, WriteFlags,
 };
+use kernel::Kernel;
+use reply::{Reply, answer, list, read, refuse, stored};
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 use wait::{StreamRead, Waiting};
-
-/// Names and attributes are asked for anew each time: other programs change maps at any moment.
-const FRESH: Duration = Duration::ZERO;
-
-/// The attributes in a look-up's reply hold for the path walk that asked for it: the kernel rounds
-/// up to its clock's tick. Without, it asks for them again at once to check permissions; the next
-/// walk looks the name up again in any case.
-const THIS_WALK: Duration = Duration::from_nanos(1);
 
 /// Bytes in a write request at most.
 const WRITE_MAX: u32 = 1 << 20;
@@ -55,7 +48,11 @@ impl Fuse {
     pub fn new(fs: Fs, kernel: OwnedFd) -> io::Result<Self> {
         let fs = Arc::new(fs);
         let waiting = Waiting::start(Arc::clone(&fs))?;
-        Ok(Self { fs, waiting, forgetting: Forgetting::new(kernel.into()) })
+        let kernel = Arc::new(Kernel::new(kernel.into()));
+        if let Err(error) = fs.keep_dirs(Arc::clone(&kernel) as Arc<dyn KernelCache>) {
+            ::log::info!("the kernel asks for each directory anew: {error}");
+        }
+        Ok(Self { fs, waiting, forgetting: Forgetting::new(kernel) })
     }
 
     /// Does beside the threads that answer what they found to take long. `act` is told why if it is
@@ -111,155 +108,28 @@ impl Fuse {
         refuse(&self.fs, op, caller(&self.fs, req), ino, name, error)
     }
 
-    /// Replies to what gives nothing but success.
-    fn done(
+    /// Does an operation, beside the threads that answer everybody if it takes long, and replies.
+    fn act<T: 'static, R: Reply>(
         &self,
-        op: Op,
-        req: &Request,
-        ino: INodeNo,
-        name: Option<&OsStr>,
-        outcome: Result<(), Error>,
-        reply: ReplyEmpty,
+        (op, req): (Op, &Request),
+        (ino, name): (INodeNo, Option<&OsStr>),
+        act: impl Fn(&Fs, Caller) -> Result<T, Error> + Send + 'static,
+        reply: R,
+        send: fn(R, T),
     ) {
-        match outcome {
-            Ok(()) => {
-                self.log(op, req, ino, name);
-                reply.ok();
+        let caller = caller(&self.fs, req);
+        match act(&self.fs, caller) {
+            Err(error) if error.is_later => {
+                let name = name.map(OsStr::to_owned);
+                self.later(caller, move |fs, caller, go| {
+                    let outcome = go.and_then(|()| act(fs, caller));
+                    let at = (ino, name.as_deref());
+                    answer(fs, (op, caller), at, outcome, reply, send);
+                });
             }
-            Err(error) => reply.error(self.refuse(op, req, ino, name, &error)),
+            outcome => answer(&self.fs, (op, caller), (ino, name), outcome, reply, send),
         }
     }
-
-    /// Replies to what makes a directory entry.
-    fn made(
-        &self,
-        op: Op,
-        req: &Request,
-        parent: INodeNo,
-        name: &OsStr,
-        outcome: Result<Found, Error>,
-        reply: ReplyEntry,
-    ) {
-        match outcome {
-            Ok(found) => {
-                self.log(op, req, parent, Some(name));
-                reply.entry(&FRESH, &file_attr(&found.attr), Generation(0));
-            }
-            Err(error) => reply.error(self.refuse(op, req, parent, Some(name), &error)),
-        }
-    }
-}
-
-fn refuse(
-    fs: &Fs,
-    op: Op,
-    caller: Caller,
-    ino: INodeNo,
-    name: Option<&OsStr>,
-    error: &Error,
-) -> Errno {
-    let path = fs.path(ours(ino), name);
-    fs.refusals.record(op, caller, &path, error);
-    Errno::from_i32(error.errno)
-}
-
-/// Replies to an operation that gives a value, with `send`.
-fn answer<T, R>(
-    fs: &Fs,
-    (op, caller): (Op, Caller),
-    (ino, name): (INodeNo, Option<&OsStr>),
-    outcome: Result<T, Error>,
-    reply: R,
-    (send, fail): (impl FnOnce(R, T), impl FnOnce(R, Errno)),
-) {
-    match outcome {
-        Ok(value) => {
-            log::done(fs, op, caller, ours(ino), name);
-            send(reply, value);
-        }
-        Err(error) => fail(reply, refuse(fs, op, caller, ino, name, &error)),
-    }
-}
-
-/// Logs what a close has stored.
-fn stored(fs: &Fs, caller: Caller, ino: INodeNo, change: Option<Change>) {
-    if change.is_some() {
-        log::written(fs, caller, ours(ino), change);
-    }
-}
-
-fn send_entry(reply: ReplyEntry, found: Found) {
-    reply.entry_with_ttls(&THIS_WALK, &FRESH, &file_attr(&found.attr), Generation(0));
-}
-
-fn send_attr(reply: ReplyAttr, attr: Attr) {
-    reply.attr(&FRESH, &file_attr(&attr));
-}
-
-fn send_opened(reply: ReplyOpen, opened: Opened) {
-    reply.opened(FileHandle(opened.handle.0), open_flags(opened.flush));
-}
-
-fn send_created(reply: ReplyCreate, (found, opened): (Found, Opened)) {
-    let (handle, flags) = (FileHandle(opened.handle.0), open_flags(opened.flush));
-    reply.created(&FRESH, &file_attr(&found.attr), Generation(0), handle, flags);
-}
-
-/// Replies with what is read.
-fn read(
-    fs: &Fs,
-    caller: Caller,
-    (ino, file, offset, size): (INodeNo, &dyn OpenFile, u64, u32),
-    go: Result<(), Error>,
-    reply: ReplyData,
-) {
-    let mut reply = Some(reply);
-    let outcome = go.and_then(|()| {
-        file.read(offset, size as usize, &mut |data| {
-            if let Some(reply) = reply.take() {
-                reply.data(data);
-            }
-        })
-    });
-    match (outcome, reply) {
-        // A stream without anything, to be asked again.
-        (Err(error), Some(reply)) if error.errno == libc::EAGAIN => reply.error(Errno::EAGAIN),
-        (Err(error), Some(reply)) => {
-            reply.error(refuse(fs, Op::Read, caller, ino, None, &error));
-        }
-        _ => log::done(fs, Op::Read, caller, ours(ino), None),
-    }
-}
-
-/// Replies with the entries from `offset` on.
-fn list(
-    fs: &Fs,
-    caller: Caller,
-    (ino, fh, offset): (INodeNo, FileHandle, u64),
-    go: Result<(), Error>,
-    mut reply: ReplyDirectory,
-) -> Option<ReplyDirectory> {
-    let mut listed = false;
-    let outcome = go.and_then(|()| {
-        fs.readdir(Handle(fh.0), offset, caller, &mut |entry| {
-            let kind = file_type(entry.kind);
-            let full = reply.add(INodeNo(entry.ino.0), entry.next, kind, entry.name);
-            listed |= !full;
-            full
-        })
-    });
-    match outcome {
-        Err(error) if error.is_later => return Some(reply),
-        // What was listed is good; the next read meets the error again.
-        Err(error) if !listed => {
-            reply.error(refuse(fs, Op::Readdir, caller, ino, None, &error));
-        }
-        _ => {
-            log::done(fs, Op::Readdir, caller, ours(ino), None);
-            reply.ok();
-        }
-    }
-    None
 }
 
 /// The inode number that the kernel was told.
@@ -269,45 +139,6 @@ fn ours(ino: INodeNo) -> Ino {
 
 fn caller(fs: &Fs, req: &Request) -> Caller {
     fs.caller(req.pid(), req.uid(), req.gid())
-}
-
-fn file_type(kind: FileKind) -> FileType {
-    match kind {
-        FileKind::Dir => FileType::Directory,
-        FileKind::File => FileType::RegularFile,
-        FileKind::Symlink => FileType::Symlink,
-    }
-}
-
-fn file_attr(attr: &Attr) -> FileAttr {
-    let stat = attr.stat;
-    FileAttr {
-        ino: INodeNo(attr.ino.0),
-        size: attr.size,
-        blocks: attr.size.div_ceil(512),
-        atime: stat.atime,
-        mtime: stat.mtime,
-        ctime: stat.ctime,
-        crtime: stat.ctime,
-        kind: file_type(attr.kind),
-        // 12 bits.
-        perm: (stat.mode & 0o7777) as u16,
-        nlink: stat.nlink,
-        uid: stat.uid,
-        gid: stat.gid,
-        rdev: 0,
-        blksize: 4096,
-        flags: 0,
-    }
-}
-
-/// DIRECT_IO: what is read is what was rendered at open, whatever size a stat saw before.
-fn open_flags(flush: bool) -> FopenFlags {
-    if flush {
-        FopenFlags::FOPEN_DIRECT_IO
-    } else {
-        FopenFlags::FOPEN_DIRECT_IO | FopenFlags::FOPEN_NOFLUSH
-    }
 }
 
 fn time(time: Option<TimeOrNow>) -> Option<NewTime> {
@@ -337,22 +168,9 @@ impl Filesystem for Fuse {
 
     fn lookup(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         self.forgetting.look(&self.fs);
-        let caller = caller(&self.fs, req);
-        match self.fs.lookup(ours(parent), name, caller) {
-            Err(error) if error.is_later => {
-                let name = name.to_owned();
-                self.later(caller, move |fs, caller, go| {
-                    let found = go.and_then(|()| fs.lookup(ours(parent), &name, caller));
-                    let at = (parent, Some(&*name));
-                    let how = (send_entry, ReplyEntry::error);
-                    answer(fs, (Op::Lookup, caller), at, found, reply, how);
-                });
-            }
-            found => {
-                let (at, how) = ((parent, Some(name)), (send_entry, ReplyEntry::error));
-                answer(&self.fs, (Op::Lookup, caller), at, found, reply, how);
-            }
-        }
+        let wanted = name.to_owned();
+        let act = move |fs: &Fs, caller| fs.lookup(ours(parent), &wanted, caller);
+        self.act((Op::Lookup, req), (parent, Some(name)), act, reply, reply::send_entry);
     }
 
     fn forget(&self, _req: &Request, ino: INodeNo, nlookup: u64) {
@@ -360,18 +178,8 @@ impl Filesystem for Fuse {
     }
 
     fn getattr(&self, req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
-        let caller = caller(&self.fs, req);
-        match self.fs.getattr(ours(ino), caller) {
-            Err(error) if error.is_later => self.later(caller, move |fs, caller, go| {
-                let attr = go.and_then(|()| fs.getattr(ours(ino), caller));
-                let how = (send_attr, ReplyAttr::error);
-                answer(fs, (Op::Stat, caller), (ino, None), attr, reply, how);
-            }),
-            attr => {
-                let how = (send_attr, ReplyAttr::error);
-                answer(&self.fs, (Op::Stat, caller), (ino, None), attr, reply, how);
-            }
-        }
+        let act = move |fs: &Fs, caller| fs.getattr(ours(ino), caller);
+        self.act((Op::Stat, req), (ino, None), act, reply, reply::send_kept_attr);
     }
 
     fn setattr(
@@ -393,38 +201,17 @@ impl Filesystem for Fuse {
         reply: ReplyAttr,
     ) {
         let changes = AttrChanges { mode, uid, gid, atime: time(atime), mtime: time(mtime) };
-        let caller = caller(&self.fs, req);
         // The kernel does not say for which open it cuts the file.
         if size == Some(0) && fh.is_none() {
-            self.fs.truncated(ours(ino), caller);
+            self.fs.truncated(ours(ino), caller(&self.fs, req));
         }
-        match self.fs.setattr(ours(ino), changes, caller) {
-            Err(error) if error.is_later => self.later(caller, move |fs, caller, go| {
-                let attr = go.and_then(|()| fs.setattr(ours(ino), changes, caller));
-                let how = (send_attr, ReplyAttr::error);
-                answer(fs, (Op::Setattr, caller), (ino, None), attr, reply, how);
-            }),
-            attr => {
-                let how = (send_attr, ReplyAttr::error);
-                answer(&self.fs, (Op::Setattr, caller), (ino, None), attr, reply, how);
-            }
-        }
+        let act = move |fs: &Fs, caller| fs.setattr(ours(ino), changes, caller);
+        self.act((Op::Setattr, req), (ino, None), act, reply, reply::send_attr);
     }
 
     fn readlink(&self, req: &Request, ino: INodeNo, reply: ReplyData) {
-        let caller = caller(&self.fs, req);
-        let send = |reply: ReplyData, target: PathBuf| reply.data(target.as_os_str().as_bytes());
-        match self.fs.readlink(ours(ino), caller) {
-            Err(error) if error.is_later => self.later(caller, move |fs, caller, go| {
-                let target = go.and_then(|()| fs.readlink(ours(ino), caller));
-                let how = (send, ReplyData::error);
-                answer(fs, (Op::Readlink, caller), (ino, None), target, reply, how);
-            }),
-            target => {
-                let how = (send, ReplyData::error);
-                answer(&self.fs, (Op::Readlink, caller), (ino, None), target, reply, how);
-            }
-        }
+        let act = move |fs: &Fs, caller| fs.readlink(ours(ino), caller);
+        self.act((Op::Readlink, req), (ino, None), act, reply, reply::send_target);
     }
 
     fn mknod(
@@ -450,18 +237,21 @@ impl Filesystem for Fuse {
         _umask: u32,
         reply: ReplyEntry,
     ) {
-        let outcome = self.fs.mkdir(ours(parent), name, caller(&self.fs, req));
-        self.made(Op::Mkdir, req, parent, name, outcome, reply);
+        let wanted = name.to_owned();
+        let act = move |fs: &Fs, caller| fs.mkdir(ours(parent), &wanted, caller);
+        self.act((Op::Mkdir, req), (parent, Some(name)), act, reply, reply::send_made);
     }
 
     fn unlink(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let outcome = self.fs.unlink(ours(parent), name, caller(&self.fs, req));
-        self.done(Op::Unlink, req, parent, Some(name), outcome, reply);
+        let wanted = name.to_owned();
+        let act = move |fs: &Fs, caller| fs.unlink(ours(parent), &wanted, caller);
+        self.act((Op::Unlink, req), (parent, Some(name)), act, reply, reply::send_done);
     }
 
     fn rmdir(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let outcome = self.fs.rmdir(ours(parent), name, caller(&self.fs, req));
-        self.done(Op::Rmdir, req, parent, Some(name), outcome, reply);
+        let wanted = name.to_owned();
+        let act = move |fs: &Fs, caller| fs.rmdir(ours(parent), &wanted, caller);
+        self.act((Op::Rmdir, req), (parent, Some(name)), act, reply, reply::send_done);
     }
 
     fn symlink(
@@ -472,8 +262,9 @@ impl Filesystem for Fuse {
         target: &Path,
         reply: ReplyEntry,
     ) {
-        let outcome = self.fs.symlink(ours(parent), name, target, caller(&self.fs, req));
-        self.made(Op::Symlink, req, parent, name, outcome, reply);
+        let (wanted, target) = (name.to_owned(), target.to_owned());
+        let act = move |fs: &Fs, caller| fs.symlink(ours(parent), &wanted, &target, caller);
+        self.act((Op::Symlink, req), (parent, Some(name)), act, reply, reply::send_made);
     }
 
     fn rename(
@@ -486,15 +277,14 @@ impl Filesystem for Fuse {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        let (from, to) = ((ours(parent), name), (ours(newparent), newname));
-        let outcome = self.fs.rename(from, to, flags.bits(), caller(&self.fs, req));
-        match outcome {
-            Ok(()) => {
-                log::renamed(&self.fs, caller(&self.fs, req), from, to);
-                reply.ok();
-            }
-            Err(error) => reply.error(self.refuse(Op::Rename, req, parent, Some(name), &error)),
-        }
+        let (from, to) = ((ours(parent), name.to_owned()), (ours(newparent), newname.to_owned()));
+        let act = move |fs: &Fs, caller| {
+            let (from, to) = ((from.0, &*from.1), (to.0, &*to.1));
+            fs.rename(from, to, flags.bits(), caller)?;
+            log::renamed(fs, caller, from, to);
+            Ok(())
+        };
+        self.act((Op::Rename, req), (parent, Some(name)), act, reply, reply::send_done);
     }
 
     fn link(
@@ -510,18 +300,8 @@ impl Filesystem for Fuse {
     }
 
     fn open(&self, req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        let caller = caller(&self.fs, req);
-        match self.fs.open(ours(ino), flags.0, caller) {
-            Err(error) if error.is_later => self.later(caller, move |fs, caller, go| {
-                let opened = go.and_then(|()| fs.open(ours(ino), flags.0, caller));
-                let how = (send_opened, ReplyOpen::error);
-                answer(fs, (Op::Open, caller), (ino, None), opened, reply, how);
-            }),
-            opened => {
-                let how = (send_opened, ReplyOpen::error);
-                answer(&self.fs, (Op::Open, caller), (ino, None), opened, reply, how);
-            }
-        }
+        let act = move |fs: &Fs, caller| fs.open(ours(ino), flags.0, caller);
+        self.act((Op::Open, req), (ino, None), act, reply, reply::send_opened);
     }
 
     fn create(
@@ -534,22 +314,9 @@ impl Filesystem for Fuse {
         flags: i32,
         reply: ReplyCreate,
     ) {
-        let caller = caller(&self.fs, req);
-        match self.fs.create(ours(parent), name, flags, caller) {
-            Err(error) if error.is_later => {
-                let name = name.to_owned();
-                self.later(caller, move |fs, caller, go| {
-                    let made = go.and_then(|()| fs.create(ours(parent), &name, flags, caller));
-                    let at = (parent, Some(&*name));
-                    let how = (send_created, ReplyCreate::error);
-                    answer(fs, (Op::Create, caller), at, made, reply, how);
-                });
-            }
-            made => {
-                let (at, how) = ((parent, Some(name)), (send_created, ReplyCreate::error));
-                answer(&self.fs, (Op::Create, caller), at, made, reply, how);
-            }
-        }
+        let wanted = name.to_owned();
+        let act = move |fs: &Fs, caller| fs.create(ours(parent), &wanted, flags, caller);
+        self.act((Op::Create, req), (parent, Some(name)), act, reply, reply::send_created);
     }
 
     fn read(
@@ -659,7 +426,6 @@ impl Filesystem for Fuse {
         reply: ReplyEmpty,
     ) {
         let caller = caller(&self.fs, req);
-        let send = |reply: ReplyEmpty, ()| reply.ok();
         match self.fs.flush(Handle(fh.0), caller) {
             Err(error) if error.is_later => self.later(caller, move |fs, caller, go| {
                 let outcome = match go {
@@ -669,13 +435,18 @@ impl Filesystem for Fuse {
                 };
                 let outcome = outcome.and_then(|()| fs.flush(Handle(fh.0), caller));
                 stored(fs, caller, ino, fs.take_change(Handle(fh.0)));
-                let how = (send, ReplyEmpty::error);
-                answer(fs, (Op::Close, caller), (ino, None), outcome, reply, how);
+                answer(fs, (Op::Close, caller), (ino, None), outcome, reply, reply::send_done);
             }),
             outcome => {
                 stored(&self.fs, caller, ino, self.fs.take_change(Handle(fh.0)));
-                let how = (send, ReplyEmpty::error);
-                answer(&self.fs, (Op::Close, caller), (ino, None), outcome, reply, how);
+                answer(
+                    &self.fs,
+                    (Op::Close, caller),
+                    (ino, None),
+                    outcome,
+                    reply,
+                    reply::send_done,
+                );
             }
         }
     }
@@ -728,13 +499,8 @@ impl Filesystem for Fuse {
     }
 
     fn opendir(&self, req: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
-        match self.fs.opendir(ours(ino), caller(&self.fs, req)) {
-            Ok(handle) => {
-                self.log(Op::Opendir, req, ino, None);
-                reply.opened(FileHandle(handle.0), FopenFlags::empty());
-            }
-            Err(error) => reply.error(self.refuse(Op::Opendir, req, ino, None, &error)),
-        }
+        let act = move |fs: &Fs, caller| fs.opendir(ours(ino), caller);
+        self.act((Op::Opendir, req), (ino, None), act, reply, reply::send_opened_dir);
     }
 
     fn readdir(

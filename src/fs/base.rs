@@ -11,6 +11,7 @@ pub mod handles;
 pub mod held;
 pub mod journal;
 pub mod kept;
+pub mod kept_dirs;
 pub mod listing;
 pub mod maps;
 pub mod open_file;

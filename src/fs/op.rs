@@ -10,3 +10,4 @@ pub mod open;
 pub mod open_dir;
 pub mod rename;
 mod sizes;
+pub mod ways;

@@ -11,7 +11,8 @@ use std::ffi::OsStr;
 
 /// Logs that an operation was done: `-v` shows what changes something, `-vv` all others as well.
 pub(super) fn done(fs: &Fs, op: Op, caller: Caller, ino: Ino, name: Option<&OsStr>) {
-    if max_level() < LevelFilter::Info {
+    // A rename is logged with both of its names.
+    if max_level() < LevelFilter::Info || op == Op::Rename {
         return;
     }
     let changes = op.changes() || (op == Op::Open && fs.takes(ino));

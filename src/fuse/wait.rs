@@ -183,7 +183,7 @@ impl Waiting {
         if error.errno == libc::EINTR {
             return reply.error(Errno::EINTR);
         }
-        reply.error(super::refuse(&self.fs, Op::Read, caller, ino, None, error));
+        reply.error(super::reply::refuse(&self.fs, Op::Read, caller, ino, None, error));
     }
 
     /// What a file is ready for is told to the kernel once that is so.

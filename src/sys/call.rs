@@ -53,6 +53,7 @@ calls! {
     Dup = "dup2",
     EpollCreate = "epoll_create1",
     EpollCtl = "epoll_ctl",
+    EventFd = "eventfd",
     Fork = "fork",
     Getrlimit = "getrlimit",
     InotifyAddWatch = "inotify_add_watch",

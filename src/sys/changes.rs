@@ -3,6 +3,7 @@
 use super::{Call, Error, Result, named};
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -29,9 +30,31 @@ pub struct Changes {
     events: Inotify,
 }
 
-/// What epoll tells of the events; the mount table's has another number.
+/// What epoll tells of the events, of the mount table, and of who ends a wait.
 const EVENTS: u64 = 0;
 const MOUNTS: u64 = 1;
+const WAKER: u64 = 2;
+
+/// Ends another thread's [`Changes::wait`].
+#[derive(Debug)]
+pub struct Waker(EventFd);
+
+impl Waker {
+    /// One for any number of [`Changes`].
+    ///
+    /// # Errors
+    /// EMFILE.
+    pub fn new() -> Result<Self> {
+        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
+        Ok(Self(named(Call::EventFd, EventFd::from_flags(flags))?))
+    }
+
+    /// Ends the wait, or the next one if nobody waits.
+    pub fn wake(&self) {
+        // It fails only where more wakes are pending than a u64 counts.
+        let _ = self.0.write(1);
+    }
+}
 
 impl Changes {
     /// Watches the mount table, and no path yet.
@@ -61,6 +84,28 @@ impl Changes {
         // inotify_add_watch(2) takes a path alone, and this one leads to the inode itself.
         let path = format!("/proc/self/fd/{}", inode.as_raw_fd());
         named(Call::InotifyAddWatch, self.events.add_watch(&*path, MASK)).map(drop)
+    }
+
+    /// Lets `waker` end a [`Self::wait`].
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn woken_by(&self, waker: &Waker) -> Result<()> {
+        let event = EpollEvent::new(EpollFlags::EPOLLIN, WAKER);
+        named(Call::EpollCtl, self.ready.add(&waker.0, event))
+    }
+
+    /// Waits until something has changed, or somebody ends the wait.
+    pub fn wait(&self, waker: &Waker) {
+        let mut ready = [EpollEvent::empty(); 3];
+        let count = self.ready.wait(&mut ready, EpollTimeout::NONE).unwrap_or(0);
+        for event in &ready[..count] {
+            match event.data() {
+                EVENTS => self.drain(),
+                WAKER => _ = waker.0.read(),
+                _ => {}
+            }
+        }
     }
 
     /// Whether anything watched, or the mount table, has changed since this was asked last. A change

@@ -36,6 +36,7 @@ mod help;
 mod histograms;
 mod install;
 mod iteration;
+mod kept_dirs;
 mod kernels;
 mod keys;
 mod kinds;

@@ -27,6 +27,15 @@ pub struct Attr {
     pub stat: Stat,
     /// When it was changed.
     pub changed: Changed,
+    /// The pin's own, of a directory that the kernel may keep.
+    pub pin: Option<Stat>,
+}
+
+impl Attr {
+    /// Attributes whose inode number is yet to be set.
+    pub fn new(kind: FileKind, size: u64, stat: Stat, changed: Changed) -> Self {
+        Self { ino: Ino::ROOT, kind, size, stat, changed, pin: None }
+    }
 }
 
 /// When a node was changed.

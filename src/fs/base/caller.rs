@@ -180,6 +180,29 @@ impl Caller {
         })
     }
 
+    /// Whether the thread is in a call that makes a name, where the kernel does not walk anew upon ESTALE from
+    /// a look-up of that name (`filename_create` in `fs/namei.c`). False if it cannot be known.
+    ///
+    /// # Errors
+    /// [`Error::later`] if the thread keeps from falling asleep.
+    pub fn makes_name(&self) -> Result<bool> {
+        let call = self.system_call()?;
+        Ok(call.as_deref().and_then(call_number).is_some_and(|number| {
+            #[cfg(target_arch = "x86_64")]
+            if let libc::SYS_mkdir | libc::SYS_symlink | libc::SYS_mknod | libc::SYS_link = number {
+                return true;
+            }
+            matches!(
+                number,
+                libc::SYS_mkdirat
+                    | libc::SYS_symlinkat
+                    | libc::SYS_mknodat
+                    | libc::SYS_linkat
+                    | libc::SYS_bind
+            )
+        }))
+    }
+
     /// Whether another caller is, or was, a thread of the same process.
     pub fn is_beside(&self, other: Self) -> bool {
         self.pid != 0 && (self.pid == other.pid || other.is_of(self.pid))

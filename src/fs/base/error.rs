@@ -34,6 +34,11 @@ impl Error {
         Self { is_miss: true, ..Self::new(libc::ENOENT, reason) }
     }
 
+    /// ESTALE: the kernel walks the path anew, and the program hears nothing of it.
+    pub fn stale() -> Self {
+        Self { is_miss: true, ..Self::new(libc::ESTALE, "a directory on the way was changed") }
+    }
+
     /// Not here: what comes may take long.
     pub fn later() -> Self {
         Self { is_later: true, ..Self::new(libc::EAGAIN, "takes longer than others may wait") }

@@ -6,6 +6,7 @@
 use super::caller::Caller;
 use super::error::{Error, Result};
 use super::kept::KeptFiles;
+use super::kept_dirs::{KeptDirs, KernelCache};
 use super::open_file::OpenFile;
 use super::owner::Owner;
 use crate::bpffs::{Bpffs, Stat};
@@ -51,7 +52,9 @@ impl Kept {
 #[derive(Debug)]
 pub struct Maps {
     /// The bpffs that the pins are in.
-    pub bpffs: Bpffs,
+    pub bpffs: Arc<Bpffs>,
+    /// The directories of it that the kernel keeps, if it keeps any.
+    pub dirs: OnceLock<Arc<KeptDirs>>,
     open: Mutex<HashMap<MapRef, Kept>>,
     /// What was opened to tell its size.
     pub files: KeptFiles,
@@ -81,7 +84,8 @@ impl Maps {
         types: TypeBook,
     ) -> std::io::Result<Arc<Self>> {
         let maps = Arc::new(Self {
-            bpffs,
+            bpffs: Arc::new(bpffs),
+            dirs: OnceLock::new(),
             open: Mutex::default(),
             files: KeptFiles::default(),
             closer: OnceLock::new(),
@@ -161,6 +165,23 @@ impl Maps {
     pub fn give_types(&self, id: u32, types: Option<Arc<GivenTypes>>) {
         self.types.set(id, types);
         self.open.lock().retain(|_, kept| kept.map.info.id != id);
+        // A map has other views with types than without.
+        if let Some(dirs) = self.dirs.get() {
+            dirs.forget_all();
+        }
+    }
+
+    /// Lets the kernel keep directories, which `kernel` tells what to forget.
+    ///
+    /// # Errors
+    /// EMFILE, EAGAIN: then it keeps none.
+    pub fn keep_dirs(&self, kernel: Arc<dyn KernelCache>) -> std::io::Result<()> {
+        // Whom the kernel would let in that we do not, is shown nothing.
+        if self.owner.is_the_kernels() {
+            let dirs = KeptDirs::start(Arc::clone(&self.bpffs), kernel)?;
+            let _ = self.dirs.set(dirs);
+        }
+        Ok(())
     }
 
     /// Owner, mode and times of a map: its pin's, or for one reached by id root's.

@@ -24,6 +24,11 @@ impl Owner {
         uid == 0 || (uid == self.uid && is_in_our_user_namespace(pid))
     }
 
+    /// Whether those may come in whom the kernel lets in, and nobody has to be refused here.
+    pub fn is_the_kernels(self) -> bool {
+        self.allow_other || (self.uid == 0 && self.metrics_group.is_none())
+    }
+
     /// Refuses what the kernel would ask a capability for, unless the owner asks.
     ///
     /// # Errors

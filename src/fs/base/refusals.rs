@@ -45,7 +45,7 @@ struct Kept {
 impl Refusals {
     /// Remembers a refusal.
     pub fn record(&self, op: Op, caller: Caller, path: &str, error: &Error) {
-        let is_miss = op == Op::Lookup && error.is_miss;
+        let is_miss = error.is_miss && (op == Op::Lookup || error.errno == libc::ESTALE);
         let level = if is_miss { Level::Debug } else { Level::Info };
         if is_miss && log::max_level() < level {
             return;

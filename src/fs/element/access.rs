@@ -10,7 +10,7 @@ use crate::fs::base::error::{Error, Result};
 use crate::fs::base::maps::Maps;
 use crate::fs::base::open_file::Access;
 use crate::map::{KeyHandle, Keys, Map, handle};
-use crate::node::{Ino, MapRef, View};
+use crate::node::{MapRef, View};
 use std::os::unix::ffi::OsStrExt;
 
 /// Refuses to read or write an element where its kind or the caller's rights do not allow it.
@@ -161,13 +161,8 @@ fn hidden(map: &Map, view: &View, mode: u32, told: Told) -> Told {
 /// caller's to set.
 pub fn attr(map: &Map, view: &View, stat: Stat, told: Told) -> Attr {
     let Told { size, changed } = hidden(map, view, stat.mode, told);
-    let file = |mode, size| Attr {
-        ino: Ino::ROOT,
-        kind: FileKind::File,
-        size,
-        stat: Stat { mode, nlink: 1, ..stat },
-        changed,
-    };
+    let file =
+        |mode, size| Attr::new(FileKind::File, size, Stat { mode, nlink: 1, ..stat }, changed);
     let frozen = if map.is_frozen() { 0o222 } else { 0 };
     let can_be_set = view::allows(view).write
         && map.kind.is_settable()
@@ -182,7 +177,7 @@ pub fn attr(map: &Map, view: &View, stat: Stat, told: Told) -> Attr {
         View::Pop => file(both_mode(stat.mode), size),
         View::Field(path) if member::has_members(map, path) => {
             let stat = Stat { mode: dir_mode(read_mode(mode)), nlink: 2, ..stat };
-            Attr { ino: Ino::ROOT, kind: FileKind::Dir, size: 0, stat, changed }
+            Attr::new(FileKind::Dir, 0, stat, changed)
         }
         View::Text
         | View::Longest

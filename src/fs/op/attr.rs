@@ -1,5 +1,6 @@
 //! Nodes' attributes.
 
+use super::lookup::Found;
 use super::sizes::Asked;
 use crate::bpffs::{Pin, Stat};
 use crate::fs::Fs;
@@ -25,9 +26,13 @@ impl Fs {
     ///
     /// # Errors
     /// ENOENT if what it stood for is gone.
-    pub fn getattr(&self, ino: Ino, caller: Caller) -> Result<Attr> {
-        self.admit_to(&*self.node(ino)?, None, caller)?;
-        Ok(self.found(ino, self.attr_now(ino, caller, Asked::Size)?).attr)
+    pub fn getattr(&self, ino: Ino, caller: Caller) -> Result<Found> {
+        let node = self.node(ino)?;
+        self.admit_to(&node, None, caller)?;
+        self.check_same(ino, &node, caller)?;
+        let attr = self.attr_now(ino, caller, Asked::Size)?;
+        let kept = self.keep(&node, ino, &attr, None, caller);
+        Ok(Found { kept, ..self.found(ino, attr) })
     }
 
     /// The attributes after a change: a size that nobody asked for costs no walk.
@@ -72,7 +77,7 @@ impl Fs {
         match node {
             Node::Symlink(pin) => {
                 let size = self.maps.bpffs.readlink(pin)?.as_os_str().len() as u64;
-                Ok(Attr { ino: Ino::ROOT, kind: FileKind::Symlink, size, stat, changed })
+                Ok(Attr::new(FileKind::Symlink, size, stat, changed))
             }
             Node::Object(_, kind) => {
                 // BPF_OBJ_GET opens a link for reading and writing alone.
@@ -82,15 +87,13 @@ impl Fs {
                 };
                 let (size, _) = self.text_size(node, &Stat { mode, ..stat }, caller, asked)?;
                 let stat = Stat { mode, ..stat };
-                Ok(Attr { ino: Ino::ROOT, kind: FileKind::File, size, stat, changed })
+                Ok(Attr::new(FileKind::File, size, stat, changed))
             }
-            Node::In(_, place) => Ok(dir(map_dir_mode(place, stat.mode), stat)),
-            Node::Dir(_)
-            | Node::New(..)
-            | Node::Ids
-            | Node::Machine(_)
-            | Node::Errors
-            | Node::Help(_) => Ok(dir(stat.mode, stat)),
+            Node::In(at, place) => Ok(map_dir(at, place, stat)),
+            Node::Dir(_) => Ok(Attr { pin: Some(stat), ..dir(stat.mode, stat) }),
+            Node::New(..) | Node::Ids | Node::Machine(_) | Node::Errors | Node::Help(_) => {
+                Ok(dir(stat.mode, stat))
+            }
         }
     }
 
@@ -140,8 +143,7 @@ impl Fs {
     ) -> Result<Attr> {
         match place {
             Place::Root | Place::View(_) | Place::Cpus | Place::EventTypes => {
-                let stat = self.maps.stat(at)?;
-                Ok(dir(map_dir_mode(place, stat.mode), stat))
+                Ok(map_dir(at, place, self.maps.stat(at)?))
             }
             Place::Control(name) => {
                 let stat = self.maps.stat(at)?;
@@ -192,7 +194,7 @@ impl Fs {
                 let stat = Stat { mode: 0o777, nlink: 1, ..self.maps.stat(at)? };
                 let size = self.links.kept_target(&self.maps, at, name)?.as_os_str().len() as u64;
                 let changed = Changed::WithPin;
-                Ok(Attr { ino: Ino::ROOT, kind: FileKind::Symlink, size, stat, changed })
+                Ok(Attr::new(FileKind::Symlink, size, stat, changed))
             }
         }
     }
@@ -214,8 +216,17 @@ impl Fs {
     }
 }
 
+/// A directory of a map, which the kernel may keep if that is pinned: bpffs tells when it changes.
+fn map_dir(at: &MapRef, place: &Place, stat: Stat) -> Attr {
+    let pin = match at {
+        MapRef::Pin(_) => Some(stat),
+        MapRef::Id(_) => None,
+    };
+    Attr { pin, ..dir(map_dir_mode(place, stat.mode), stat) }
+}
+
 /// A directory of a map: `w` is for those in which elements are made or deleted.
-fn map_dir_mode(place: &Place, pin: u32) -> u32 {
+pub(super) fn map_dir_mode(place: &Place, pin: u32) -> u32 {
     let is_changed = place.keys().is_some_and(|view| {
         let allows = view::allows(&view);
         allows.create || allows.delete
@@ -225,11 +236,10 @@ fn map_dir_mode(place: &Place, pin: u32) -> u32 {
 
 fn file(mode: u32, (size, changed): (u64, Changed), stat: Stat) -> Attr {
     let stat = Stat { mode, nlink: 1, ..stat };
-    Attr { ino: Ino::ROOT, kind: FileKind::File, size, stat, changed }
+    Attr::new(FileKind::File, size, stat, changed)
 }
 
 fn dir(mode: u32, stat: Stat) -> Attr {
     let stat = Stat { mode, nlink: stat.nlink.max(2), ..stat };
-    let changed = Changed::WithPin;
-    Attr { ino: Ino::ROOT, kind: FileKind::Dir, size: 0, stat, changed }
+    Attr::new(FileKind::Dir, 0, stat, Changed::WithPin)
 }

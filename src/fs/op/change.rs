@@ -1,5 +1,6 @@
 //! What removes, and what changes modes and owners.
 
+use super::ways::CHANGE;
 use crate::bpffs::{Pin, PinKind};
 use crate::fs::Fs;
 use crate::fs::base::attr::Attr;
@@ -37,7 +38,7 @@ impl Fs {
     /// ENOENT; EPERM for an array's or a frozen map's element, and for controls.
     pub fn unlink(&self, parent: Ino, name: &OsStr, caller: Caller) -> Result<()> {
         self.admit(caller)?;
-        match &*self.node(parent)? {
+        match &*self.dir(parent, CHANGE, caller)? {
             Node::In(at, Place::Root) if self.links.take(at, name).is_some() => Ok(()),
             // Neither a key's name nor a pin's starts with a dot.
             _ if name.as_bytes().starts_with(b".") => {
@@ -96,7 +97,7 @@ impl Fs {
     /// ENOTEMPTY if there is something that could be deleted first.
     pub fn rmdir(&self, parent: Ino, name: &OsStr, caller: Caller) -> Result<()> {
         self.admit(caller)?;
-        let Node::Dir(dir) = &*self.node(parent)? else {
+        let Node::Dir(dir) = &*self.dir(parent, CHANGE, caller)? else {
             return Err(Error::new(libc::EPERM, "a view cannot be removed"));
         };
         let (pin, kind) = self.pin_at(dir, name)?;
@@ -126,7 +127,7 @@ impl Fs {
     /// EPERM for a file that has none of its own.
     pub fn setattr(&self, ino: Ino, changes: AttrChanges, caller: Caller) -> Result<Attr> {
         self.admit(caller)?;
-        let node = self.node(ino)?;
+        let node = self.dir(ino, 0, caller)?;
         let made;
         let pin = match &*node {
             Node::Dir(pin) | Node::Symlink(pin) | Node::Object(pin, _) => Some(pin),

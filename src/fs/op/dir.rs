@@ -3,6 +3,7 @@
 use super::lookup::pin_node;
 use super::machine;
 use super::open_dir::{DirListing, Listed, OpenDir, WholeListing};
+use super::ways::LIST;
 use crate::bpffs::Pin;
 use crate::fs::Fs;
 use crate::fs::base::attr::FileKind;
@@ -29,7 +30,7 @@ impl Fs {
     pub fn opendir(&self, ino: Ino, caller: Caller) -> Result<Handle> {
         self.admit(caller)?;
         quota::OPEN.check()?;
-        let node = self.node(ino)?;
+        let node = self.dir(ino, LIST, caller)?;
         let listing = match &*node {
             Node::Dir(_)
             | Node::Ids

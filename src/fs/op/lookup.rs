@@ -32,6 +32,8 @@ pub struct Found {
     pub ino: Ino,
     /// Its attributes at this moment.
     pub attr: Attr,
+    /// Whether the kernel may keep both.
+    pub kept: bool,
 }
 
 impl Fs {
@@ -40,10 +42,24 @@ impl Fs {
     /// # Errors
     /// ENOENT if there is nothing of that name, or the directory itself is gone.
     pub fn lookup(&self, parent: Ino, name: &OsStr, caller: Caller) -> Result<Found> {
-        let dir = self.node(parent)?;
-        self.admit_to(&dir, Some(name), caller)?;
-        let (node, attr) = self.find(&dir, name, caller)?;
-        Ok(self.found(self.intern(node), attr))
+        self.admit_to(&*self.node(parent)?, Some(name), caller)?;
+        let dir = self.dir_to_search(parent, caller)?;
+        self.look_up(&dir, parent, name, caller)
+    }
+
+    /// Finds `name` in a directory, by whose number `parent` the kernel asks.
+    pub(super) fn look_up(
+        &self,
+        dir: &Arc<Node>,
+        parent: Ino,
+        name: &OsStr,
+        caller: Caller,
+    ) -> Result<Found> {
+        let (node, attr) = self.find(dir, name, caller)?;
+        let ino = self.intern(node.clone());
+        self.ways.found(ino);
+        let kept = self.keep(&node, ino, &attr, Some((parent, name)), caller);
+        Ok(Found { kept, ..self.found(ino, attr) })
     }
 
     /// What the kernel is told of a node.
@@ -68,7 +84,7 @@ impl Fs {
             attr => attr.size,
         };
         let attr = Attr { size, ..attr };
-        Found { ino, attr: Attr { ino, stat, ..attr } }
+        Found { ino, attr: Attr { ino, stat, ..attr }, kept: false }
     }
 
     fn find(&self, dir: &Arc<Node>, name: &OsStr, caller: Caller) -> Result<(Node, Attr)> {
@@ -164,7 +180,11 @@ impl Fs {
         Ok((pin, kind))
     }
 
-    fn child(&self, dir: &Pin, name: &OsStr) -> Result<(Pin, PinKind, crate::bpffs::Stat)> {
+    pub(super) fn child(
+        &self,
+        dir: &Pin,
+        name: &OsStr,
+    ) -> Result<(Pin, PinKind, crate::bpffs::Stat)> {
         self.maps.bpffs.child(dir, name, |pin| self.known_kind(pin)).map_err(|error| {
             match error.raw_os_error() {
                 Some(libc::ENOENT) => Error::missing("there is no pin of that name"),

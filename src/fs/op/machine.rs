@@ -10,7 +10,7 @@ use crate::fs::base::open_file::TextFile;
 use crate::fs::tree::known_names::KnownNames;
 use crate::fs::tree::{ids, machine, metrics, object, table};
 use crate::kernel::holders::holders;
-use crate::node::{Ino, Machine, MapList, MapRef, Node, NodeTable};
+use crate::node::{Machine, MapList, MapRef, Node, NodeTable};
 use crate::sys::processes::Process;
 use crate::sys::programs::Programs;
 use std::collections::BTreeSet;
@@ -143,7 +143,7 @@ impl Fs {
         let stat = self.maps.stat(&MapRef::Id(0))?;
         let attr = |kind, mode, size, nlink| {
             let stat = Stat { mode, nlink, uid: 0, ..stat };
-            Ok(Attr { ino: Ino::ROOT, kind, size, stat, changed })
+            Ok(Attr::new(kind, size, stat, changed))
         };
         match machine {
             // Exporters do not run as root.

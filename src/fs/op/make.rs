@@ -2,6 +2,7 @@
 
 use super::lookup::Found;
 use super::open::not_here;
+use super::ways::CHANGE;
 use crate::bpffs::Pin;
 use crate::fs::Fs;
 use crate::fs::base::caller::Caller;
@@ -24,7 +25,7 @@ impl Fs {
         self.admit(caller)?;
         let dir = self.check_new_pin(parent, name, caller)?;
         make::make(&self.maps, &dir, name, &self.default_map, caller)?;
-        self.lookup(parent, name, caller)
+        self.look_up(&Arc::new(Node::Dir(dir)), parent, name, caller)
     }
 
     /// Makes a symlink in bpffs, or sets an element of a map of maps to the map that it leads to.
@@ -39,7 +40,8 @@ impl Fs {
         caller: Caller,
     ) -> Result<Found> {
         self.admit(caller)?;
-        match &*self.node(parent)? {
+        let dir = self.dir(parent, CHANGE, caller)?;
+        match &*dir {
             Node::Dir(dir) => {
                 self.maps.owner.only(caller, "making links")?;
                 self.maps.bpffs.symlink(dir, name, target)?;
@@ -56,7 +58,7 @@ impl Fs {
             | Node::Errors
             | Node::Help(_) => return Err(Error::new(libc::EPERM, "no links here")),
         }
-        self.lookup(parent, name, caller)
+        self.look_up(&dir, parent, name, caller)
     }
 
     /// Opens a name that becomes a map with the SPEC written to it.
@@ -77,7 +79,7 @@ impl Fs {
 
     /// Refuses, with a reason, what bpffs refuses with a bare EPERM, and a name that is taken.
     fn check_new_pin(&self, parent: Ino, name: &OsStr, caller: Caller) -> Result<Pin> {
-        let node = self.node(parent)?;
+        let node = self.dir(parent, CHANGE, caller)?;
         let dir = match &*node {
             Node::Dir(dir) => dir,
             Node::In(_, place @ Place::Element(View::Field(_), _)) => return Err(not_here(place)),

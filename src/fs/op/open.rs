@@ -1,6 +1,7 @@
 //! Opening, reading, writing and closing files, by handle.
 
 use super::lookup::Found;
+use super::ways::CHANGE;
 use crate::fs::Fs;
 use crate::fs::base::caller::Caller;
 use crate::fs::base::error::{Error, Result};
@@ -172,7 +173,7 @@ impl Fs {
     ) -> Result<(Found, Opened)> {
         self.admit(caller)?;
         quota::OPEN.check()?;
-        let dir = self.node(parent)?;
+        let dir = self.dir(parent, CHANGE, caller)?;
         let Node::In(at, place) = &*dir else {
             return self.create_spec(parent, name, caller);
         };

@@ -1,5 +1,6 @@
 //! Renaming.
 
+use super::ways::CHANGE;
 use crate::bpffs::PinKind;
 use crate::fs::Fs;
 use crate::fs::base::caller::Caller;
@@ -25,7 +26,8 @@ impl Fs {
         caller: Caller,
     ) -> Result<()> {
         self.admit(caller)?;
-        let (from_dir, to_dir) = (self.node(from.0)?, self.node(to.0)?);
+        let from_dir = self.dir(from.0, CHANGE, caller)?;
+        let to_dir = self.dir(to.0, CHANGE, caller)?;
         if let Node::In(at, Place::Root) = &*from_dir
             && from_dir == to_dir
             && let Some(outcome) = self.links.rename(&self.maps, at, from.1, to.1, flags, caller)
@@ -59,7 +61,10 @@ impl Fs {
                  bpftool, then remove it here",
             ),
             _ => error,
-        })
+        })?;
+        // What lies below has other paths now.
+        self.forget_dirs();
+        Ok(())
     }
 
     /// Why what is not a pin, or would not become one, is not renamed. EXDEV makes mv(1) copy and
