@@ -206,11 +206,8 @@ impl Fs {
     }
 
     /// Lets the kernel keep directories, which `kernel` tells what to forget.
-    ///
-    /// # Errors
-    /// EMFILE, EAGAIN: then it keeps none.
-    pub fn keep_dirs(&self, kernel: Arc<dyn KernelCache>) -> std::io::Result<()> {
-        self.maps.keep_dirs(kernel)
+    pub fn keep_dirs(&self, kernel: Arc<dyn KernelCache>) {
+        self.maps.keep_dirs(kernel);
     }
 
     /// Whether the kernel is to be asked to forget inodes.

@@ -49,9 +49,7 @@ impl Fuse {
         let fs = Arc::new(fs);
         let waiting = Waiting::start(Arc::clone(&fs))?;
         let kernel = Arc::new(Kernel::new(kernel.into()));
-        if let Err(error) = fs.keep_dirs(Arc::clone(&kernel) as Arc<dyn KernelCache>) {
-            ::log::info!("the kernel asks for each directory anew: {error}");
-        }
+        fs.keep_dirs(Arc::clone(&kernel) as Arc<dyn KernelCache>);
         Ok(Self { fs, waiting, forgetting: Forgetting::new(kernel) })
     }
 

@@ -2,6 +2,7 @@
 
 use super::{log, ours};
 use crate::fs::base::handles::Handle;
+use crate::fs::base::kept_dirs::{ATTR_KEPT, NAME_KEPT};
 use crate::fs::base::open_file::{Change, OpenFile};
 use crate::fs::base::opened::Opened;
 use crate::fs::op::lookup::Found;
@@ -14,9 +15,6 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
-
-/// The kernel may keep a directory's name and attributes for so long: it is told when they change.
-const KEPT: Duration = Duration::from_secs(10);
 
 /// All other names and attributes are asked for anew each time: other programs change maps at any moment.
 const FRESH: Duration = Duration::ZERO;
@@ -84,12 +82,12 @@ pub(super) fn stored(fs: &Fs, caller: Caller, ino: INodeNo, change: Option<Chang
 }
 
 pub(super) fn send_entry(reply: ReplyEntry, found: Found) {
-    let (attr, name) = if found.kept { (KEPT, KEPT) } else { (THIS_WALK, FRESH) };
+    let (attr, name) = if found.kept { (ATTR_KEPT, NAME_KEPT) } else { (THIS_WALK, FRESH) };
     reply.entry_with_ttls(&attr, &name, &file_attr(&found.attr), Generation(0));
 }
 
 pub(super) fn send_kept_attr(reply: ReplyAttr, found: Found) {
-    reply.attr(if found.kept { &KEPT } else { &FRESH }, &file_attr(&found.attr));
+    reply.attr(if found.kept { &ATTR_KEPT } else { &FRESH }, &file_attr(&found.attr));
 }
 
 pub(super) fn send_attr(reply: ReplyAttr, attr: Attr) {

@@ -7,6 +7,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use std::fs::File;
 use std::os::fd::AsRawFd;
+use std::time::Duration;
 
 /// What may make a path mean something else, or change its attributes.
 const MASK: AddWatchFlags = AddWatchFlags::IN_ATTRIB
@@ -95,10 +96,12 @@ impl Changes {
         named(Call::EpollCtl, self.ready.add(&waker.0, event))
     }
 
-    /// Waits until something has changed, or somebody ends the wait.
-    pub fn wait(&self, waker: &Waker) {
+    /// Waits until something has changed, somebody ends the wait, or `most` is over.
+    pub fn wait(&self, waker: &Waker, most: Duration) {
         let mut ready = [EpollEvent::empty(); 3];
-        let count = self.ready.wait(&mut ready, EpollTimeout::NONE).unwrap_or(0);
+        // No longer than an i32 of milliseconds has room for.
+        let most = EpollTimeout::try_from(most).unwrap_or(EpollTimeout::MAX);
+        let count = self.ready.wait(&mut ready, most).unwrap_or(0);
         for event in &ready[..count] {
             match event.data() {
                 EVENTS => self.drain(),

@@ -1,7 +1,7 @@
 //! The tree of pins, as directories.
 
 use crate::common::require::require;
-use crate::common::{Bed, Kind, RawMap, key32, object, refused};
+use crate::common::{Bed, Kind, RawMap, eventually, key32, object, refused};
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -86,16 +86,18 @@ fn modes_of_maps_and_keys() {
     ];
     for (pin, dir, key) in modes {
         fs::set_permissions(bed.pin("h"), fs::Permissions::from_mode(pin)).unwrap();
-        let shown = |name: &str| fs::metadata(bed.at(name)).unwrap().mode() & 0o7777;
-        let got = (shown("h"), shown("h/1"));
-        assert_eq!(
-            (format!("{:o}", got.0), format!("{:o}", got.1)),
-            (format!("{dir:o}"), format!("{key:o}")),
-            "map and key of a pin with mode {pin:o} (left: got, right: expected)"
-        );
+        let shown =
+            |name: &str| format!("{:o}", fs::metadata(bed.at(name)).unwrap().mode() & 0o7777);
+        assert_eq!(shown("h/1"), format!("{key:o}"), "a key of a pin with mode {pin:o}");
+        // The kernel keeps the directory until it is told.
+        eventually(&format!("a map's directory has mode {dir:o}"), || {
+            shown("h") == format!("{dir:o}")
+        });
     }
     bed.ok("chown 12:34 bpf/h; touch -d '2001-02-03 04:05:06.789' bpf/h");
-    assert_eq!(bed.ok("stat -c '%F %u %g %.3Y' mnt/h"), "directory 12 34 981173106.789\n");
+    eventually("the map's directory has owner and time", || {
+        bed.ok("stat -c '%F %u %g %.3Y' mnt/h") == "directory 12 34 981173106.789\n"
+    });
     assert_eq!(bed.ok("stat -c '%F %u %g %h' mnt/h/1"), "regular file 12 34 1\n");
 }
 
@@ -398,9 +400,10 @@ fn pins_come_and_go() {
         assert_eq!(bed.read("h/1"), format!("{n}\n"));
         assert_eq!(bed.list("").len(), others.len() + 1);
         fs::remove_file(bed.pin("h")).unwrap();
-        refused(fs::metadata(bed.at("h")), "ENOENT");
         refused(fs::read(bed.at("h/1")), "ENOENT");
         refused(fs::read_dir(bed.at("h")), "ENOENT");
+        // The kernel keeps the directory until it is told.
+        eventually("the map's directory is gone", || !bed.at("h").exists());
         assert_eq!(bed.list(""), others);
     }
     // A name that was a map becomes a directory, and the other way round.

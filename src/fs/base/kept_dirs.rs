@@ -7,18 +7,19 @@
 //! it shows of a directory itself is forgotten by a thread, as soon as bpffs tells of a change.
 //!
 //! Here is what the kernel was told. An answer may be on its way to it while another is made, so there may
-//! be more than one picture of a directory that it has; all but the present one are wrong. They are
-//! forgotten together with the kernel's attributes, by which it drops also what it has asked for before.
+//! be more than one picture of a directory that it has; each of them counts until its time is over. The
+//! kernel drops answers that it has asked for before it was told to forget attributes: so it is told that
+//! only where nobody waits for an answer that lets them in.
 
 use crate::bpffs::{Bpffs, Pin, Stat};
 use crate::node::Ino;
 use crate::sys::changes::{Changes, Waker};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use siphasher::sip::SipHasher13;
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt::Debug;
-use std::hash::BuildHasherDefault;
+use std::hash::{BuildHasher, BuildHasherDefault};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -30,6 +31,10 @@ use std::time::{Duration, Instant};
 /// Directories kept at most, and watches on them and those that lead to them: beyond, all are forgotten.
 const MOST: usize = 1024;
 const WATCHES_MAX: usize = 4 * MOST;
+/// How long the kernel may keep a name, if nothing changes.
+pub const NAME_KEPT: Duration = Duration::from_secs(10);
+/// How long it may keep attributes: not each change of those can be told (`KeptDir::compare`).
+pub const ATTR_KEPT: Duration = Duration::from_secs(1);
 /// Pictures that the kernel may have of one directory at a time.
 const PICTURES: usize = 4;
 /// How often a walk asks for one name: to see whether what it keeps is so, and again if it is not.
@@ -82,6 +87,29 @@ impl Picture {
             |picture: Self| (picture.ino, picture.stat.mode, picture.stat.uid, picture.stat.gid);
         rights(now) == rights(self)
     }
+
+    /// Whether somebody may do now what this does not let them.
+    fn is_less_than(self, now: Self) -> bool {
+        let (old, new) = (self.stat, now.stat);
+        (old.uid, old.gid) != (new.uid, new.gid) || new.mode & !old.mode & 0o777 != 0
+    }
+}
+
+/// A picture that the kernel may have.
+#[derive(Debug)]
+struct Shown {
+    picture: Picture,
+    /// When it was told last.
+    told: Instant,
+    /// Whether it was found to be wrong, and the names forgotten by which it is shown.
+    is_wrong: bool,
+}
+
+impl Shown {
+    /// Whether the kernel may have it still.
+    fn lasts(&self) -> bool {
+        self.told.elapsed() < ATTR_KEPT + ON_ITS_WAY
+    }
 }
 
 /// A directory that the kernel may keep.
@@ -92,8 +120,8 @@ struct KeptDir {
     name: Option<(Ino, OsString)>,
     /// The inode that it stands for.
     ino: u64,
-    pictures: Vec<Picture>,
-    /// When the kernel had to forget a wrong picture.
+    shown: Vec<Shown>,
+    /// When the kernel had to forget whom it had let in.
     forgotten: Option<Instant>,
     /// How often a thread was told to walk anew since. No walk comes back so often as [`ASKS`] by what it
     /// learned before, nor does one that has asked for the directory since.
@@ -102,15 +130,29 @@ struct KeptDir {
 
 impl KeptDir {
     fn new(number: Ino, ino: u64) -> Self {
-        let (pictures, told) = (Vec::new(), HashMap::default());
-        Self { number, name: None, ino, pictures, forgotten: None, told }
+        let (shown, told) = (Vec::new(), HashMap::default());
+        Self { number, name: None, ino, shown, forgotten: None, told }
     }
 
-    /// Has the kernel forget the attributes if it may have any by which `is_right` does not hold. An inode
-    /// that it does not know, yet or any more, has led nobody anywhere.
-    fn forget_wrong(&mut self, kernel: &dyn KernelCache, is_right: impl Fn(&Picture) -> bool) {
-        if !self.pictures.iter().all(is_right) && kernel.forget_attributes(self.number) {
-            self.pictures.clear();
+    /// Notes that the kernel is told `picture`; false if it may have too many.
+    fn show(&mut self, picture: Picture) -> bool {
+        let new = Shown { picture, told: Instant::now(), is_wrong: false };
+        self.shown.retain(|shown| shown.lasts() && shown.picture != picture);
+        self.shown.push(new);
+        self.shown.len() <= PICTURES
+    }
+
+    /// Whether the kernel may have let in others than `now` does.
+    fn may_let_in_others(&self, now: Picture) -> bool {
+        let is_wrong = |shown: &Shown| shown.lasts() && !shown.picture.lets_in_as(now);
+        self.has_let_in() || self.shown.iter().any(is_wrong)
+    }
+
+    /// Has the kernel forget whom it lets in. An inode that it does not know, yet or any more, has led
+    /// nobody anywhere.
+    fn forget(&mut self, kernel: &dyn KernelCache) {
+        if kernel.forget_attributes(self.number) {
+            self.shown.clear();
             self.told.clear();
             self.forgotten = Some(Instant::now());
         }
@@ -131,6 +173,24 @@ impl KeptDir {
     fn has_let_in(&self) -> bool {
         self.forgotten.is_some_and(|forgotten| forgotten.elapsed() < ON_ITS_WAY)
     }
+
+    /// Compares with what is there now; tells whether the kernel is to forget its name.
+    fn compare(&mut self, kernel: &dyn KernelCache, now: Option<Picture>) -> bool {
+        self.shown.retain(Shown::lasts);
+        let mut is_new = now.is_none_or(|now| now.ino != self.ino) && self.name.is_some();
+        let mut grants = false;
+        for shown in self.shown.iter_mut().filter(|shown| Some(shown.picture) != now) {
+            is_new |= !shown.is_wrong;
+            shown.is_wrong = true;
+            grants |= now.is_some_and(|now| shown.picture.is_less_than(now));
+        }
+        // Where it has refused somebody, it asks for the attributes by itself: that answer must not be
+        // dropped. What it has been shown still counts, as nothing may be so any more as it was looked at.
+        if is_new && !grants {
+            kernel.forget_attributes(self.number);
+        }
+        is_new
+    }
 }
 
 type Fast = BuildHasherDefault<SipHasher13>;
@@ -141,40 +201,44 @@ struct Dirs {
     kept: HashMap<Box<[u8]>, Vec<KeptDir>, Fast>,
     paths: HashMap<Ino, Box<[u8]>, Fast>,
     /// Tells when to look at them again.
-    changes: Arc<Changes>,
+    watch: Arc<Watch>,
     watches: usize,
-    /// The hashes of paths, and how often they were asked for.
-    asked: Box<[(u64, u8); ASKED]>,
     /// All are to be forgotten.
     is_full: bool,
+    /// When the kernel was told of one last.
+    last: Instant,
+}
+
+/// What the thread waits for.
+#[derive(Debug)]
+struct Watch {
+    changes: Changes,
+    waker: Waker,
 }
 
 impl Dirs {
-    fn new(changes: Arc<Changes>) -> Self {
-        Self {
+    fn new() -> io::Result<Self> {
+        let (changes, waker) = (Changes::new()?, Waker::new()?);
+        changes.woken_by(&waker)?;
+        Ok(Self {
             kept: HashMap::default(),
             paths: HashMap::default(),
-            changes,
+            watch: Arc::new(Watch { changes, waker }),
             watches: 0,
-            asked: Box::new([(0, 0); ASKED]),
             is_full: false,
-        }
+            last: Instant::now(),
+        })
     }
 
-    /// Whether a path was asked for often, this time included.
-    fn is_often(&mut self, path: &[u8]) -> bool {
-        let hash = std::hash::BuildHasher::hash_one(&Fast::default(), path);
-        let (asked, times) = &mut self.asked[hash as usize % ASKED];
-        *times = if *asked == hash { times.saturating_add(1) } else { 1 };
-        *asked = hash;
-        *times >= OFTEN
+    fn at(&self, path: &Path) -> &[KeptDir] {
+        self.kept.get(path.as_os_str().as_bytes()).map_or(&[], Vec::as_slice)
     }
 
     /// Watches a path and all that leads to it, the root first: what is exchanged below a directory that
     /// is watched already is a change. `None` if that cannot be.
     fn watch(&mut self, bpffs: &Bpffs, path: &Path) -> Option<()> {
         for path in below(bpffs, path).collect::<Vec<_>>().into_iter().rev() {
-            self.changes.watch(&bpffs.reach(path).ok()?).ok()?;
+            self.watch.changes.watch(&bpffs.reach(path).ok()?).ok()?;
             self.watches += 1;
         }
         Some(())
@@ -197,94 +261,119 @@ fn below<'a>(bpffs: &Bpffs, path: &'a Path) -> impl Iterator<Item = &'a Path> {
     path.ancestors().take_while(move |path| path.as_os_str().len() >= root)
 }
 
+/// The hashes of paths, and how often they were asked for.
+#[derive(Debug)]
+struct Asked([(u64, u8); ASKED]);
+
+impl Asked {
+    /// Whether a path was asked for often, this time included.
+    fn is_often(&mut self, path: &Path) -> bool {
+        let hash = Fast::default().hash_one(path.as_os_str().as_bytes());
+        let (asked, times) = &mut self.0[hash as usize % ASKED];
+        *times = if *asked == hash { times.saturating_add(1) } else { 1 };
+        *asked = hash;
+        *times >= OFTEN
+    }
+}
+
 /// The directories that the kernel keeps.
 #[derive(Debug)]
 pub struct KeptDirs {
+    bpffs: Arc<Bpffs>,
     kernel: Arc<dyn KernelCache>,
-    waker: Waker,
-    dirs: RwLock<Dirs>,
-    /// Whether there have been any: else nothing need be locked.
+    asked: Mutex<Asked>,
+    /// `None` while the kernel keeps none: then nothing is watched.
+    dirs: RwLock<Option<Dirs>>,
+    /// Whether there are any: else nothing need be locked.
     any: AtomicBool,
 }
 
 impl KeptDirs {
-    /// Tells `kernel` which directories of `bpffs` it may keep, and forgets what has changed from a thread of its own.
-    ///
-    /// # Errors
-    /// EMFILE if root has no inotify instance left; EAGAIN if no thread can be started.
-    pub fn start(bpffs: Arc<Bpffs>, kernel: Arc<dyn KernelCache>) -> io::Result<Arc<Self>> {
-        let dirs = Self::new(kernel)?;
-        let kept = Arc::clone(&dirs);
-        let thread = thread::Builder::new().name("kept-dirs".into());
-        thread.spawn(move || forget_changed(&kept, &bpffs))?;
-        Ok(dirs)
-    }
-
-    fn new(kernel: Arc<dyn KernelCache>) -> io::Result<Arc<Self>> {
-        let waker = Waker::new()?;
-        let changes = watched_by(&waker)?;
-        let dirs = RwLock::new(Dirs::new(changes));
-        Ok(Arc::new(Self { kernel, waker, dirs, any: AtomicBool::new(false) }))
+    /// Has `kernel` forget what changes in `bpffs`.
+    pub fn new(bpffs: Arc<Bpffs>, kernel: Arc<dyn KernelCache>) -> Arc<Self> {
+        let asked = Mutex::new(Asked([(0, 0); ASKED]));
+        Arc::new(Self {
+            bpffs,
+            kernel,
+            asked,
+            dirs: RwLock::new(None),
+            any: AtomicBool::new(false),
+        })
     }
 
     /// Whether the kernel may keep a directory that it is told of now, with the attributes that the pin
     /// has: `stat` is what it is told. `name` is by which directory and name the thread has found it.
     pub fn keep(
-        &self,
-        bpffs: &Bpffs,
+        self: &Arc<Self>,
         (pin, stat): (&Pin, Stat),
         number: Ino,
         name: Option<(Ino, &OsStr)>,
         thread: u32,
     ) -> bool {
-        let pin = &*bpffs.current(pin);
-        let path = pin.path.as_os_str().as_bytes();
+        let pin = &*self.bpffs.current(pin);
         let ino = match pin.ino {
             // The root's.
-            0 => match bpffs.look(&pin.path) {
+            0 => match self.bpffs.look(&pin.path) {
                 Ok((ino, _)) => ino,
                 Err(_) => return false,
             },
             ino => ino,
         };
         let picture = Picture::new(ino, stat);
-        let is_told = self.dirs.read().kept.get(path).is_some_and(|at| {
-            let is_own = |dir: &&KeptDir| dir.number == number;
-            at.iter()
-                .find(is_own)
-                .is_some_and(|dir| *dir.pictures == [picture] && !dir.has_let_in())
-        });
-        let new = (picture, number, name, thread);
-        if !is_told && self.note(bpffs, &pin.path, new).is_none() {
+        if self.note(&pin.path, (picture, number, name, thread)).is_none() {
             return false;
         }
         // Noted and watched first, looked at then: what changes from now on is noticed.
-        let is_now = Picture::of(bpffs, &pin.path) == Some(picture);
+        let is_now = Picture::of(&self.bpffs, &pin.path) == Some(picture);
         if !is_now {
-            self.waker.wake();
+            self.compare_soon();
         }
         is_now
     }
 
     /// Notes that the kernel may have a picture of a directory from now on; `None` if it is not to.
     fn note(
-        &self,
-        bpffs: &Bpffs,
+        self: &Arc<Self>,
         path: &Path,
         (picture, number, name, thread): (Picture, Ino, Option<(Ino, &OsStr)>, u32),
     ) -> Option<()> {
         let bytes = path.as_os_str().as_bytes();
         let mut dirs = self.dirs.write();
-        if dirs.is_full || (!dirs.kept.contains_key(bytes) && !dirs.is_often(bytes)) {
+        let is_kept = dirs.as_ref().is_some_and(|dirs| dirs.kept.contains_key(bytes));
+        if !is_kept && !self.asked.lock().is_often(path) {
+            return None;
+        }
+        let dirs = match &mut *dirs {
+            Some(dirs) => dirs,
+            none => {
+                let dirs = none.insert(Dirs::new().ok()?);
+                let kept = Arc::clone(self);
+                let thread = thread::Builder::new().name("kept-dirs".into());
+                if thread.spawn(move || kept.forget_changed()).is_err() {
+                    *none = None;
+                    return None;
+                }
+                self.any.store(true, Ordering::Release);
+                dirs
+            }
+        };
+        if dirs.is_full {
             return None;
         }
         if dirs.paths.len() >= MOST || dirs.watches >= WATCHES_MAX {
             dirs.is_full = true;
-            self.waker.wake();
+            dirs.watch.waker.wake();
             return None;
         }
-        // Also what was watched before: another directory may lead to it by now.
-        dirs.watch(bpffs, path)?;
+        let is_told = |dir: &KeptDir| {
+            let is_shown = |shown: &Shown| shown.picture == picture;
+            dir.number == number && dir.ino == picture.ino && dir.shown.iter().any(is_shown)
+        };
+        if !dirs.at(path).iter().any(is_told) {
+            // Also what was watched before: another directory may lead to it by now.
+            dirs.watch(&self.bpffs, path)?;
+        }
+        dirs.last = Instant::now();
         // It may have been known by another path.
         if dirs.paths.get(&number).is_some_and(|old| **old != *bytes) {
             dirs.remove(number);
@@ -298,17 +387,12 @@ impl KeptDirs {
         let dir = &mut at[n];
         dir.ino = picture.ino;
         dir.name = name.map(|(parent, name)| (parent, name.to_owned())).or(dir.name.take());
-        dir.forget_wrong(&*self.kernel, |known| *known == picture);
-        if dir.pictures.len() >= PICTURES {
+        if !dir.show(picture) {
             return None;
-        }
-        if !dir.pictures.contains(&picture) {
-            dir.pictures.push(picture);
         }
         if name.is_some() && dir.has_let_in() && dir.told.len() < TOLD_MOST {
             dir.told.insert(thread, ASKS + 1);
         }
-        self.any.store(true, Ordering::Release);
         Some(())
     }
 
@@ -317,20 +401,23 @@ impl KeptDirs {
         if !self.any.load(Ordering::Acquire) {
             return true;
         }
-        let is_right = |picture: &Picture| picture.lets_in_as(Picture::new(ino, stat));
-        self.dirs.read().kept.get(path.as_os_str().as_bytes()).is_none_or(|at| {
-            at.iter().all(|dir| !dir.has_let_in() && dir.pictures.iter().all(is_right))
-        })
+        let now = Picture::new(ino, stat);
+        let dirs = self.dirs.read();
+        let at = dirs.as_ref().map_or(&[][..], |dirs| dirs.at(path));
+        !at.iter().any(|dir| dir.may_let_in_others(now))
     }
 
     /// Has the kernel forget whom a directory that is now so let in before. Whether the thread is to walk
     /// anew: not if it has, since then.
     pub fn is_to_walk(&self, path: &Path, (ino, stat): (u64, Stat), thread: u32) -> bool {
-        let is_right = |picture: &Picture| picture.lets_in_as(Picture::new(ino, stat));
+        let now = Picture::new(ino, stat);
         let mut dirs = self.dirs.write();
         let mut is_to_walk = false;
-        for dir in dirs.kept.get_mut(path.as_os_str().as_bytes()).into_iter().flatten() {
-            dir.forget_wrong(&*self.kernel, is_right);
+        let dirs = dirs.as_mut().and_then(|dirs| dirs.kept.get_mut(path.as_os_str().as_bytes()));
+        for dir in dirs.into_iter().flatten() {
+            if dir.shown.iter().any(|shown| shown.lasts() && !shown.picture.lets_in_as(now)) {
+                dir.forget(&*self.kernel);
+            }
             is_to_walk |= dir.has_let_in() && dir.tell(thread);
         }
         is_to_walk
@@ -338,49 +425,57 @@ impl KeptDirs {
 
     /// Something is not as the kernel takes it to be.
     pub fn compare_soon(&self) {
-        self.waker.wake();
+        if let Some(dirs) = &*self.dirs.read() {
+            dirs.watch.waker.wake();
+        }
     }
 
     /// The kernel has forgotten an inode, unless `is_known` says that it has asked for it again.
     pub fn forgotten(&self, number: Ino, is_known: impl Fn() -> bool) {
-        if self.any.load(Ordering::Acquire) && self.dirs.read().paths.contains_key(&number) {
-            let mut dirs = self.dirs.write();
-            if !is_known() {
-                dirs.remove(number);
-            }
+        let is_kept = |dirs: &Dirs| dirs.paths.contains_key(&number);
+        if self.any.load(Ordering::Acquire)
+            && self.dirs.read().as_ref().is_some_and(is_kept)
+            && let Some(dirs) = &mut *self.dirs.write()
+            && !is_known()
+        {
+            dirs.remove(number);
         }
     }
 
     /// Has the kernel forget all directories: what they are, or what they have, follows another rule now.
     pub fn forget_all(&self) {
-        if !self.any.load(Ordering::Acquire) {
-            return;
+        if let Some(dirs) = &mut *self.dirs.write() {
+            for dir in dirs.kept.values_mut().flatten() {
+                dir.forget(&*self.kernel);
+                // By this, its name is forgotten as well.
+                dir.ino = 0;
+            }
+            dirs.watch.waker.wake();
         }
-        let mut dirs = self.dirs.write();
-        for dir in dirs.kept.values_mut().flatten() {
-            dir.forget_wrong(&*self.kernel, |_| false);
-            // By this, its name is forgotten as well.
-            dir.ino = 0;
-        }
-        self.waker.wake();
     }
 
     /// Compares all, and has the kernel forget what is not so any more.
-    fn compare(&self, bpffs: &Bpffs) {
-        let paths: Vec<Box<[u8]>> = self.dirs.read().kept.keys().cloned().collect();
+    fn compare(&self) {
+        let all = |dirs: &Dirs| dirs.kept.keys().cloned().collect();
+        let paths: Vec<Box<[u8]>> = self.dirs.read().as_ref().map(all).unwrap_or_default();
         let mut names = Vec::new();
         for path in paths {
-            let now = Picture::of(bpffs, Path::new(OsStr::from_bytes(&path)));
+            let now = Picture::of(&self.bpffs, Path::new(OsStr::from_bytes(&path)));
             let mut dirs = self.dirs.write();
-            let Dirs { kept, paths, is_full, .. } = &mut *dirs;
+            let Some(Dirs { kept, paths, is_full, .. }) = &mut *dirs else { return };
             let Some(at) = kept.get_mut(&path) else { continue };
             at.retain_mut(|dir| {
-                dir.forget_wrong(&*self.kernel, |picture| !*is_full && Some(*picture) == now);
-                let is_same = !*is_full && now.is_some_and(|now| now.ino == dir.ino);
-                if !is_same {
-                    names.extend(dir.name.take());
+                if *is_full {
+                    dir.forget(&*self.kernel);
                 }
-                let stays = is_same || !dir.pictures.is_empty() || dir.has_let_in();
+                let is_same = !*is_full && now.is_some_and(|now| now.ino == dir.ino);
+                if dir.compare(&*self.kernel, now) || !is_same {
+                    names.extend(dir.name.clone());
+                }
+                if !is_same {
+                    dir.name = None;
+                }
+                let stays = is_same || !dir.shown.is_empty() || dir.has_let_in();
                 if !stays {
                     paths.remove(&dir.number);
                 }
@@ -396,32 +491,36 @@ impl KeptDirs {
         }
     }
 
-    /// Begins anew if there were too many.
+    /// Watches anew if there were too many: watches end with what they are set on, or here.
     fn renew(&self) {
         let mut dirs = self.dirs.write();
-        // Watches end with what they are set on, or here.
-        if dirs.is_full
-            && let Ok(changes) = watched_by(&self.waker)
+        if let Some(old) = &mut *dirs
+            && old.is_full
+            && let Ok(new) = Dirs::new()
         {
-            dirs.changes = changes;
-            (dirs.watches, dirs.is_full) = (0, false);
+            (old.watch, old.watches, old.is_full) = (new.watch, 0, false);
         }
     }
-}
 
-fn watched_by(waker: &Waker) -> io::Result<Arc<Changes>> {
-    let changes = Changes::new()?;
-    changes.woken_by(waker)?;
-    Ok(Arc::new(changes))
-}
-
-fn forget_changed(dirs: &KeptDirs, bpffs: &Bpffs) {
-    loop {
-        let changes = Arc::clone(&dirs.dirs.read().changes);
-        changes.wait(&dirs.waker);
-        let start = Instant::now();
-        dirs.compare(bpffs);
-        dirs.renew();
-        thread::sleep(REST.max(RESTS * start.elapsed()));
+    /// Until the kernel keeps nothing any more.
+    fn forget_changed(&self) {
+        loop {
+            let (watch, left) = {
+                let mut dirs = self.dirs.write();
+                let Some(kept) = &*dirs else { return };
+                let left = NAME_KEPT.saturating_sub(kept.last.elapsed());
+                if left.is_zero() {
+                    *dirs = None;
+                    self.any.store(false, Ordering::Release);
+                    return;
+                }
+                (Arc::clone(&kept.watch), left)
+            };
+            watch.changes.wait(&watch.waker, left);
+            let start = Instant::now();
+            self.compare();
+            self.renew();
+            thread::sleep(REST.max(RESTS * start.elapsed()));
+        }
     }
 }

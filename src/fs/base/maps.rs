@@ -172,16 +172,11 @@ impl Maps {
     }
 
     /// Lets the kernel keep directories, which `kernel` tells what to forget.
-    ///
-    /// # Errors
-    /// EMFILE, EAGAIN: then it keeps none.
-    pub fn keep_dirs(&self, kernel: Arc<dyn KernelCache>) -> std::io::Result<()> {
+    pub fn keep_dirs(&self, kernel: Arc<dyn KernelCache>) {
         // Whom the kernel would let in that we do not, is shown nothing.
         if self.owner.is_the_kernels() {
-            let dirs = KeptDirs::start(Arc::clone(&self.bpffs), kernel)?;
-            let _ = self.dirs.set(dirs);
+            let _ = self.dirs.set(KeptDirs::new(Arc::clone(&self.bpffs), kernel));
         }
-        Ok(())
     }
 
     /// Owner, mode and times of a map: its pin's, or for one reached by id root's.

@@ -31,6 +31,18 @@ impl Fs {
         self.admit(caller)?;
         quota::OPEN.check()?;
         let node = self.dir(ino, LIST, caller)?;
+        // The kernel may have kept one that is gone.
+        match &*node {
+            Node::Dir(pin) => _ = self.maps.bpffs.stat(pin)?,
+            Node::In(at, _) => _ = self.maps.stat(at)?,
+            Node::Symlink(_)
+            | Node::Object(..)
+            | Node::New(..)
+            | Node::Ids
+            | Node::Machine(_)
+            | Node::Errors
+            | Node::Help(_) => {}
+        }
         let listing = match &*node {
             Node::Dir(_)
             | Node::Ids

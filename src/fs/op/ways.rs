@@ -167,7 +167,7 @@ impl Fs {
         else {
             return false;
         };
-        dirs.keep(&self.maps.bpffs, (pin, stat), ino, name, caller.pid)
+        dirs.keep((pin, stat), ino, name, caller.pid)
     }
 
     /// Has the kernel forget all directories.
