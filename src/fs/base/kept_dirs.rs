@@ -7,9 +7,9 @@
 //! it shows of a directory itself is forgotten by a thread, as soon as bpffs tells of a change.
 //!
 //! Here is what the kernel was told. An answer may be on its way to it while another is made, so there may
-//! be more than one picture of a directory that it has; each of them counts until its time is over. The
-//! kernel drops answers that it has asked for before it was told to forget attributes: so it is told that
-//! only where nobody waits for an answer that lets them in.
+//! be more than one picture of a directory that it has; each of them counts until its time is over. It is
+//! told to forget attributes only by whoever is sent back to walk anew: the kernel drops answers that it
+//! has asked for before, and goes by what it had.
 
 use crate::bpffs::{Bpffs, Pin, Stat};
 use crate::node::Ino;
@@ -33,7 +33,7 @@ const MOST: usize = 1024;
 const WATCHES_MAX: usize = 4 * MOST;
 /// How long the kernel may keep a name, if nothing changes.
 pub const NAME_KEPT: Duration = Duration::from_secs(10);
-/// How long it may keep attributes: not each change of those can be told (`KeptDir::compare`).
+/// How long it may keep attributes: of the root, and of a directory that is open, no change is told.
 pub const ATTR_KEPT: Duration = Duration::from_secs(1);
 /// Pictures that the kernel may have of one directory at a time.
 const PICTURES: usize = 4;
@@ -86,12 +86,6 @@ impl Picture {
         let rights =
             |picture: Self| (picture.ino, picture.stat.mode, picture.stat.uid, picture.stat.gid);
         rights(now) == rights(self)
-    }
-
-    /// Whether somebody may do now what this does not let them.
-    fn is_less_than(self, now: Self) -> bool {
-        let (old, new) = (self.stat, now.stat);
-        (old.uid, old.gid) != (new.uid, new.gid) || new.mode & !old.mode & 0o777 != 0
     }
 }
 
@@ -174,20 +168,14 @@ impl KeptDir {
         self.forgotten.is_some_and(|forgotten| forgotten.elapsed() < ON_ITS_WAY)
     }
 
-    /// Compares with what is there now; tells whether the kernel is to forget its name.
-    fn compare(&mut self, kernel: &dyn KernelCache, now: Option<Picture>) -> bool {
+    /// Compares with what is there now; tells whether the kernel is to forget its name, by which it asks
+    /// anew. It is not told to forget attributes: somebody may be waiting for them.
+    fn is_wrong(&mut self, now: Option<Picture>) -> bool {
         self.shown.retain(Shown::lasts);
-        let mut is_new = now.is_none_or(|now| now.ino != self.ino) && self.name.is_some();
-        let mut grants = false;
+        let mut is_new = now.is_none_or(|now| now.ino != self.ino);
         for shown in self.shown.iter_mut().filter(|shown| Some(shown.picture) != now) {
             is_new |= !shown.is_wrong;
             shown.is_wrong = true;
-            grants |= now.is_some_and(|now| shown.picture.is_less_than(now));
-        }
-        // Where it has refused somebody, it asks for the attributes by itself: that answer must not be
-        // dropped. What it has been shown still counts, as nothing may be so any more as it was looked at.
-        if is_new && !grants {
-            kernel.forget_attributes(self.number);
         }
         is_new
     }
@@ -469,7 +457,7 @@ impl KeptDirs {
                     dir.forget(&*self.kernel);
                 }
                 let is_same = !*is_full && now.is_some_and(|now| now.ino == dir.ino);
-                if dir.compare(&*self.kernel, now) || !is_same {
+                if dir.is_wrong(now) || *is_full {
                     names.extend(dir.name.clone());
                 }
                 if !is_same {
