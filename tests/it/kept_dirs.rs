@@ -2,7 +2,8 @@
 //!
 //! A table: what another program does to bpffs by calls of its own, times what a user asks for next. Each
 //! cell is one call right after the change, again and again, with the kernel's picture warm. Each round
-//! goes from one of two states to the other. `BPFFUSE_ROUNDS=10000` is for longer.
+//! goes from one of two states to the other. `BPFFUSE_ROUNDS=10000` is for longer, and
+//! `BPFFUSE_CELL='mode × open'` for some cells.
 
 use crate::common::require::require;
 use crate::common::{Bed, RawMap, errno, key32};
@@ -422,8 +423,12 @@ fn ask(ground: &Ground, change: &Change, ask: &Ask, there: There) {
     }
 }
 
-/// Whether a cell says anything.
+/// Whether a cell says anything, and is wanted: `BPFFUSE_CELL` may have a part of its name.
 fn applies(change: &Change, ask: &Ask) -> bool {
+    let wanted = std::env::var("BPFFUSE_CELL").unwrap_or_default();
+    if !format!("{} × {}", change.what, ask.what).contains(&wanted) {
+        return false;
+    }
     let is_right = change.second == There::Refused(libc::EACCES);
     // What is made in the directory is not the map's business, and root is let in.
     (change.of_dir || !ask.in_dir) && !(is_right && ask.by_root)

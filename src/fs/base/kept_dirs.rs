@@ -32,7 +32,7 @@ use std::time::{Duration, Instant};
 const MOST: usize = 1024;
 const WATCHES_MAX: usize = 4 * MOST;
 /// How long the kernel may keep a name, if nothing changes.
-pub const NAME_KEPT: Duration = Duration::from_secs(10);
+pub const NAME_KEPT: Duration = Duration::from_secs(5);
 /// How long it may keep attributes: of the root, and of a directory that is open, no change is told.
 pub const ATTR_KEPT: Duration = Duration::from_secs(1);
 /// Pictures that the kernel may have of one directory at a time.
@@ -43,8 +43,9 @@ pub const ASKS: u8 = 2;
 const OFTEN: u8 = 3;
 /// Paths remembered as asked for.
 const ASKED: usize = 256;
-/// How long a program that was let in by a wrong picture may take from there to its request.
-const ON_ITS_WAY: Duration = Duration::from_secs(1);
+/// How long a program that was let in by a wrong picture may take from there to its request, on a machine
+/// that is very busy.
+const ON_ITS_WAY: Duration = Duration::from_secs(60);
 /// Threads remembered for each directory that were told to walk anew.
 const TOLD_MOST: usize = 1 << 16;
 /// The thread rests so many times as long as it has worked, and no less than this, so that whoever changes
@@ -128,10 +129,11 @@ impl KeptDir {
         Self { number, name: None, ino, shown, forgotten: None, told }
     }
 
-    /// Notes that the kernel is told `picture`; false if it may have too many.
+    /// Notes that the kernel is told `picture`; false if it may have too many. One of those that let in the
+    /// same users is enough.
     fn show(&mut self, picture: Picture) -> bool {
         let new = Shown { picture, told: Instant::now(), is_wrong: false };
-        self.shown.retain(|shown| shown.lasts() && shown.picture != picture);
+        self.shown.retain(|shown| shown.lasts() && !shown.picture.lets_in_as(picture));
         self.shown.push(new);
         self.shown.len() <= PICTURES
     }
@@ -188,8 +190,8 @@ struct Dirs {
     /// By their paths. A map's directory and those of its views have one.
     kept: HashMap<Box<[u8]>, Vec<KeptDir>, Fast>,
     paths: HashMap<Ino, Box<[u8]>, Fast>,
-    /// Tells when to look at them again.
-    watch: Arc<Watch>,
+    /// Tells when to look at them again, while the kernel keeps any name.
+    watch: Option<Arc<Watch>>,
     watches: usize,
     /// All are to be forgotten.
     is_full: bool,
@@ -204,18 +206,32 @@ struct Watch {
     waker: Waker,
 }
 
-impl Dirs {
-    fn new() -> io::Result<Self> {
+impl Watch {
+    fn new() -> io::Result<Arc<Self>> {
         let (changes, waker) = (Changes::new()?, Waker::new()?);
         changes.woken_by(&waker)?;
-        Ok(Self {
-            kept: HashMap::default(),
-            paths: HashMap::default(),
-            watch: Arc::new(Watch { changes, waker }),
-            watches: 0,
-            is_full: false,
-            last: Instant::now(),
-        })
+        Ok(Arc::new(Self { changes, waker }))
+    }
+}
+
+impl Dirs {
+    /// Watches with `watch` from now on: nothing is watched by it yet.
+    fn renew(&mut self, watch: Arc<Watch>) {
+        (self.watch, self.watches, self.is_full) = (Some(watch), 0, false);
+        for at in self.kept.values_mut() {
+            at.retain(|dir| dir.has_let_in() || dir.shown.iter().any(Shown::lasts));
+            at.iter_mut().for_each(|dir| dir.ino = 0);
+        }
+        self.kept.retain(|_, at| !at.is_empty());
+        let at = self.kept.iter();
+        let known = at.flat_map(|(path, at)| at.iter().map(|dir| (dir.number, path.clone())));
+        self.paths = known.collect();
+    }
+
+    fn wake(&self) {
+        if let Some(watch) = &self.watch {
+            watch.waker.wake();
+        }
     }
 
     fn at(&self, path: &Path) -> &[KeptDir] {
@@ -226,7 +242,7 @@ impl Dirs {
     /// is watched already is a change. `None` if that cannot be.
     fn watch(&mut self, bpffs: &Bpffs, path: &Path) -> Option<()> {
         for path in below(bpffs, path).collect::<Vec<_>>().into_iter().rev() {
-            self.watch.changes.watch(&bpffs.reach(path).ok()?).ok()?;
+            self.watch.as_ref()?.changes.watch(&bpffs.reach(path).ok()?).ok()?;
             self.watches += 1;
         }
         Some(())
@@ -270,8 +286,7 @@ pub struct KeptDirs {
     bpffs: Arc<Bpffs>,
     kernel: Arc<dyn KernelCache>,
     asked: Mutex<Asked>,
-    /// `None` while the kernel keeps none: then nothing is watched.
-    dirs: RwLock<Option<Dirs>>,
+    dirs: RwLock<Dirs>,
     /// Whether there are any: else nothing need be locked.
     any: AtomicBool,
 }
@@ -280,11 +295,19 @@ impl KeptDirs {
     /// Has `kernel` forget what changes in `bpffs`.
     pub fn new(bpffs: Arc<Bpffs>, kernel: Arc<dyn KernelCache>) -> Arc<Self> {
         let asked = Mutex::new(Asked([(0, 0); ASKED]));
+        let dirs = Dirs {
+            kept: HashMap::default(),
+            paths: HashMap::default(),
+            watch: None,
+            watches: 0,
+            is_full: false,
+            last: Instant::now(),
+        };
         Arc::new(Self {
             bpffs,
             kernel,
             asked,
-            dirs: RwLock::new(None),
+            dirs: RwLock::new(dirs),
             any: AtomicBool::new(false),
         })
     }
@@ -327,30 +350,27 @@ impl KeptDirs {
     ) -> Option<()> {
         let bytes = path.as_os_str().as_bytes();
         let mut dirs = self.dirs.write();
-        let is_kept = dirs.as_ref().is_some_and(|dirs| dirs.kept.contains_key(bytes));
-        if !is_kept && !self.asked.lock().is_often(path) {
+        if !dirs.kept.contains_key(bytes) && !self.asked.lock().is_often(path) {
             return None;
         }
-        let dirs = match &mut *dirs {
-            Some(dirs) => dirs,
-            none => {
-                let dirs = none.insert(Dirs::new().ok()?);
-                let kept = Arc::clone(self);
-                let thread = thread::Builder::new().name("kept-dirs".into());
-                if thread.spawn(move || kept.forget_changed()).is_err() {
-                    *none = None;
-                    return None;
-                }
-                self.any.store(true, Ordering::Release);
-                dirs
-            }
-        };
+        if dirs.watch.is_none() {
+            let watch = Watch::new().ok()?;
+            let kept = Arc::clone(self);
+            thread::Builder::new()
+                .name("kept-dirs".into())
+                .spawn(move || kept.forget_changed())
+                .ok()?;
+            // It begins when it gets the lock.
+            dirs.renew(watch);
+            dirs.last = Instant::now();
+            self.any.store(true, Ordering::Release);
+        }
         if dirs.is_full {
             return None;
         }
         if dirs.paths.len() >= MOST || dirs.watches >= WATCHES_MAX {
             dirs.is_full = true;
-            dirs.watch.waker.wake();
+            dirs.wake();
             return None;
         }
         let is_told = |dir: &KeptDir| {
@@ -390,9 +410,7 @@ impl KeptDirs {
             return true;
         }
         let now = Picture::new(ino, stat);
-        let dirs = self.dirs.read();
-        let at = dirs.as_ref().map_or(&[][..], |dirs| dirs.at(path));
-        !at.iter().any(|dir| dir.may_let_in_others(now))
+        !self.dirs.read().at(path).iter().any(|dir| dir.may_let_in_others(now))
     }
 
     /// Has the kernel forget whom a directory that is now so let in before. Whether the thread is to walk
@@ -401,8 +419,7 @@ impl KeptDirs {
         let now = Picture::new(ino, stat);
         let mut dirs = self.dirs.write();
         let mut is_to_walk = false;
-        let dirs = dirs.as_mut().and_then(|dirs| dirs.kept.get_mut(path.as_os_str().as_bytes()));
-        for dir in dirs.into_iter().flatten() {
+        for dir in dirs.kept.get_mut(path.as_os_str().as_bytes()).into_iter().flatten() {
             if dir.shown.iter().any(|shown| shown.lasts() && !shown.picture.lets_in_as(now)) {
                 dir.forget(&*self.kernel);
             }
@@ -413,44 +430,38 @@ impl KeptDirs {
 
     /// Something is not as the kernel takes it to be.
     pub fn compare_soon(&self) {
-        if let Some(dirs) = &*self.dirs.read() {
-            dirs.watch.waker.wake();
-        }
+        self.dirs.read().wake();
     }
 
     /// The kernel has forgotten an inode, unless `is_known` says that it has asked for it again.
     pub fn forgotten(&self, number: Ino, is_known: impl Fn() -> bool) {
-        let is_kept = |dirs: &Dirs| dirs.paths.contains_key(&number);
-        if self.any.load(Ordering::Acquire)
-            && self.dirs.read().as_ref().is_some_and(is_kept)
-            && let Some(dirs) = &mut *self.dirs.write()
-            && !is_known()
-        {
-            dirs.remove(number);
+        if self.any.load(Ordering::Acquire) && self.dirs.read().paths.contains_key(&number) {
+            let mut dirs = self.dirs.write();
+            if !is_known() {
+                dirs.remove(number);
+            }
         }
     }
 
     /// Has the kernel forget all directories: what they are, or what they have, follows another rule now.
     pub fn forget_all(&self) {
-        if let Some(dirs) = &mut *self.dirs.write() {
-            for dir in dirs.kept.values_mut().flatten() {
-                dir.forget(&*self.kernel);
-                // By this, its name is forgotten as well.
-                dir.ino = 0;
-            }
-            dirs.watch.waker.wake();
+        let mut dirs = self.dirs.write();
+        for dir in dirs.kept.values_mut().flatten() {
+            dir.forget(&*self.kernel);
+            // By this, its name is forgotten as well.
+            dir.ino = 0;
         }
+        dirs.wake();
     }
 
     /// Compares all, and has the kernel forget what is not so any more.
     fn compare(&self) {
-        let all = |dirs: &Dirs| dirs.kept.keys().cloned().collect();
-        let paths: Vec<Box<[u8]>> = self.dirs.read().as_ref().map(all).unwrap_or_default();
+        let paths: Vec<Box<[u8]>> = self.dirs.read().kept.keys().cloned().collect();
         let mut names = Vec::new();
         for path in paths {
             let now = Picture::of(&self.bpffs, Path::new(OsStr::from_bytes(&path)));
             let mut dirs = self.dirs.write();
-            let Some(Dirs { kept, paths, is_full, .. }) = &mut *dirs else { return };
+            let Dirs { kept, paths, is_full, .. } = &mut *dirs;
             let Some(at) = kept.get_mut(&path) else { continue };
             at.retain_mut(|dir| {
                 if *is_full {
@@ -479,35 +490,25 @@ impl KeptDirs {
         }
     }
 
-    /// Watches anew if there were too many: watches end with what they are set on, or here.
-    fn renew(&self) {
-        let mut dirs = self.dirs.write();
-        if let Some(old) = &mut *dirs
-            && old.is_full
-            && let Ok(new) = Dirs::new()
-        {
-            (old.watch, old.watches, old.is_full) = (new.watch, 0, false);
-        }
-    }
-
-    /// Until the kernel keeps nothing any more.
+    /// Until the kernel keeps no name any more.
     fn forget_changed(&self) {
         loop {
             let (watch, left) = {
                 let mut dirs = self.dirs.write();
-                let Some(kept) = &*dirs else { return };
-                let left = NAME_KEPT.saturating_sub(kept.last.elapsed());
-                if left.is_zero() {
-                    *dirs = None;
-                    self.any.store(false, Ordering::Release);
-                    return;
+                if dirs.is_full
+                    && let Ok(watch) = Watch::new()
+                {
+                    dirs.renew(watch);
                 }
-                (Arc::clone(&kept.watch), left)
+                let left = NAME_KEPT.saturating_sub(dirs.last.elapsed());
+                match &dirs.watch {
+                    Some(watch) if !left.is_zero() => (Arc::clone(watch), left),
+                    _ => return dirs.watch = None,
+                }
             };
             watch.changes.wait(&watch.waker, left);
             let start = Instant::now();
             self.compare();
-            self.renew();
             thread::sleep(REST.max(RESTS * start.elapsed()));
         }
     }
