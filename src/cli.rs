@@ -2,8 +2,9 @@
 
 mod mount8;
 
+use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::{ArgAction, Parser, ValueHint};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,6 +13,9 @@ const BPFFS: &str = "/sys/fs/bpf";
 
 /// What `mkdir` makes unless the command line says otherwise.
 const DEFAULT_MAP: &str = "hash key u32 value u64 entries 1024";
+
+/// The licences of what is inside the program; `scripts/notices` makes them.
+pub const NOTICES: &str = include_str!("../packaging/notices.txt");
 
 /// As clap's own, but for the arguments: it knows of no optional one before one that is required.
 const HELP: &str = "\
@@ -45,7 +49,8 @@ pub struct Cli {
     foreground: bool,
 
     /// Mount options, as mount(8) passes them: allow_other, ro, noatime, …
-    #[arg(short, value_name = "OPT[,OPT…]", action = ArgAction::Append)]
+    #[arg(short, value_name = "OPT[,OPT…]", action = ArgAction::Append,
+        value_parser = MountOptions, hide_possible_values = true)]
     options: Vec<String>,
 
     /// Allow no change
@@ -57,11 +62,11 @@ pub struct Cli {
     owner: Option<String>,
 
     /// The group that may read /.metrics, whoever else may come in
-    #[arg(long, value_name = "GROUP")]
+    #[arg(long, value_name = "GROUP", value_hint = ValueHint::Other)]
     metrics_group: Option<String>,
 
     /// The map that mkdir makes, in bpftool's words
-    #[arg(long, value_name = "SPEC", default_value = DEFAULT_MAP)]
+    #[arg(long, value_name = "SPEC", value_hint = ValueHint::Other, default_value = DEFAULT_MAP)]
     default_map: String,
 
     /// Types for maps by their names, in C, for those that have none or say too little; repeatable
@@ -69,11 +74,11 @@ pub struct Cli {
     types: Vec<PathBuf>,
 
     /// How often a map that is watched is compared: seconds, or with a unit (ms, s, m)
-    #[arg(long, value_name = "TIME", default_value = "1", value_parser = interval)]
+    #[arg(long, value_name = "TIME", value_hint = ValueHint::Other, default_value = "1", value_parser = interval)]
     watch_interval: Duration,
 
     /// Threads that answer requests, 1 to 64; by default one for each CPU, 4 at most
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(long, value_name = "N", value_hint = ValueHint::Other, value_parser = clap::value_parser!(u16).range(1..=64))]
     threads: Option<u16>,
 
     /// Do not mount bpffs where there is none
@@ -91,6 +96,10 @@ pub struct Cli {
     /// Mount nothing: is 0 if the mount at MOUNTPOINT answers within 5 seconds (for probes of containers)
     #[arg(long)]
     probe: bool,
+
+    /// Mount nothing: print the licences of what is inside the program
+    #[arg(long, exclusive = true)]
+    notices: bool,
 
     /// Whether unknown mount options are passed over
     #[arg(skip)]
@@ -140,6 +149,8 @@ pub struct Config {
     pub log_file: Option<PathBuf>,
     /// Whether to look only whether the mount answers.
     pub probe: bool,
+    /// Whether to print [`NOTICES`] and no more.
+    pub notices: bool,
     /// The mode to make the mount point with if it is missing: `-o X-mount.mkdir`, as for mount(8).
     pub make_mountpoint: Option<u32>,
     /// Whether to look only whether mounting would be possible, as `mount -f` asks.
@@ -174,6 +185,7 @@ impl Config {
             verbose: cli.verbose,
             log_file: cli.log_file,
             probe: cli.probe,
+            notices: cli.notices,
             make_mountpoint: None,
             pretend: cli.pretend,
         };
@@ -280,6 +292,37 @@ impl Config {
     }
 }
 
+/// Takes any list of mount options, which [`Config::mount_option`] reads; completions offer these.
+#[derive(Clone)]
+struct MountOptions;
+
+impl TypedValueParser for MountOptions {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        arg: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<String, clap::Error> {
+        StringValueParser::new().parse_ref(command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let offered = [
+            ("allow_other", "let other users in, as the pins' modes allow"),
+            ("ro", "allow no change"),
+            ("nosymfollow", "follow no symbolic links"),
+            ("noatime", "as for any file system"),
+            ("X-mount.mkdir", "make the mount point if it is missing"),
+            ("owner=", "as --owner"),
+            ("metrics_group=", "as --metrics-group"),
+            ("types=", "as --types"),
+        ];
+        Some(Box::new(offered.into_iter().map(|(name, help)| PossibleValue::new(name).help(help))))
+    }
+}
+
 fn usage_error(message: String) -> clap::Error {
     clap::Error::raw(clap::error::ErrorKind::InvalidValue, message + "\n")
 }
@@ -324,6 +367,23 @@ mod tests {
         let config = parse("/mnt").unwrap();
         assert_eq!((config.bpffs, config.mountpoint), ("/sys/fs/bpf".into(), "/mnt".into()));
         assert!(config.mount_bpffs && !config.foreground);
+    }
+
+    #[test]
+    fn notices_need_no_mount_point() {
+        assert!(parse("--notices").unwrap().notices && !parse("/mnt").unwrap().notices);
+        assert!(parse("--notices /mnt").is_err());
+        assert!(NOTICES.lines().count() > 100);
+    }
+
+    /// What completions offer for -o is accepted.
+    #[test]
+    fn offered_mount_options_are_known() {
+        for option in MountOptions.possible_values().unwrap() {
+            let value = if option.get_name().ends_with('=') { "x" } else { "" };
+            let line = format!("/mnt -o {}{value}", option.get_name());
+            assert!(parse(&line).is_ok(), "{line}");
+        }
     }
 
     #[test]

@@ -7,6 +7,9 @@ use bpffuse::cli::Cli;
 use clap::CommandFactory;
 use clap_complete::Shell;
 use std::fs;
+use std::path::{Path, PathBuf};
+
+const TOP: &str = env!("CARGO_MANIFEST_DIR");
 
 const UNIT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/bpffuse.service");
 
@@ -18,11 +21,33 @@ fn long_options(bed: &Bed) -> Vec<String> {
     found
 }
 
+/// Where they are in the repository.
+fn kept(shell: Shell) -> PathBuf {
+    let name = match shell {
+        Shell::Bash => "bpffuse.bash",
+        Shell::Zsh => "_bpffuse",
+        _ => "bpffuse.fish",
+    };
+    Path::new(TOP).join("packaging/completions").join(name)
+}
+
 /// The completions that a package gets, as `completions` in the bed's directory.
 fn completions(bed: &Bed, shell: Shell) {
-    let mut text = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "bpffuse", &mut text);
-    fs::write(bed.dir.join("completions"), text).unwrap();
+    fs::copy(kept(shell), bed.dir.join("completions")).unwrap();
+}
+
+/// A package is built without what makes them, so they are kept: BPFFUSE_UPDATE_COMPLETIONS=1 writes them anew.
+#[test]
+fn completions_are_those_of_the_options() {
+    for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+        let mut made = Vec::new();
+        clap_complete::generate(shell, &mut Cli::command(), "bpffuse", &mut made);
+        if std::env::var_os("BPFFUSE_UPDATE_COMPLETIONS").is_some() {
+            fs::write(kept(shell), &made).unwrap();
+        }
+        let is = fs::read(kept(shell)).unwrap_or_default();
+        assert!(is == made, "{shell}: run this test with BPFFUSE_UPDATE_COMPLETIONS=1");
+    }
 }
 
 #[test]
@@ -38,7 +63,12 @@ fn bash_completes_options() {
         ))
     };
     assert_eq!(complete("bpffuse --def", 1), "--default-map\n");
-    assert_eq!(complete("bpffuse -f --no", 2), "--no-mount-bpffs\n");
+    assert_eq!(complete("bpffuse -f --no-m", 2), "--no-mount-bpffs\n");
+    // Values: mount options by name, files by what is there.
+    assert_eq!(complete("bpffuse -o allow", 2), "allow_other\n");
+    assert!(complete("bpffuse -o ''", 2).contains("metrics_group="));
+    bed.ok("touch my_types.c");
+    assert_eq!(complete("bpffuse --types my_", 2), "my_types.c\n");
     for option in long_options(&bed) {
         assert!(complete("bpffuse --", 1).lines().any(|is| is == option), "{option}");
     }
@@ -70,6 +100,11 @@ fn fish_completes_options() {
         "export HOME=$PWD; fish --private -c 'source completions; complete -C \"bpffuse --";
     let found = bed.ok(&format!("{complete}def\"'"));
     assert!(found.starts_with("--default-map\t"), "{found}");
+    let values = bed.ok("export HOME=$PWD; fish --private -c 'source completions; complete -C \"bpffuse -o allow\"'");
+    assert_eq!(
+        values.lines().map(|line| line.split('\t').next()).collect::<Vec<_>>(),
+        [Some("allow_other")]
+    );
     let all = bed.ok(&format!("{complete}\"'"));
     for option in long_options(&bed) {
         assert!(

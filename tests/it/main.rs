@@ -65,6 +65,7 @@ mod pieces;
 mod privileges;
 mod quotes;
 mod readme;
+mod release;
 mod restart;
 mod spec_default;
 mod streams;

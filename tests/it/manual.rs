@@ -82,7 +82,7 @@ fn the_page_is_well_formed() {
     let bed = Bed::without_bpffs();
     let text = bed.run(&format!("MANWIDTH=80 man --warnings -l {PAGE}"));
     assert_eq!(text.stderr, "");
-    assert!(text.ok().contains("bpffuse - pinned eBPF maps"));
+    assert!(text.ok().contains("bpffuse, mount.fuse.bpffuse - pinned eBPF maps"));
     if is_command("mandoc") {
         assert_eq!(bed.ok(&format!("mandoc -T lint {PAGE}")), "");
     }
