@@ -2,6 +2,7 @@
 //! every label escaped and every offset checked against the value's size.
 
 use super::known::{Describe, Known};
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// An index into [`CodecPlan::nodes`].
@@ -275,9 +276,27 @@ impl CodecPlan {
         &self.fields[first as usize..end as usize]
     }
 
-    /// The members that [`Self::choose`] chose, of the record whose members begin with `first`.
-    pub(super) fn chosen(&self, first: u32, chosen: &[u32]) -> impl Iterator<Item = &PlanField> {
-        chosen.iter().map(move |at| &self.fields[(first + at) as usize])
+    /// The members that show all of a record's bytes, in their order; `None` if none of the ways to show one
+    /// of its unions does. `bytes` is asked only for a record with unions.
+    pub(super) fn shown<'b>(
+        &self,
+        fields: Range<u32>,
+        unions: Option<TreeId>,
+        bytes: impl FnOnce() -> Cow<'b, [u8]>,
+    ) -> Option<impl Iterator<Item = &PlanField>> {
+        let mut chosen = None;
+        if let Some(tree) = unions {
+            let chosen = chosen.insert(Vec::new());
+            if !self.choose(&self.trees[tree as usize], &bytes(), chosen) {
+                return None;
+            }
+        }
+        let shows = move |(field, at): &(&PlanField, u32)| match &chosen {
+            Some(chosen) => chosen.binary_search(at).is_ok(),
+            None => field.shown,
+        };
+        let all = self.fields(fields.start, fields.end).iter().zip(0..);
+        Some(all.filter(shows).map(|(field, _)| field))
     }
 
     pub(super) fn gaps(&self, range: (u32, u32)) -> &[Gap] {
@@ -359,9 +378,8 @@ fn renamed(name: &str, at: impl Fn(&str) -> Option<usize>) -> Option<usize> {
 }
 
 impl CodecPlan {
-    /// The members that show all of a record's bytes, by their indices from its first; false if none
-    /// of the ways to show one of its unions does.
-    pub(super) fn choose(&self, items: &[Item], bytes: &[u8], chosen: &mut Vec<u32>) -> bool {
+    /// What [`Self::shown`] says, by ascending indices from the record's first member.
+    fn choose(&self, items: &[Item], bytes: &[u8], chosen: &mut Vec<u32>) -> bool {
         items.iter().all(|item| match item {
             Item::Field(at) => {
                 chosen.push(*at);
