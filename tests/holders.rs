@@ -134,7 +134,7 @@ os.close(0)",
 #[test]
 fn programs_are_told_by_id() {
     require!("root", "bpf", "python3", "clang");
-    let mut object = ObjectBuilder::default()
+    let object = ObjectBuilder::default()
         .open_file(common::object::compile("links"))
         .and_then(|object| object.load())
         .expect("a program");

@@ -109,9 +109,11 @@ impl Fs {
             }
             Node::Machine(machine) => {
                 let told = match machine {
-                    Machine::Metrics | Machine::Table | Machine::Json | Machine::ProgramInfo(_) => {
-                        self.text_size(node, &root()?, caller, asked)?
-                    }
+                    Machine::Metrics
+                    | Machine::Table
+                    | Machine::Json
+                    | Machine::ProgramInfo(_)
+                    | Machine::MoreProcesses => self.text_size(node, &root()?, caller, asked)?,
                     Machine::List(_)
                     | Machine::Link(..)
                     | Machine::Programs

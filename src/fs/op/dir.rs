@@ -50,7 +50,8 @@ impl Fs {
                 | Machine::Table
                 | Machine::Json
                 | Machine::Link(..)
-                | Machine::ProgramInfo(_),
+                | Machine::ProgramInfo(_)
+                | Machine::MoreProcesses,
             )
             | Node::Symlink(_)
             | Node::Object(..)
