@@ -6,7 +6,7 @@
 use super::c::Parser;
 use super::definition::FIELDS;
 use super::types::{FieldValue, TypeId, Types};
-use super::{MAX_TEXT, SpecError, btf_writer, definition, words};
+use super::{MAX_TEXT, Part, Spec, SpecError, btf_writer, definition, words};
 use std::sync::Arc;
 
 /// The types of one map, and of its events.
@@ -40,6 +40,16 @@ fn fail(line: u32, reason: impl Into<String>) -> SpecError {
 }
 
 impl Typing {
+    /// The types that a map was to have.
+    pub(super) fn of_spec(spec: &Spec) -> Self {
+        let ty = |part: &Part| match part {
+            Part::Type(id) => Some(*id),
+            Part::Absent | Part::Size(_) => None,
+        };
+        let parts = [ty(&spec.key), ty(&spec.value), None];
+        Self { name: None, line: 1, parts, types: Arc::clone(&spec.types) }
+    }
+
     /// Reads a file of definitions.
     ///
     /// # Errors
