@@ -25,7 +25,8 @@ pub(super) enum Item {
 pub(super) struct Alternative {
     /// What is shown.
     pub(super) items: Vec<Item>,
-    /// What other alternatives have there, and this one would not show: it must be zero.
+    /// The bits that other alternatives show and this one does not: where they are not zero, this one
+    /// cannot be chosen.
     pub(super) hidden: (u32, u32),
 }
 
@@ -59,8 +60,9 @@ pub(crate) enum PlanNode {
     Text { len: u32, elem: NodeId },
     /// No known meaning: `"0x…"`.
     Bytes { len: u32 },
-    /// What is known to be more than the node `plain`, whose texts it takes, too. A struct's name is
-    /// its bytes in hex before it is a number.
+    /// A type of which more is known than C says, such as an address. `plain` is what it is in C: the texts
+    /// of that are accepted as well. In a key's name, hex digits that could be either are a struct's bytes,
+    /// not a number.
     Known { known: Known, plain: NodeId, is_struct: bool },
     /// `len` elements, one each `stride` bytes.
     Array { len: u32, stride: u32, elem: NodeId },
@@ -106,9 +108,10 @@ pub(crate) struct PlanField {
     /// From the record's first byte.
     pub(super) offset: u32,
     pub(super) node: NodeId,
-    /// False for the members of a union that reading leaves out, unless they alone show its bytes.
+    /// Whether reading shows it, as long as the value's bytes do not decide: of a union's members only the
+    /// best one.
     pub(super) shown: bool,
-    /// What of the unions that this member is in becomes zero when it is written.
+    /// The bits of the unions around this member that a write to it makes zero.
     pub(super) clears: (u32, u32),
     /// The bits it covers, from the record's first bit.
     pub(super) bits: (u64, u64),
@@ -259,8 +262,8 @@ impl CodecPlan {
         Self { nodes: vec![node], size, ..Self::default() }
     }
 
-    /// Makes an integer of fewer bits than its bytes have one of all bits. The kernel tells keys
-    /// apart by all of them, so a key's name must have all.
+    /// Makes an integer that has fewer bits than its bytes, such as `_BitInt(7)`, one of all bits: the
+    /// kernel compares keys by whole bytes, so a key's name must say every bit.
     pub(super) fn widen(&mut self) {
         let root = self.root as usize;
         if let PlanNode::Num(num) = &mut self.nodes[root] {

@@ -20,7 +20,7 @@ impl<'a> Slots<'a> {
         (0..self.cpus).map(move |cpu| &self.bytes[cpu * self.stride + self.offset..])
     }
 
-    /// The bits of `size` bytes that any CPU has: what no CPU has needs no showing.
+    /// The bits of `size` bytes that are set on any CPU: by them it is chosen which member shows a union.
     pub(super) fn any(self, size: u32) -> Cow<'a, [u8]> {
         let mut any = vec![0; size as usize];
         for bytes in self.iter() {
