@@ -137,8 +137,8 @@ fn may_exist(map: &Map, key: &[u8]) -> Result<bool> {
     }
 }
 
-/// What may be told of it: where the mode lets somebody write who may not read, the same of any value,
-/// and not 0, for which sendfile(2) would read nothing.
+/// The size and time that may be told. Where the mode lets somebody write who may not read, they must be
+/// the same for any value. And the size must not be 0, of which sendfile(2) would read nothing.
 fn hidden(map: &Map, view: &View, mode: u32, told: Told) -> Told {
     let size = match view {
         _ if !lets_in_blind(mode) || !map.is_readable() => return told,

@@ -166,7 +166,7 @@ impl Fs {
                 };
                 Ok(EventCodec::names(&map)?.into_iter().map(entry).collect())
             }
-            // What takes something away when it is read is found by name alone.
+            // A view that is not listed (`.pop`): its keys are found by name alone.
             Node::In(_, Place::View(_)) => Ok(Vec::new()),
             Node::Symlink(_)
             | Node::Object(..)
