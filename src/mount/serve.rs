@@ -19,7 +19,8 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long the threads may take to start. They have begun to by then, whatever they are called.
+/// How long the threads may take to start. After that they are taken to have started: they are known by
+/// their names alone, which fuser may change.
 const ALL_ANSWER: Duration = Duration::from_secs(10);
 
 /// Why serving ended.

@@ -37,8 +37,8 @@ pub struct Process {
     pub programs: Vec<u32>,
 }
 
-/// Descriptors looked at in /proc of one user's processes, but for root's, and of all: each takes 4 us, and a user
-/// may have millions.
+/// How many descriptors are looked at in /proc: of the processes of one user who is not root, and of all.
+/// Each takes 4 us or more, and a user may have millions.
 const OF_USER: usize = 100_000;
 const OF_ALL: usize = 1_000_000;
 
