@@ -18,7 +18,8 @@ impl<T> Default for ByIno<T> {
 impl<T> ByIno<T> {
     /// Adds a file, unless `check` refuses it beside those that are open.
     ///
-    /// # Errors Those of `check`. No other file is added while it decides.
+    /// # Errors
+    /// Those of `check`. No other file is added while it decides.
     pub fn add<E>(
         &self,
         ino: Ino,
