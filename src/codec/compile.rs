@@ -326,7 +326,7 @@ impl<'b> Compiler<'b> {
             return Err(wrong());
         }
         let sort = if int.boolean { Sort::Bool } else { Sort::Number };
-        let whole = Num { sort, signed: int.signed, ..Num::int(int.size as u8, int.signed) };
+        let whole = Num { sort, ..Num::int(int.size as u8, int.signed) };
         if int.bits == int.size * 8 {
             return Ok(Num { big: bare.big, ..whole });
         }
