@@ -132,11 +132,19 @@ fn start_log(config: &Config) -> Result<Option<LogFile>, Error> {
 
 /// Lets go of the terminal and of the directory that the daemon was started in.
 fn go_to_background(config: &Config) -> Result<(), Error> {
-    let failed = |error: &dyn fmt::Display| Error(format!("cannot go to the background: {error}"));
-    let null = OpenOptions::new().read(true).write(true).open("/dev/null");
-    let null = null.map_err(|error| failed(&error))?;
-    os::redirect_stdio(&null).map_err(|error| failed(&error))?;
-    std::env::set_current_dir("/").map_err(|error| failed(&error))?;
+    let_go_of_stdio()?;
+    std::env::set_current_dir("/").map_err(|error| no_background(&error))?;
     log::info!("serving {}", config.mountpoint.display());
     Ok(())
+}
+
+/// Points standard input, output and error at nothing: nobody waits for them to be closed.
+fn let_go_of_stdio() -> Result<(), Error> {
+    let null = OpenOptions::new().read(true).write(true).open("/dev/null");
+    let null = null.map_err(|error| no_background(&error))?;
+    os::redirect_stdio(&null).map_err(|error| no_background(&error))
+}
+
+fn no_background(error: &dyn fmt::Display) -> Error {
+    Error(format!("cannot go to the background: {error}"))
 }

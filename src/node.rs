@@ -142,6 +142,8 @@ pub enum Machine {
     ProgramInfo(u32),
     /// `/.pid`: the processes that hold maps.
     Processes,
+    /// `/.pid/…`: there if more processes may hold some.
+    MoreProcesses,
 }
 
 /// Which maps a directory of symlinks has.

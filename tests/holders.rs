@@ -11,9 +11,11 @@
 mod common;
 
 use bpffuse::kernel::holders::holders;
+use bpffuse::sys::info;
 use bpffuse::sys::map::{NewMap, create, kind, map_info};
 use bpffuse::sys::processes::{Process, Processes, processes};
 use common::require::require;
+use libbpf_rs::ObjectBuilder;
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
@@ -125,4 +127,41 @@ os.close(0)",
     end(child);
     let pids = |found: Vec<Process>| found.iter().map(|process| process.pid).collect::<Vec<_>>();
     assert_eq!((pids(found), pids(by_proc)), (vec![pid], vec![pid]));
+}
+
+/// The program of a descriptor, and of a link's, is known without a look into /proc: "one user has over 100,000
+/// descriptors" only where what else a link holds must be looked up.
+#[test]
+fn programs_are_told_by_id() {
+    require!("root", "bpf", "python3", "clang");
+    let object = ObjectBuilder::default()
+        .open_file(common::object::compile("links"))
+        .and_then(|object| object.load())
+        .expect("a program");
+    let program = object.progs_mut().next().expect("one");
+    let link = program.attach().expect("a link");
+    let id = info::prog_info(program.as_fd()).expect("a program").id;
+    let [program, link] =
+        [program.as_fd(), link.as_fd()].map(|fd| fd.try_clone_to_owned().unwrap());
+    // Of a user, whose /proc has it as such: that is what PR_SET_DUMPABLE is for.
+    let code = "
+import ctypes, os, resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (18_000, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+for _ in range(17_000): os.dup(WHICH)
+os.setuid(65534)
+ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)";
+    let mut by_proc = None;
+    for of in ["0", "2"] {
+        let children = [(); 6].map(|()| python(&program, &link, &code.replace("WHICH", of)));
+        let Processes { all, more } = holders().expect("the files");
+        by_proc.get_or_insert_with(|| processes().expect("/proc").more);
+        let holds = |child: &Child| {
+            all.iter()
+                .any(|one| one.pid == child.id() && one.programs == [id] && one.maps.is_empty())
+        };
+        let all_hold = children.iter().all(holds);
+        children.into_iter().for_each(end);
+        assert!(all_hold && !more, "by {of}");
+    }
+    assert_eq!(by_proc, Some(true), "a look into /proc has an end");
 }

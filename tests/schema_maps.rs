@@ -53,7 +53,7 @@ fn create(text: &str, kernel: &Btf) -> Seen {
 }
 
 fn print(seen: &Seen) -> String {
-    schema::of(seen.fd.as_fd(), "m", None).expect("a definition")
+    schema::of(seen.fd.as_fd(), "m", None, None).expect("a definition")
 }
 
 /// All that must be the same in a copy.
@@ -278,7 +278,8 @@ fn the_types_of_a_map_that_is_held_are_given() {
     let outer = create(text, &kernel);
     let inner =
         create("hash key u32 value struct { u8 kind; enum { A, B } e; u32 n; } entries 9", &kernel);
-    let schema = schema::of(outer.fd.as_fd(), "m", Some(inner.fd.as_fd())).expect("a definition");
+    let schema =
+        schema::of(outer.fd.as_fd(), "m", Some(inner.fd.as_fd()), None).expect("a definition");
     assert!(schema.contains("u32 n;") && schema.contains("max_entries, 5"), "{schema}");
     let again = create(&schema, &kernel);
     assert_eq!(again.inner, outer.inner, "{schema}");

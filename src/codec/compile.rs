@@ -70,7 +70,8 @@ fn has_lock(btf: &Btf, id: u32) -> bool {
 pub(super) struct Compiler<'b> {
     pub(super) btf: &'b Btf,
     pub(super) plan: CodecPlan,
-    /// Nodes by the id behind typedefs and, for numbers and arrays, what the names on the way tell.
+    /// The nodes made so far: by the type's id behind its typedefs and, for numbers and arrays, by what the
+    /// typedefs' names say of byte order and addresses.
     memo: HashMap<(u32, bool, Hint), NodeId>,
     /// For each node, the bits that printing it shows, from its first.
     pub(super) covers: Covers,
@@ -195,7 +196,8 @@ impl<'b> Compiler<'b> {
         Ok(node)
     }
 
-    /// What a type is known to be, more than its bytes; its own node is `plain`.
+    /// What is known of a type beyond C, such as that it is an address; `plain` is the node that it has in
+    /// C.
     pub(super) fn known(&mut self, bare: &Bare<'b>) -> Result<Option<Known>, String> {
         Ok(match bare.found.kind {
             Kind::Struct { size, .. } => Known::of_struct(self.btf.name(bare.found.name_at), size),
@@ -324,7 +326,7 @@ impl<'b> Compiler<'b> {
             return Err(wrong());
         }
         let sort = if int.boolean { Sort::Bool } else { Sort::Number };
-        let whole = Num { sort, signed: int.signed, ..Num::int(int.size as u8, int.signed) };
+        let whole = Num { sort, ..Num::int(int.size as u8, int.signed) };
         if int.bits == int.size * 8 {
             return Ok(Num { big: bare.big, ..whole });
         }

@@ -1,7 +1,7 @@
 //! An event of a stream as text: what a program sent need not have its type's size.
 
 use super::Codec;
-use super::plan::PlanNode;
+use super::plan::{PlanField, PlanNode};
 use super::print::push_json_hex;
 
 impl Codec {
@@ -35,21 +35,12 @@ impl Codec {
         };
         let mut whole = event.to_vec();
         whole.resize(size, 0);
-        let fields = plan.fields(first, end);
-        let mut shown = Vec::new();
-        match unions {
-            Some(tree) => {
-                if !plan.choose(&plan.trees[tree as usize], &whole, &mut shown) {
-                    // No members show all of what is there.
-                    return push_json_hex(event, out);
-                }
-            }
-            None => shown.extend((0..end - first).filter(|at| fields[*at as usize].shown)),
+        let is_there = |field: &&PlanField| field.bits.1 <= event.len() as u64 * 8;
+        let shown = plan.shown(first..end, unions, || whole.as_slice().into());
+        let mut shown = shown.into_iter().flatten().filter(is_there).peekable();
+        match shown.peek() {
+            Some(_) => plan.print_members(shown, &whole, out),
+            None => push_json_hex(event, out),
         }
-        shown.retain(|at| fields[*at as usize].bits.1 <= event.len() as u64 * 8);
-        if shown.is_empty() {
-            return push_json_hex(event, out);
-        }
-        plan.print_members(plan.chosen(first, &shown), &whole, out);
     }
 }

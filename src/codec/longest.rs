@@ -27,7 +27,8 @@ impl CodecPlan {
             PlanNode::Array { len, elem, .. } => {
                 (len as usize).saturating_mul(self.longest(elem) + 1).saturating_add(2)
             }
-            // All members of a union at once are more than any of them, but for its bytes in hex.
+            // All members of a union together are longer than the one that is shown. Only the union's bytes
+            // in hex may be longer still.
             PlanNode::Record { first, end, size, .. } => {
                 let members = self.fields(first, end).iter();
                 let each = members.map(|field| field.label.len() + self.longest(field.node) + 1);

@@ -164,7 +164,7 @@ impl Members {
         Ok(())
     }
 
-    /// The first member that a name lacks, which gives those in `seen`.
+    /// The first member that is missing from a name which gives the members in `seen`.
     fn missing(&self, part: &NamePart, seen: &SeenMembers) -> Option<&str> {
         match part {
             NamePart::Leaf(at) => {
@@ -220,8 +220,9 @@ struct Finder<'p> {
 }
 
 impl Finder<'_> {
-    /// A node at `offset`; `None` if it cannot be named by its members. `shown`: whether names may have
-    /// to have it, which the less good ways to show a union need not.
+    /// The parts of a name for the node at `offset`; `None` if it cannot be named by its members. `shown`
+    /// is false inside of all but the best way to show a union: there a member that no name can have, a
+    /// float, does no harm.
     fn part(&mut self, id: NodeId, offset: usize, path: &str, shown: bool) -> Option<NamePart> {
         let plan = self.plan;
         let dot = if path.is_empty() { "" } else { "." };
@@ -237,8 +238,8 @@ impl Finder<'_> {
                 let parts = (first..end).map(|at| self.field(at, offset, path, shown));
                 Some(NamePart::All(parts.collect::<Option<_>>()?))
             }
-            // Bytes are named in hex; what is more than a byte, or has bits that it does not show, by
-            // its members.
+            // An array of bytes is named in hex; one whose elements are more than bytes, or do not show all
+            // of their bits, by its elements.
             PlanNode::Array { len, stride, elem } if !is_byte(plan, elem) => {
                 if len as usize > LEAVES {
                     return None;

@@ -96,7 +96,7 @@ impl Naming {
         }
     }
 
-    /// False if the readable form would not be faithful.
+    /// Appends the readable form. False if that would not give back the same bytes.
     fn print_readable(&self, plan: &CodecPlan, key: &[u8], name: &mut Vec<u8>) -> bool {
         match (&self.form, &self.members) {
             (Form::Num(num), _) => plan.print_num(num, key, false, name),
@@ -183,7 +183,7 @@ impl Naming {
     }
 }
 
-/// A type, or of a struct with nothing but one member in it that member's.
+/// The type itself; of a struct that has one member and nothing else, the member's type.
 fn only_member(plan: &CodecPlan, id: NodeId) -> NodeId {
     match plan.node(id) {
         PlanNode::Record { first, end, .. } => match plan.fields(first, end) {

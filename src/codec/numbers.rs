@@ -1,7 +1,7 @@
 //! The numbers in a value, each with where it is.
 
 use super::Codec;
-use super::plan::{CodecPlan, NodeId, PlanField, PlanNode, Sort};
+use super::plan::{CodecPlan, NodeId, PlanNode, Sort};
 use super::sum::Slots;
 use std::fmt::Write;
 
@@ -30,59 +30,32 @@ impl CodecPlan {
             PlanNode::Num(num) if num.sort == Sort::Number => {
                 let numbers = slots.iter().map(|bytes| num.extend(num.read(bytes)));
                 if num.width <= 64 {
-                    tell(path, &numbers.sum::<i128>().to_string());
-                } else if num.signed {
-                    tell(path, &numbers.map(|number| number as f64).sum::<f64>().to_string());
-                } else {
-                    tell(
-                        path,
-                        &numbers.map(|number| number as u128 as f64).sum::<f64>().to_string(),
-                    );
+                    return tell(path, &numbers.sum::<i128>().to_string());
                 }
+                let float = |number| if num.signed { number as f64 } else { number as u128 as f64 };
+                tell(path, &numbers.map(float).sum::<f64>().to_string());
             }
-            PlanNode::Float { size } => {
-                let float = |bytes: &[u8]| match size {
-                    4 => bytes.first_chunk().map_or(0.0, |&b| f64::from(f32::from_ne_bytes(b))),
-                    _ => bytes.first_chunk().map_or(0.0, |&b| f64::from_ne_bytes(b)),
-                };
-                tell(path, &float_text(slots.iter().map(float).sum()));
-            }
+            PlanNode::Float { size } => tell(path, &float_text(slots.sum_floats(size))),
             PlanNode::Array { len, stride, elem } => {
                 for at in 0..len {
                     let part = slots.add((at * stride) as usize);
                     inside(path, format_args!("{at}"), |path| self.numbers(elem, part, path, tell));
                 }
             }
-            PlanNode::Record { first, unions: Some(tree), size, .. } => {
-                let mut chosen = Vec::new();
-                let any = slots.any(size as usize);
-                if self.choose(&self.trees[tree as usize], &any, &mut chosen) {
-                    self.numbers_of(self.chosen(first, &chosen), slots, path, tell);
+            PlanNode::Record { first, end, unions, size, .. } => {
+                for field in
+                    self.shown(first..end, unions, || slots.any(size)).into_iter().flatten()
+                {
+                    let part = slots.add(field.offset as usize);
+                    inside(path, format_args!("{}", field.name), |path| {
+                        self.numbers(field.node, part, path, tell);
+                    });
                 }
-            }
-            PlanNode::Record { first, end, .. } => {
-                let fields = self.fields(first, end).iter().filter(|field| field.shown);
-                self.numbers_of(fields, slots, path, tell);
             }
             PlanNode::Num(_)
             | PlanNode::Text { .. }
             | PlanNode::Bytes { .. }
             | PlanNode::Known { .. } => {}
-        }
-    }
-
-    fn numbers_of<'p>(
-        &self,
-        fields: impl Iterator<Item = &'p PlanField>,
-        slots: Slots<'_>,
-        path: &mut String,
-        tell: &mut Tell<'_>,
-    ) {
-        for field in fields {
-            let part = slots.add(field.offset as usize);
-            inside(path, format_args!("{}", field.name), |path| {
-                self.numbers(field.node, part, path, tell);
-            });
         }
     }
 }

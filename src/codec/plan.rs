@@ -2,6 +2,7 @@
 //! every label escaped and every offset checked against the value's size.
 
 use super::known::{Describe, Known};
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// An index into [`CodecPlan::nodes`].
@@ -24,7 +25,8 @@ pub(super) enum Item {
 pub(super) struct Alternative {
     /// What is shown.
     pub(super) items: Vec<Item>,
-    /// What other alternatives have there, and this one would not show: it must be zero.
+    /// The bits that other alternatives show and this one does not: where they are not zero, this one
+    /// cannot be chosen.
     pub(super) hidden: (u32, u32),
 }
 
@@ -58,8 +60,9 @@ pub(crate) enum PlanNode {
     Text { len: u32, elem: NodeId },
     /// No known meaning: `"0x…"`.
     Bytes { len: u32 },
-    /// What is known to be more than the node `plain`, whose texts it takes, too. A struct's name is
-    /// its bytes in hex before it is a number.
+    /// A type of which more is known than C says, such as an address. `plain` is what it is in C: the texts
+    /// of that are accepted as well. In a key's name, hex digits that could be either are a struct's bytes,
+    /// not a number.
     Known { known: Known, plain: NodeId, is_struct: bool },
     /// `len` elements, one each `stride` bytes.
     Array { len: u32, stride: u32, elem: NodeId },
@@ -105,9 +108,10 @@ pub(crate) struct PlanField {
     /// From the record's first byte.
     pub(super) offset: u32,
     pub(super) node: NodeId,
-    /// False for the members of a union that reading leaves out, unless they alone show its bytes.
+    /// Whether reading shows it, as long as the value's bytes do not decide: of a union's members only the
+    /// best one.
     pub(super) shown: bool,
-    /// What of the unions that this member is in becomes zero when it is written.
+    /// The bits of the unions around this member that a write to it makes zero.
     pub(super) clears: (u32, u32),
     /// The bits it covers, from the record's first bit.
     pub(super) bits: (u64, u64),
@@ -258,8 +262,8 @@ impl CodecPlan {
         Self { nodes: vec![node], size, ..Self::default() }
     }
 
-    /// Makes an integer of fewer bits than its bytes have one of all bits. The kernel tells keys
-    /// apart by all of them, so a key's name must have all.
+    /// Makes an integer that has fewer bits than its bytes, such as `_BitInt(7)`, one of all bits: the
+    /// kernel compares keys by whole bytes, so a key's name must say every bit.
     pub(super) fn widen(&mut self) {
         let root = self.root as usize;
         if let PlanNode::Num(num) = &mut self.nodes[root] {
@@ -275,9 +279,27 @@ impl CodecPlan {
         &self.fields[first as usize..end as usize]
     }
 
-    /// The members that [`Self::choose`] chose, of the record whose members begin with `first`.
-    pub(super) fn chosen(&self, first: u32, chosen: &[u32]) -> impl Iterator<Item = &PlanField> {
-        chosen.iter().map(move |at| &self.fields[(first + at) as usize])
+    /// The members that show all of a record's bytes, in their order; `None` if none of the ways to show one
+    /// of its unions does. `bytes` is asked only for a record with unions.
+    pub(super) fn shown<'b>(
+        &self,
+        fields: Range<u32>,
+        unions: Option<TreeId>,
+        bytes: impl FnOnce() -> Cow<'b, [u8]>,
+    ) -> Option<impl Iterator<Item = &PlanField>> {
+        let mut chosen = None;
+        if let Some(tree) = unions {
+            let chosen = chosen.insert(Vec::new());
+            if !self.choose(&self.trees[tree as usize], &bytes(), chosen) {
+                return None;
+            }
+        }
+        let shows = move |(field, at): &(&PlanField, u32)| match &chosen {
+            Some(chosen) => chosen.binary_search(at).is_ok(),
+            None => field.shown,
+        };
+        let all = self.fields(fields.start, fields.end).iter().zip(0..);
+        Some(all.filter(shows).map(|(field, _)| field))
     }
 
     pub(super) fn gaps(&self, range: (u32, u32)) -> &[Gap] {
@@ -359,9 +381,8 @@ fn renamed(name: &str, at: impl Fn(&str) -> Option<usize>) -> Option<usize> {
 }
 
 impl CodecPlan {
-    /// The members that show all of a record's bytes, by their indices from its first; false if none
-    /// of the ways to show one of its unions does.
-    pub(super) fn choose(&self, items: &[Item], bytes: &[u8], chosen: &mut Vec<u32>) -> bool {
+    /// What [`Self::shown`] says, by ascending indices from the record's first member.
+    fn choose(&self, items: &[Item], bytes: &[u8], chosen: &mut Vec<u32>) -> bool {
         items.iter().all(|item| match item {
             Item::Field(at) => {
                 chosen.push(*at);

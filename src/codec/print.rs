@@ -57,16 +57,11 @@ impl CodecPlan {
             PlanNode::Array { len, stride, elem } => {
                 self.print_array(len, stride, elem, bytes, out)
             }
-            PlanNode::Record { first, unions: Some(tree), size, .. } => {
-                let mut chosen = Vec::new();
-                if !self.choose(&self.trees[tree as usize], bytes, &mut chosen) {
-                    return push_json_hex(&bytes[..size as usize], out);
+            PlanNode::Record { first, end, unions, size, .. } => {
+                match self.shown(first..end, unions, || bytes.into()) {
+                    Some(fields) => self.print_members(fields, bytes, out),
+                    None => push_json_hex(&bytes[..size as usize], out),
                 }
-                self.print_members(self.chosen(first, &chosen), bytes, out);
-            }
-            PlanNode::Record { first, end, .. } => {
-                let fields = self.fields(first, end).iter().filter(|field| field.shown);
-                self.print_members(fields, bytes, out);
             }
         }
     }

@@ -174,7 +174,8 @@ impl Builder {
         Ok(items)
     }
 
-    /// A union: its ways to be shown, the best first, each with what it would not show of the others.
+    /// A union as the ways to show it, the best first. Each has the bits that it does not show and another
+    /// one does.
     fn alternatives(
         &mut self,
         compiler: &mut Compiler<'_>,
@@ -232,7 +233,8 @@ impl Builder {
                     let field = &self.fields[*at as usize];
                     bits.extend(cover::of_field(&compiler.plan, &mut compiler.covers, field)?);
                 }
-                // Whatever of it is not zero is shown, or the whole record in hex.
+                // One of the alternatives shows all that is not zero; else the whole record is shown in
+                // hex.
                 Item::Union(alternatives) => {
                     for alternative in alternatives {
                         bits.extend(self.cover_of(compiler, &alternative.items)?);
@@ -354,7 +356,7 @@ impl Builder {
     }
 }
 
-/// What has the bytes of an IPv6 address is one, too, where one is in the same union.
+/// Where a member of a union is an IPv6 address, members with an address's bytes are shown as one, too.
 fn hint_ipv6<'b>(compiler: &mut Compiler<'b>, parts: &mut [Part<'b>]) -> Result<(), String> {
     for part in parts.iter() {
         if compiler.known(&part.bare)? == Some(Known::Ipv6) {

@@ -1,8 +1,9 @@
 //! Per-CPU values added up, member by member.
 
 use super::digits::{push_fmt, push_int};
-use super::plan::{CodecPlan, NodeId, Num, PlanField, PlanNode, Sort};
+use super::plan::{CodecPlan, NodeId, Num, PlanNode, Sort};
 use super::print::push_members;
+use std::borrow::Cow;
 
 /// Every CPU's bytes of one node.
 #[derive(Clone, Copy)]
@@ -19,13 +20,22 @@ impl<'a> Slots<'a> {
         (0..self.cpus).map(move |cpu| &self.bytes[cpu * self.stride + self.offset..])
     }
 
-    /// The bits of `size` bytes that any CPU has.
-    pub(super) fn any(self, size: usize) -> Vec<u8> {
-        let mut any = vec![0; size];
+    /// The bits of `size` bytes that are set on any CPU: by them it is chosen which member shows a union.
+    pub(super) fn any(self, size: u32) -> Cow<'a, [u8]> {
+        let mut any = vec![0; size as usize];
         for bytes in self.iter() {
             any.iter_mut().zip(bytes).for_each(|(any, byte)| *any |= byte);
         }
-        any
+        any.into()
+    }
+
+    /// The sum of floats of `size` bytes.
+    pub(super) fn sum_floats(self, size: u32) -> f64 {
+        let float = |bytes: &[u8]| match size {
+            4 => bytes.first_chunk().map_or(0.0, |&b| f64::from(f32::from_ne_bytes(b))),
+            _ => bytes.first_chunk().map_or(0.0, |&b| f64::from_ne_bytes(b)),
+        };
+        self.iter().map(float).sum()
     }
 
     pub(super) fn add(self, offset: usize) -> Self {
@@ -38,14 +48,7 @@ impl CodecPlan {
     pub(super) fn print_sum(&self, id: NodeId, slots: Slots<'_>, out: &mut Vec<u8>) {
         match self.node(id) {
             PlanNode::Num(num) if num.sort == Sort::Number => sum_numbers(&num, slots, out),
-            PlanNode::Float { size: 4 } => {
-                let floats = slots.iter().filter_map(|bytes| bytes.first_chunk());
-                push_float(floats.map(|&bytes| f64::from(f32::from_ne_bytes(bytes))).sum(), out);
-            }
-            PlanNode::Float { .. } => {
-                let floats = slots.iter().filter_map(|bytes| bytes.first_chunk());
-                push_float(floats.map(|&bytes| f64::from_ne_bytes(bytes)).sum(), out);
-            }
+            PlanNode::Float { size } => push_float(slots.sum_floats(size), out),
             PlanNode::Array { len, stride, elem } => {
                 out.push(b'[');
                 for at in 0..len as usize {
@@ -56,18 +59,13 @@ impl CodecPlan {
                 }
                 out.push(b']');
             }
-            PlanNode::Record { first, unions: Some(tree), size, .. } => {
-                let mut chosen = Vec::new();
-                // What no CPU has needs no showing: one choice is made for all of them.
-                if !self.choose(&self.trees[tree as usize], &slots.any(size as usize), &mut chosen)
-                {
-                    return out.extend_from_slice(b"null");
+            PlanNode::Record { first, end, unions, size, .. } => {
+                match self.shown(first..end, unions, || slots.any(size)) {
+                    Some(fields) => push_members(fields, out, |field, out| {
+                        self.print_sum(field.node, slots.add(field.offset as usize), out);
+                    }),
+                    None => out.extend_from_slice(b"null"),
                 }
-                self.sum_fields(self.chosen(first, &chosen), slots, out);
-            }
-            PlanNode::Record { first, end, .. } => {
-                let fields = self.fields(first, end).iter().filter(|field| field.shown);
-                self.sum_fields(fields, slots, out);
             }
             _ => {
                 let start = out.len();
@@ -87,17 +85,6 @@ impl CodecPlan {
                 }
             }
         }
-    }
-
-    fn sum_fields<'p>(
-        &self,
-        fields: impl Iterator<Item = &'p PlanField>,
-        slots: Slots<'_>,
-        out: &mut Vec<u8>,
-    ) {
-        push_members(fields, out, |field, out| {
-            self.print_sum(field.node, slots.add(field.offset as usize), out);
-        });
     }
 }
 

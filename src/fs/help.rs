@@ -252,7 +252,11 @@ pub fn render(dir: &Node, is_root: bool, map: Option<&MapHelp>) -> Vec<u8> {
             Machine::List(MapList::All | MapList::Process(_)) | Machine::Link(..) => LIST,
             Machine::Programs => PROGRAMS,
             Machine::Processes => PROCESSES,
-            Machine::Metrics | Machine::Table | Machine::Json | Machine::ProgramInfo(_) => SELF,
+            Machine::Metrics
+            | Machine::Table
+            | Machine::Json
+            | Machine::ProgramInfo(_)
+            | Machine::MoreProcesses => SELF,
         }),
         Node::In(_, place) => lines.extend(of_place(place, map)),
     }

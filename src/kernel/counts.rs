@@ -35,7 +35,8 @@ impl Counts {
             let (id, count) = record.split_at(RECORD / 2);
             let number =
                 |bytes: &[u8]| bytes.first_chunk().map_or(0, |bytes| i64::from_ne_bytes(*bytes));
-            // An element that one CPU put in and another took out meanwhile may be missed by half.
+            // Of an element that one CPU put in and another took out meanwhile, the taking alone may be
+            // counted: the sum may be negative.
             (number(id) as u32, u64::try_from(number(count)).unwrap_or(0))
         });
         let mut counts: Vec<_> = counts.collect();

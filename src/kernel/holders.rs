@@ -1,8 +1,8 @@
 //! Which processes hold which maps.
 //!
 //! `/proc/PID/fd` of every process tells, at 4 us a descriptor. A program that runs over all open files
-//! finds those few that are BPF's thirty times as fast, and which map each is; what others are is then read
-//! from /proc. Where the program cannot be had, or tells the processes' ids of another namespace than /proc,
+//! finds those few that are BPF's thirty times as fast, and which map or program each is; what others are is
+//! then read from /proc. Where the program cannot be had, or tells the processes' ids of another namespace than /proc,
 //! /proc alone is asked.
 
 use super::kept::{Kept, MOST};
@@ -12,8 +12,8 @@ use crate::sys::processes::{self, Descriptor, Processes};
 use std::io;
 
 /// Bytes that a descriptor takes in what the program writes: the ids of process and thread, its number,
-/// and the map's id or 0, in 4 each.
-const RECORD: usize = 16;
+/// the map's id or 0, and the program's or 0, in 4 each.
+const RECORD: usize = 20;
 
 /// `ANON_INODE_FS_MAGIC` (`include/uapi/linux/magic.h`): the file system of what has no file.
 const ANON_INODE_FS: i32 = 0x0904_1934;
@@ -22,7 +22,7 @@ const ANON_INODE_FS: i32 = 0x0904_1934;
 const OVER: &str = "bpf_iter_task_file";
 
 /// A kernel that is locked down lets no program read where no type says what is there, as this one does.
-static WITH_IDS: Kept = Kept::new(c"bpffuse_holders", OVER, |btf| assemble(btf, &id_of_map(btf)?));
+static WITH_IDS: Kept = Kept::new(c"bpffuse_holders", OVER, |btf| assemble(btf, &ids(btf)?));
 static WITHOUT: Kept = Kept::new(c"bpffuse_holders", OVER, |btf| assemble(btf, &[]));
 
 /// All processes that hold maps or programs.
@@ -54,6 +54,7 @@ fn read(output: &[u8]) -> Vec<Descriptor> {
         thread: word(record, 1),
         number: word(record, 2),
         map: Some(word(record, 3)).filter(|id| *id != 0),
+        program: Some(word(record, 4)).filter(|id| *id != 0),
     };
     records.iter().map(descriptor).collect()
 }
@@ -66,21 +67,67 @@ fn name(btf: &Btf) -> Option<i16> {
     offset(btf, "dentry", "d_shortname").or_else(|| offset(btf, "dentry", "d_iname"))
 }
 
-/// A part of the program: puts a map's id into the record. The file is r7, its dentry r9.
-fn id_of_map(btf: &Btf) -> Option<Vec<u64>> {
-    let read = [
-        insn(LOAD64, 3, 7, offset(btf, "file", "private_data")?, 0),
-        insn(ADD_NUMBER, 3, 0, 0, offset(btf, "bpf_map", "id")?.into()),
-        insn(MOVE_NUMBER, 2, 0, 0, 4),
-        insn(MOVE, 1, 10, 0, 0),
-        insn(ADD_NUMBER, 1, 0, 0, (12 - LEN).into()),
-        insn(CALL, 0, 0, 0, PROBE_READ_KERNEL),
-    ];
+/// Where the program keeps what it has read on its way to an id, below the record.
+const READ: i16 = -32;
+
+/// The last type of link (`enum bpf_link_type`) that is known below.
+const LAST_LINK: i32 = 13;
+
+/// The types of links that hold a program and no map, a bit each: not iterators (4) and struct_ops (9), and
+/// not what is newer than these.
+const LINKS_WITHOUT_MAP: i32 = 0b11_1101_1110_1110;
+
+/// A part of the program: puts the id of a map, or of a program, or of a link's one, into the record. The
+/// file is r7, its dentry r9.
+fn ids(btf: &Btf) -> Option<Vec<u64>> {
+    // What is `len` bytes at a place in what r3 points to.
+    let read = |at: (&str, &str), len: i32, to: i16| {
+        Some([
+            insn(ADD_NUMBER, 3, 0, 0, offset(btf, at.0, at.1)?.into()),
+            insn(MOVE_NUMBER, 2, 0, 0, len),
+            insn(MOVE, 1, 10, 0, 0),
+            insn(ADD_NUMBER, 1, 0, 0, to.into()),
+            insn(CALL, 0, 0, 0, PROBE_READ_KERNEL),
+        ])
+    };
+    let object = insn(LOAD64, 3, 7, offset(btf, "file", "private_data")?, 0);
+    let pointer = insn(LOAD64, 3, 10, READ, 0);
+
+    let map = read(("bpf_map", "id"), 4, 12 - LEN)?;
+    let mut program = read(("bpf_prog", "aux"), 8, READ)?.to_vec();
+    program.push(pointer);
+    program.extend(read(("bpf_prog_aux", "id"), 4, 16 - LEN)?);
+    let mut link = read(("bpf_link", "prog"), 8, READ)?.to_vec();
+    link.push(pointer);
+    let to_end = (link.len() + program.len()) as i16 + 1;
+    let mut link_type = read(("bpf_link", "type"), 4, READ)?.to_vec();
+    link_type.extend([
+        insn(LOAD32, 1, 10, READ, 0),
+        insn(IF_GREATER, 1, 0, to_end + 4, LAST_LINK),
+        insn(MOVE_NUMBER, 2, 0, 0, 1),
+        insn(SHIFT_LEFT, 2, 1, 0, 0),
+        insn(AND_NUMBER, 2, 0, 0, LINKS_WITHOUT_MAP),
+        insn(IF_EQUAL, 2, 0, to_end, 0),
+        object,
+    ]);
+
+    let link = [link_type, link].concat();
+    let [over_map, over_link] = [map.len(), link.len()].map(|len| len as i16 + 1);
+    let to_end = over_link + program.len() as i16 - 1;
+    let [is_map, is_program, is_link] = [*b"map\0", *b"prog", *b"link"].map(i32::from_ne_bytes);
     let mut part = vec![
-        insn(LOAD32, 1, 9, name(btf)?.checked_add(4)?, 0),
-        insn(IF_NOT_EQUAL_32, 1, 0, read.len() as i16, i32::from_ne_bytes(*b"map\0")),
+        object,
+        insn(LOAD32, 4, 9, name(btf)?.checked_add(4)?, 0),
+        insn(IF_NOT_EQUAL_32, 4, 0, over_map, is_map),
     ];
-    part.extend(read);
+    part.extend(map);
+    part.extend([
+        insn(GO_ON, 0, 0, to_end + 2, 0),
+        insn(IF_EQUAL_32, 4, 0, over_link, is_program),
+        insn(IF_NOT_EQUAL_32, 4, 0, to_end, is_link),
+    ]);
+    part.extend(link);
+    part.extend(program);
     Some(part)
 }
 
@@ -100,6 +147,7 @@ fn assemble(btf: &Btf, more: &[u64]) -> Option<Vec<u64>> {
         insn(LOAD32, 1, 6, context("fd")?, 0),
         insn(STORE32, 10, 1, 8 - LEN, 0),
         insn(SET32, 10, 0, 12 - LEN, 0),
+        insn(SET32, 10, 0, 16 - LEN, 0),
     ];
     write.extend(more);
     write.extend([

@@ -54,7 +54,7 @@ impl Kept {
         }
         let (instructions, over) = self.assembled()?;
         let loaded = Arc::new(IterProgram::load(self.name, instructions, *over).ok()?);
-        // Who cannot have a thread loads it each time.
+        // Without a thread that unloads it, it is not kept, and loaded anew each time.
         let thread = thread::Builder::new().name("bpf programs".to_owned());
         if thread.spawn(|| self.let_go()).is_ok() {
             *kept = Some((Arc::clone(&loaded), Instant::now()));

@@ -14,9 +14,9 @@ use std::collections::HashSet;
 const BATCH_BYTES: usize = 256 * 1024;
 /// Elements in a batch at most: more do not pay.
 const BATCH_MAX: usize = 4096;
-/// Elements in a batch at least; 64 never met a bucket that did not fit.
+/// Elements in a batch at least: no hash bucket was met that has more than 64.
 const BATCH_MIN: usize = 64;
-/// Bytes that [`BATCH_MIN`] elements may take before it is fewer.
+/// Bytes that [`BATCH_MIN`] elements may take; of larger elements a batch has fewer.
 const BATCH_LARGE: usize = 4 << 20;
 /// Trie keys remembered to go on from when the present one is deleted.
 const TRAIL: usize = 32;
@@ -85,7 +85,8 @@ impl Cursor {
     /// A walk from the start; with `values`, each batch has them too.
     pub fn new(map: &Map, values: bool) -> Self {
         let state = match map.kind.listing {
-            // Sockets whose cookies have no room are all that can be met here.
+            // Values too small for a socket's cookie cannot be read, and only reading tells which indices
+            // are set.
             Listing::Sparse if !map.is_readable() => State::Done,
             Listing::Index | Listing::Sparse => State::Index { next: 0 },
             Listing::Batch => {

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// So many maps can have types of their own before those that are gone are looked for.
+/// With types for more maps than this, those of maps that are gone are dropped.
 const MANY: usize = 64;
 
 /// Types that somebody gives for maps.
@@ -59,7 +59,7 @@ pub struct TypeBook {
 pub struct Chosen {
     /// Those that somebody gave.
     pub types: Option<Arc<GivenTypes>>,
-    /// Why others, which are of the map's name, are not used.
+    /// Why types that were given for the map's name are not used.
     pub unused: Option<String>,
 }
 

@@ -75,7 +75,7 @@ impl Map {
             _ => return first.into(),
         };
         if value.len() == 8 {
-            // Of no program the id is 0.
+            // No program has the id 0.
             object["prog_id"] = Some(u32_at(value, 4)).filter(|id| *id != 0).into();
         }
         object

@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// A file's mode if the log makes it: values are in it, which not everybody may read.
 const MODE: u32 = 0o640;
 
-/// The log's file, by whichever handle.
+/// The log's file. All clones of this write to the same one.
 #[derive(Debug, Clone)]
 pub(super) struct LogFile {
     /// Absolute: the daemon's working directory is another than the one that the path was given in.

@@ -7,7 +7,7 @@ use crate::cli::Config;
 use crate::fs::{Fs, Owner, Settings};
 use crate::fuse::Fuse;
 use crate::spec::{Spec, Typing};
-use crate::sys::{describe, limits, mounts};
+use crate::sys::{describe, limits, mounts, os};
 use fuser::{Session, SessionACL};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -19,7 +19,8 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long the threads may take to start. They have begun to by then, whatever they are called.
+/// How long the threads may take to start. After that they are taken to have started: they are known by
+/// their names alone, which fuser may change.
 const ALL_ANSWER: Duration = Duration::from_secs(10);
 
 /// Why serving ended.
@@ -60,6 +61,7 @@ pub(super) fn serve(
     if let Err(error) = limits::raise_open_files() {
         log::info!("the limit of open files stays: {error}");
     }
+    os::forget_children();
     let (sender, ends) = mpsc::channel();
     // Before the mount, so that no signal can end the process and leave a dead mount behind.
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])

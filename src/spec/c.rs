@@ -175,14 +175,13 @@ impl Parser {
 
     /// Takes an identifier; `what` says which, for the error.
     fn name(&mut self, what: &str) -> Result<String> {
-        match self.word() {
-            Some(word) => {
-                let word = word.to_owned();
-                self.next();
-                Ok(word)
-            }
-            None => Err(self.fail(format!("expected {what}"))),
-        }
+        self.optional_name().ok_or_else(|| self.fail(format!("expected {what}")))
+    }
+
+    fn optional_name(&mut self) -> Option<String> {
+        let word = self.word()?.to_owned();
+        self.next();
+        Some(word)
     }
 
     /// An error at the present token.

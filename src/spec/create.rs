@@ -1,9 +1,9 @@
 //! Asking the kernel for a map.
 
 use super::plan::{self, MapPlan};
-use super::{Inner, Part, Spec, kernel_types};
+use super::{Inner, Part, Spec, Typing, kernel_types};
 use crate::sys::map::NewMap;
-use crate::sys::map::kind::{self, BtfUse, MapKind};
+use crate::sys::map::kind::{self, BtfUse, Content, MapKind};
 use crate::sys::os::page_size;
 use crate::sys::{self, Call, object};
 use std::os::fd::{AsFd, OwnedFd};
@@ -16,6 +16,8 @@ pub struct Created {
     /// What differs from what the text asked for, such as that the kernel takes no BTF for this
     /// kind: a sentence.
     pub note: Option<String>,
+    /// The types that the kernel did not take, where values are of types.
+    pub types: Option<Typing>,
 }
 
 /// Why a map was not created.
@@ -90,23 +92,16 @@ impl Spec {
             inner_map: inner.as_ref().map(|fd| fd.as_fd()),
             btf: None,
         };
-        let mut notes: Vec<String> = self.note.iter().cloned().collect();
-        let fd = match plan.typed || MapKind::of(self.kind).btf == BtfUse::Needed {
-            true => self.create_typed(&new, &plan, &mut notes)?,
-            false => {
-                sys::map::create(&new).map_err(|error| self.explain(error, &plan, new.inner_map))?
-            }
-        };
-        Ok(Created { fd, note: join(&notes) })
+        if plan.typed || MapKind::of(self.kind).btf == BtfUse::Needed {
+            return self.create_typed(&new, &plan);
+        }
+        let fd =
+            sys::map::create(&new).map_err(|error| self.explain(error, &plan, new.inner_map))?;
+        Ok(Created { fd, note: self.note.clone(), types: None })
     }
 
     /// Creates with BTF, or where the kernel takes none for this kind, without.
-    fn create_typed(
-        &self,
-        new: &NewMap<'_>,
-        plan: &MapPlan,
-        notes: &mut Vec<String>,
-    ) -> Result<OwnedFd, CreateError> {
+    fn create_typed(&self, new: &NewMap<'_>, plan: &MapPlan) -> Result<Created, CreateError> {
         let blob = self.btf().map_err(invalid)?;
         let special = match self.value {
             Part::Type(value) => self.types.has_kernel_field(value),
@@ -118,7 +113,7 @@ impl Spec {
             Ok(fd) => {
                 let btf = Some((fd.as_fd(), blob.key, blob.value));
                 match sys::map::create(&NewMap { btf, name: new.name.clone(), ..*new }) {
-                    Ok(fd) => return Ok(fd),
+                    Ok(fd) => return Ok(Created { fd, note: self.note.clone(), types: None }),
                     Err(error) => error,
                 }
             }
@@ -129,7 +124,7 @@ impl Spec {
         }
         let fd = sys::map::create(new).map_err(|error| self.explain(error, plan, new.inner_map))?;
         let kind = kind::with_article(self.kind);
-        notes.push(match (refused.call, refused.errno) {
+        let untyped = match (refused.call, refused.errno) {
             (Call::BtfLoad, _) => {
                 format!("created without BTF: the kernel does not load these types ({refused})")
             }
@@ -137,8 +132,11 @@ impl Spec {
                 format!("created without BTF: the kernel takes none for {kind}")
             }
             _ => format!("created without BTF: the kernel does not take these types for {kind}"),
-        });
-        Ok(fd)
+        };
+        let note = self.note.iter().cloned().chain([untyped]).collect::<Vec<_>>().join("; ");
+        let has_types = MapKind::of(self.kind).content == Content::Data;
+        let types = has_types.then(|| Typing::of_spec(self));
+        Ok(Created { fd, note: Some(note), types })
     }
 
     /// max_entries, with what depends on this machine.
@@ -158,10 +156,6 @@ impl Spec {
             Some(n) => Ok(n),
         }
     }
-}
-
-fn join(notes: &[String]) -> Option<String> {
-    (!notes.is_empty()).then(|| notes.join("; "))
 }
 
 #[cfg(test)]

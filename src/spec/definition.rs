@@ -7,7 +7,7 @@ use crate::sys::map::kind;
 use std::sync::Arc;
 
 /// What can be set.
-const FIELDS: [&str; 12] = [
+pub(super) const FIELDS: [&str; 12] = [
     "type",
     "key",
     "value",

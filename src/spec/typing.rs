@@ -4,8 +4,9 @@
 //! TYPE value TYPE event TYPE`. What it does not define is looked for in the kernel's own BTF.
 
 use super::c::Parser;
+use super::definition::FIELDS;
 use super::types::{FieldValue, TypeId, Types};
-use super::{MAX_TEXT, SpecError, btf_writer, definition, words};
+use super::{MAX_TEXT, Part, Spec, SpecError, btf_writer, definition, words};
 use std::sync::Arc;
 
 /// The types of one map, and of its events.
@@ -34,25 +35,21 @@ pub struct TypingBtf {
     pub sizes: [Option<u32>; 3],
 }
 
-/// Words that are of a map's making: whoever pastes a definition may leave them in.
-const IGNORED: [&str; 10] = [
-    "type",
-    "max_entries",
-    "map_flags",
-    "map_extra",
-    "numa_node",
-    "ifindex",
-    "pinning",
-    "values",
-    "key_size",
-    "value_size",
-];
-
 fn fail(line: u32, reason: impl Into<String>) -> SpecError {
     SpecError { incomplete: false, reason: format!("line {line}: {}", reason.into()) }
 }
 
 impl Typing {
+    /// The types that a map was to have.
+    pub(super) fn of_spec(spec: &Spec) -> Self {
+        let ty = |part: &Part| match part {
+            Part::Type(id) => Some(*id),
+            Part::Absent | Part::Size(_) => None,
+        };
+        let parts = [ty(&spec.key), ty(&spec.value), None];
+        Self { name: None, line: 1, parts, types: Arc::clone(&spec.types) }
+    }
+
     /// Reads a file of definitions.
     ///
     /// # Errors
@@ -79,7 +76,10 @@ impl Typing {
                     ("key", FieldValue::CType(ty)) => (0, ty),
                     ("value", FieldValue::CType(ty)) => (1, ty),
                     ("event", FieldValue::CType(ty)) => (2, ty),
-                    (name, _) if IGNORED.contains(&name) => continue,
+                    // Whoever pastes a map's definition may leave in how it is made.
+                    (name, _) if name != "key" && name != "value" && FIELDS.contains(&name) => {
+                        continue;
+                    }
                     (name, _) => {
                         let reason = format!(
                             "`{name}` is none of __type(key, TYPE), __type(value, TYPE) and \

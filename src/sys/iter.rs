@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-/// Millions of objects that a run goes on over.
+/// After so many pauses, one each million objects, a run is given up.
 const PAUSES: u32 = 100;
 
 /// A loaded program that can be run over all maps, or all open files, again and again; gone when it is

@@ -4,6 +4,8 @@ use super::{Call, Error, Result, c_path, check_libc, mounts, named, own_libc};
 use nix::fcntl::{self, AT_FDCWD, OFlag, OpenHow, ResolveFlag};
 use nix::mount::{self, MntFlags, MsFlags};
 use nix::net::if_;
+use nix::sys::prctl;
+use nix::sys::signal::Signal;
 use nix::sys::stat::{self, Mode, UtimensatFlags};
 use nix::sys::statfs;
 use nix::sys::time::TimeSpec;
@@ -210,6 +212,19 @@ pub fn fork_daemon() -> Result<Fork> {
         }
         ForkResult::Parent { .. } => Ok(Fork::Parent(File::from(reader))),
     }
+}
+
+/// Ends this process when the one that forked it ends.
+pub fn end_with_parent() {
+    // Any signal but none is valid.
+    let _ = prctl::set_pdeathsig(Signal::SIGKILL);
+}
+
+/// Leaves nothing behind of processes that end as children of this one: in a container it may be the first,
+/// which inherits those of others.
+pub fn forget_children() {
+    // SAFETY: a signal that is ignored runs no code.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
 }
 
 /// Points standard input, output and error at `file`.

@@ -37,8 +37,8 @@ pub struct Process {
     pub programs: Vec<u32>,
 }
 
-/// Descriptors looked at in /proc of one user's processes, but for root's, and of all: each takes 4 us, and a user
-/// may have millions.
+/// How many descriptors are looked at in /proc: of the processes of one user who is not root, and of all.
+/// Each takes 4 us or more, and a user may have millions.
 const OF_USER: usize = 100_000;
 const OF_ALL: usize = 1_000_000;
 
@@ -126,6 +126,8 @@ pub struct Descriptor {
     pub number: u32,
     /// The map that it is, if that is known.
     pub map: Option<u32>,
+    /// The program that it is, or the one of a link that holds no more, if that is known.
+    pub program: Option<u32>,
 }
 
 /// Those processes of which some descriptors are known, but for this one, as [`processes`] finds them.
@@ -205,12 +207,13 @@ impl Found {
     /// Descriptors of a table.
     fn look_at(&mut self, pid: u32, thread: u32, table: &[Descriptor]) -> io::Result<()> {
         let Some(home) = Home::of(pid, thread)? else { return Ok(()) };
-        let known = table.iter().filter_map(|descriptor| descriptor.map);
-        if table.iter().any(|descriptor| descriptor.map.is_some()) {
+        let is_known = |of: &&Descriptor| of.map.is_some() || of.program.is_some();
+        if table.iter().any(|descriptor| is_known(&descriptor)) {
             let Some(process) = self.process(&home)? else { return Ok(()) };
-            process.maps.extend(known);
+            process.maps.extend(table.iter().filter_map(|descriptor| descriptor.map));
+            process.programs.extend(table.iter().filter_map(|descriptor| descriptor.program));
         }
-        for descriptor in table.iter().filter(|descriptor| descriptor.map.is_none()) {
+        for descriptor in table.iter().filter(|descriptor| !is_known(descriptor)) {
             if self.look(&home, descriptor.number)?.is_break() {
                 break;
             }

@@ -367,6 +367,34 @@ fn a_probe_tells_whether_it_answers() {
     bed.fails_with("bpffuse --probe mnt", "mnt: no .help to read");
 }
 
+/// "0 if the mount answers within five seconds": where the daemon hangs with a request in its hands, the kernel
+/// lets nobody end who waits for the answer.
+#[test]
+fn a_probe_ends_though_its_request_is_never_answered() {
+    require!("root", "fuse", "python3");
+    let bed = Bed::idle();
+    let hangs = r#"
+import ctypes, os, signal, struct
+device = os.open("/dev/fuse", os.O_RDWR)
+options = f"fd={device},rootmode=40000,user_id=0,group_id=0".encode()
+assert ctypes.CDLL(None).mount(b"hangs", b"mnt", b"fuse", 0, options) == 0
+number = os.read(device, 1 << 20)[8:16]
+header = struct.pack("=Ii8s", 80, 0, number)
+os.write(device, header + struct.pack("=IIIIHHI", 7, 31, 0, 0, 0, 0, 4096).ljust(64, b"\0"))
+open("ready", "w")
+os.read(device, 1 << 20)
+open("taken", "w")
+signal.pause()
+"#;
+    bed.ok(&format!("cat > hangs.py << 'END'{hangs}END"));
+    let hung = bed.run(
+        "python3 hangs.py & until [ -e ready ]; do sleep .01; done
+         bpffuse --probe mnt 2> told; echo $?; ls taken; cat told; kill $!; wait; umount -l mnt",
+    );
+    assert_eq!(hung.ok(), "1\ntaken\nbpffuse: mnt: no answer within 5 seconds\n");
+    eventually("nobody asks any more", || bed.daemons().is_empty());
+}
+
 /// `-o X-mount.mkdir`, as mount(8) has it: the mount point is made if it is missing, and only then.
 #[test]
 fn the_mount_point_is_made() {

@@ -124,6 +124,30 @@ fn info_says_that_a_kind_takes_no_btf() {
     assert_eq!(unused, "the kernel takes no BTF for this kind of map\nnull\n");
 }
 
+/// "where the kernel takes none (queues, stacks), this mount alone knows them".
+#[test]
+fn types_that_the_kernel_does_not_take_are_known_here() {
+    require!("root", "bpf", "fuse", "jq");
+    let mut bed = Bed::new();
+    bed.ok("echo \"queue value 'struct { u32 id; ipv4_t from; }' entries 4\" > mnt/q
+         echo '{\"id\":7,\"from\":\"10.0.0.1\"}' > mnt/q/.push");
+    let typed = "{\"id\":7,\"from\":\"10.0.0.1\"}\n";
+    assert_eq!(bed.ok("cat mnt/q/head; jq -r .types mnt/q/.info"), format!("{typed}.type\n"));
+    // What the text says of no type has none, and so does what has no types at all.
+    bed.ok("echo 'stack value 4 entries 4' > mnt/s; echo 'devmap value u32 entries 4' > mnt/d");
+    assert_eq!(bed.ok("cat mnt/[sd]/.info | jq -r .types"), "sizes\nsizes\n");
+    // `.schema` makes one like it, and `btf` takes the types back.
+    assert_eq!(
+        bed.ok("cat mnt/q/.schema > mnt/r; echo '{\"id\":1}' > mnt/r/.push; cat mnt/r/head"),
+        "{\"id\":1,\"from\":\"0.0.0.0\"}\n"
+    );
+    bed.ok("echo btf > mnt/q/.type");
+    assert_eq!(bed.ok("cat mnt/q/head"), "72057636987600903\n");
+    bed.stop();
+    bed.start(&[]);
+    assert_eq!(bed.ok("jq -r .types mnt/r/.info"), "sizes\n");
+}
+
 /// An unknown word, type or flag is EINVAL and creates nothing, each with its line in `/.errors`.
 #[test]
 fn what_is_no_spec_creates_nothing() {

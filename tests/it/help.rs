@@ -8,7 +8,7 @@ use crate::common::kernel::lacks_map;
 use crate::common::require::require;
 use crate::common::{Bed, Ran, object, patience};
 use crate::kinds_common::Programs;
-use bpffuse::sys::map::kind;
+use bpffuse::sys::map::{NewMap, create, kind};
 use std::fmt::Write;
 use std::thread;
 use std::time::Duration;
@@ -301,6 +301,14 @@ fn of_directories() {
     require!("root", "bpf", "fuse", "clang", "bpftool", "jq", "xxd");
     let bed = bed("mkdir /sys/fs/bpf/d; cat nothing 2> /dev/null; ln -s d /sys/fs/bpf/link");
     let links = object::compile("links");
+    // For `ls .pid`.
+    let _held = create(&NewMap {
+        map_type: kind::ARRAY,
+        key_size: 4,
+        value_size: 8,
+        max_entries: 1,
+        ..NewMap::default()
+    });
     for dir in ["", "d"] {
         bed.ok(&format!("bpftool prog loadall {} /sys/fs/bpf/{dir}/progs", links.display()));
         let fill = "[ -d plain ] || mkdir plain; echo 1 > plain/1";

@@ -830,16 +830,3 @@ fn several_mounts() {
         "7\n1\n42\n"
     );
 }
-
-/// A daemon whose mount was removed leaves alone what is mounted there next, though it has the same device
-/// number.
-#[test]
-fn the_next_mount_stays() {
-    require!("root", "bpf", "fuse");
-    let bed = Bed::private("mount -t bpf bpf /sys/fs/bpf; mkdir /mnt/maps");
-    bed.ok("
-        for n in $(seq 40); do
-            bpffuse /mnt/maps && umount /mnt/maps || { echo \"round $n\" >&2; exit 1; }
-        done
-        bpffuse /mnt/maps && sleep 1 && umount /mnt/maps");
-}

@@ -2,7 +2,7 @@
 //! comes and goes meanwhile.
 
 use crate::common::require::require;
-use crate::common::{Bed, eventually, key32};
+use crate::common::{Bed, eventually, key32, object};
 use crate::kinds_common::{Holder, Programs, prog_id};
 use bpffuse::sys::map::{NewMap, create, kind};
 use serde_json::Value;
@@ -54,7 +54,8 @@ fn a_process_that_holds_a_program_alone() {
         bed.ok(&format!("cd mnt/{dir}; for map in *; do jq .id $map/.info; done"));
     }
     let line = row(&bed, map_id as u32);
-    assert_eq!(line["PROCESSES"], format!("{pid}:python3"));
+    // Beside the test of a list that was cut off, this one is, too.
+    assert_eq!(line["PROCESSES"].trim_end_matches(",…"), format!("{pid}:python3"));
     assert_eq!(line["PROGRAMS"], format!("{id}:count_switches"));
     drop(holder);
     eventually("the process is gone", || !bed.at(&format!(".pid/{pid}")).exists());
@@ -115,4 +116,34 @@ fn what_is_asked_for_is_not_kept_for_good() {
     }
     assert!(links() <= 2, "each is loaded once");
     eventually("they are unloaded", || links() == 0);
+}
+
+/// "A list that ends in `…` may have more": of links that may hold a map, too, only /proc tells, and it has an end.
+#[test]
+fn a_list_that_was_cut_off_says_so() {
+    require!("root", "bpf", "fuse", "python3", "clang", "bpftool");
+    let bed = Bed::new();
+    bed.hash("held");
+    bed.ok(&format!("bpftool iter pin {} bpf/tasks", object::compile("objects").display()));
+    let hold = "
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (18_000, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+bpf_get('bpf/held')
+link = bpf_get('bpf/tasks')
+for _ in range(17_000): os.dup(link)
+os.setuid(65534)
+libc.prctl(4, 1, 0, 0, 0)
+ready()
+time.sleep(1000)";
+    let holders = [(); 6].map(|()| Holder::start(&bed, hold).0);
+    // In a moment: whoever asks who holds a map looks at all of these.
+    let told = bed.run(
+        "ls mnt/.pid | tail -n 1; cat mnt/.pid/…; grep held mnt/.maps | grep -o ',…$'
+         jq -r .processes_unknown mnt/held/.info",
+    );
+    drop(holders);
+    let sign = "a user has more descriptors than are looked at: there may be more processes\n";
+    assert_eq!(told.ok(), format!("…\n{sign},…\n{sign}"));
+    eventually("all is looked at", || !bed.at(".pid/…").exists());
+    assert!(!bed.list(".pid").contains(&"…".to_owned()));
 }

@@ -3,7 +3,8 @@
 use crate::common::require::require;
 use crate::common::{Bed, eventually};
 
-/// A daemon whose mount was unmounted leaves alone what was mounted there in the meantime.
+/// A daemon whose mount was unmounted leaves alone what was mounted there in the meantime, though that has
+/// the same device number.
 #[test]
 fn the_old_daemon_leaves_the_new_mount_alone() {
     require!("root", "bpf", "fuse");

@@ -79,6 +79,17 @@ fn variables_are_files() {
     assert!(shown.contains("\"level\":8") && shown.contains("[4,9]"), "{shown}");
 }
 
+/// "`.pop` lists nothing, so that `cat .pop/*` takes nothing."
+#[test]
+fn nothing_is_taken_by_who_takes_all() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    bed.ok("echo 'hash key u32 value u32 entries 4' > mnt/h; echo 5 > mnt/h/1; echo 6 > mnt/h/2");
+    assert_eq!(bed.ok("ls -A mnt/h/.pop"), "");
+    bed.fails("cat mnt/h/.pop/*");
+    assert_eq!(bed.ok("cat mnt/h/.count mnt/h/.pop/2"), "2\n6\n");
+}
+
 /// `.cpu/N/KEY`: one CPU's value, "that CPU's alone"; `.sum/KEY`: numbers added up over the
 /// CPUs, member by member.
 #[test]

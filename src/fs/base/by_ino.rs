@@ -19,7 +19,7 @@ impl<T> ByIno<T> {
     /// Adds a file, unless `check` refuses it beside those that are open.
     ///
     /// # Errors
-    /// Those of `check`, under whose eyes nobody else adds one.
+    /// Those of `check`. No other file is added while it decides.
     pub fn add<E>(
         &self,
         ino: Ino,
@@ -38,7 +38,7 @@ impl<T> ByIno<T> {
         self.0.lock().entry(ino).or_default().push(Arc::downgrade(file));
     }
 
-    /// What `find` says of the newest one of which it says anything.
+    /// Asks `find` of each file, the newest first, and gives the first answer.
     pub fn newest<R>(&self, ino: Ino, mut find: impl FnMut(&T) -> Option<R>) -> Option<R> {
         // Dropped without the lock.
         let files = self.0.lock().get(&ino).cloned()?;

@@ -291,7 +291,8 @@ fn status_says_gone(status: &str) -> bool {
 }
 
 thread_local! {
-    /// Who was asked last by this thread: programs write many times, and opening costs the most.
+    /// The caller whose file in /proc this thread read last, still open: programs write many times, and
+    /// opening costs the most.
     static ASKED: RefCell<Asked> = RefCell::default();
 }
 

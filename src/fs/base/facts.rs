@@ -55,7 +55,7 @@ pub struct HelpLine {
     pub what: &'static str,
     /// A command.
     pub example: &'static str,
-    /// Which maps have it, of those that have the control or view.
+    /// Which of the maps that have the control or view have what this line says.
     pub has: fn(&Facts) -> bool,
 }
 

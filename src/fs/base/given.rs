@@ -4,6 +4,10 @@ use crate::btf::Btf;
 use crate::map::typing::GivenTypes;
 use crate::spec::{Typing, fit_name};
 
+/// Where types are from that were written to a map's `.type`, or in the SPEC of one for which the kernel takes
+/// none.
+pub const TYPED_HERE: &str = ".type";
+
 /// The types of a text.
 ///
 /// # Errors

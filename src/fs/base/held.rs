@@ -20,7 +20,7 @@ const MOST_OF_OTHERS: usize = MOST / 4 * 3;
 const MOST_OF_ONE: usize = MOST / 4;
 /// Values up to this size are always served: the kernel spends as much on a file that is open.
 const SMALL: usize = 1 << 10;
-/// Users' counts that are kept before it is looked which are of no use any more.
+/// With counts for so many users, those who hold nothing any more are dropped.
 const USERS_KEPT: usize = 1024;
 
 /// Of the whole process, since memory is.
@@ -102,7 +102,7 @@ impl Payer {
     }
 
     fn add(&self, bytes: usize) {
-        // Less is added as what wraps around to it, and sums stay right.
+        // To take away, a number is added that wraps around to the right sum.
         self.budget.used.fetch_add(bytes, Ordering::Relaxed);
         if let Some(user) = &self.user {
             self.budget.others.fetch_add(bytes, Ordering::Relaxed);
@@ -134,8 +134,7 @@ fn walk_size(map: &Map) -> usize {
     element.saturating_mul(map.info.max_entries as usize)
 }
 
-/// Bytes that an open file or directory holds in whatever form, counted as it says: on the account of
-/// who opened it.
+/// Bytes that an open file or directory says it holds, in whatever form, on the account of who opened it.
 #[derive(Debug)]
 pub struct Share {
     counted: usize,

@@ -32,7 +32,7 @@ pub struct KeptFiles(Mutex<HashMap<u32, One>>);
 impl KeptFiles {
     /// Keeps what a thread asked the size of, instead of what it asked for before.
     pub(super) fn keep(&self, caller: Caller, node: &Node, file: &Arc<dyn OpenFile>) {
-        // Of a thread that /proc does not show nobody knows which it is.
+        // Threads that /proc does not show cannot be told apart.
         if caller.pid == 0 {
             return;
         }

@@ -27,9 +27,10 @@ impl Access {
 
 /// Bytes up to which a finite text is made at once, so that its size can be told.
 pub const WHOLE: usize = 4 << 20;
-/// The size of a file that never ends, as good as any but 0: nobody would read that by sendfile(2).
+/// The size that is told of a file without an end. Any will do but 0, of which sendfile(2) reads nothing.
 pub const ENDLESS: u64 = 4096;
-/// More than what is longer than [`WHOLE`] and of which not even a limit is known.
+/// The size that is told of a text longer than [`WHOLE`] of which no upper bound is known: more than any
+/// has.
 pub const UNKNOWN: u64 = 1 << 30;
 
 /// A value's text before a write and behind it.
@@ -101,7 +102,7 @@ pub trait OpenFile: Debug + Send + Sync {
         None
     }
 
-    /// Whether the last close has nothing to do or say.
+    /// Whether the last close has nothing to store, and nothing to complain of.
     fn is_at_rest(&self) -> bool {
         true
     }

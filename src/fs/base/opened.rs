@@ -21,8 +21,8 @@ pub struct OpenedFile {
     pub since: Instant,
 }
 
-/// How long what was opened is about to be read: so long its size is that of what reading gives, then
-/// that of what there is by now.
+/// For so long after an open its text is about to be read, and the size that is told is that text's.
+/// Afterwards it is the size of what there is by then.
 const JUST: Duration = Duration::from_secs(1);
 
 impl OpenedFile {

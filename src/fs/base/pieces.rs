@@ -7,6 +7,29 @@
 /// Programs that copy write at least this much at a time while there is more.
 pub const BLOCK: usize = 4096;
 
+/// In how many brackets a text is by now, and whether in quotes.
+#[derive(Debug, Default)]
+pub struct Nesting {
+    /// Brackets that are open.
+    pub depth: usize,
+    quoted: bool,
+    escaped: bool,
+}
+
+impl Nesting {
+    /// Takes note of the next byte.
+    pub fn follow(&mut self, byte: u8) {
+        match byte {
+            _ if self.escaped => self.escaped = false,
+            b'\\' if self.quoted => self.escaped = true,
+            b'"' => self.quoted = !self.quoted,
+            b'{' | b'[' if !self.quoted => self.depth += 1,
+            b'}' | b']' if !self.quoted => self.depth = self.depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+}
+
 /// What is known of the pieces of one text.
 #[derive(Debug, Default)]
 pub struct Pieces {
@@ -16,9 +39,7 @@ pub struct Pieces {
     /// The first byte that is no white space.
     first: Option<u8>,
     last: Option<u8>,
-    depth: usize,
-    quoted: bool,
-    escaped: bool,
+    nesting: Nesting,
     /// The first piece's length, as long as all have had the same: a copy in blocks.
     block: Option<usize>,
     count: usize,
@@ -31,14 +52,7 @@ impl Pieces {
             if self.first.is_none() && !byte.is_ascii_whitespace() {
                 self.first = Some(byte);
             }
-            match byte {
-                _ if self.escaped => self.escaped = false,
-                b'\\' if self.quoted => self.escaped = true,
-                b'"' => self.quoted = !self.quoted,
-                b'{' | b'[' if !self.quoted => self.depth += 1,
-                b'}' | b']' if !self.quoted => self.depth = self.depth.saturating_sub(1),
-                _ => {}
-            }
+            self.nesting.follow(byte);
         }
         self.block = match self.block {
             _ if self.count == 0 => Some(piece.len()),
@@ -68,7 +82,7 @@ impl Pieces {
             _ => false,
         };
         let has_ended = match is_document {
-            true => self.depth == 0 && !self.quoted,
+            true => self.nesting.depth == 0 && !self.nesting.quoted,
             false => self.last == Some(b'\n'),
         };
         has_ended || self.len < BLOCK || self.len / 2 >= self.tried

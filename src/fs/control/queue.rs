@@ -7,7 +7,7 @@ use crate::fs::base::facts::line;
 use crate::fs::base::held::Held;
 use crate::fs::base::maps::Maps;
 use crate::fs::base::open_file::{OpenFile, has_large_values, unfinished};
-use crate::fs::base::pieces::Pieces;
+use crate::fs::base::pieces::{Nesting, Pieces};
 use crate::fs::element::take;
 use crate::map::{Map, room};
 use crate::node::MapRef;
@@ -118,30 +118,24 @@ fn push_from(map: &Map, written: &mut Held, added: &mut bool) -> Result<Option<E
 
 /// Where the first line that is not blank ends.
 fn first_line(text: &[u8]) -> usize {
-    let start = text.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(0);
-    let line = text.get(start..).unwrap_or_default();
-    line.iter().position(|&byte| byte == b'\n').map_or(text.len(), |len| start + len + 1)
+    behind(text, |byte| byte == b'\n')
 }
 
 /// Where the first document of a text ends, the rest of its line included: one in brackets may take
 /// several lines.
 fn first_document(text: &[u8]) -> usize {
-    let mut depth = 0_usize;
-    let mut quoted = false;
-    let start = text.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(0);
-    let mut at = start;
-    while let Some(&byte) = text.get(at) {
-        match byte {
-            b'\\' if quoted => at += 1,
-            b'"' => quoted = !quoted,
-            b'{' | b'[' if !quoted => depth += 1,
-            b'}' | b']' if !quoted => depth = depth.saturating_sub(1),
-            b'\n' if depth == 0 => return at + 1,
-            _ => {}
-        }
-        at += 1;
-    }
-    text.len()
+    let mut nesting = Nesting::default();
+    behind(text, |byte| {
+        nesting.follow(byte);
+        byte == b'\n' && nesting.depth == 0
+    })
+}
+
+/// Behind which byte of a text, the blank ones at its start apart, it `ends`.
+fn behind(text: &[u8], mut ends: impl FnMut(u8) -> bool) -> usize {
+    let rest = text.trim_ascii_start();
+    let len = rest.iter().position(|byte| ends(*byte)).map_or(rest.len(), |at| at + 1);
+    text.len() - rest.len() + len
 }
 
 impl OpenFile for Push {

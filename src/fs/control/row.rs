@@ -29,7 +29,7 @@ pub struct Control {
 /// What reading a control gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reads {
-    /// A text that ends, and stays when it is read.
+    /// A text that has an end, and is still there after it was read.
     Text,
     /// The next element, which is gone then.
     Next,

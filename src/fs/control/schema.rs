@@ -1,6 +1,7 @@
 //! `.schema`: what a map is, as the C definition that makes the same map again.
 
 use super::row::{Control, Rights, nothing_lacks};
+use super::types;
 use crate::fs::base::facts::line;
 use crate::fs::base::open_file::TextFile;
 use crate::map::Map;
@@ -31,8 +32,9 @@ pub static SCHEMA: Control = Control {
 fn render(map: &Map) -> sys::Result<Vec<u8>> {
     let inner = inner(map)?;
     let name = if map.info.name.is_empty() { "map" } else { &map.info.name };
-    let text = schema::of(map.raw().as_fd(), name, inner.as_ref().map(|fd| fd.as_fd()))?;
-    Ok(text.into_bytes())
+    let inner = inner.as_ref().map(|fd| fd.as_fd());
+    let given = map.typed.types.as_deref().map(types::of);
+    Ok(schema::of(map.raw().as_fd(), name, inner, given)?.into_bytes())
 }
 
 /// A map that a map of maps holds, whose types the others have as well. `None` if it is empty.

@@ -3,11 +3,12 @@
 use super::row::{Control, Opening, Rights, nothing_lacks};
 use crate::fs::base::error::{Error, Result};
 use crate::fs::base::facts::line;
-use crate::fs::base::given;
+use crate::fs::base::given::{self, TYPED_HERE};
 use crate::fs::base::held::Held;
 use crate::fs::base::maps::Maps;
 use crate::fs::base::open_file::{OpenFile, part, unfinished};
 use crate::fs::tree::map_info::type_origin;
+use crate::map::typing::GivenTypes;
 use crate::map::{Map, load_btf};
 use crate::node::MapRef;
 use crate::schema;
@@ -20,7 +21,7 @@ const LONGEST: usize = 1 << 20;
 
 /// `.type`
 pub static TYPE: Control = Control {
-    name: ".type",
+    name: TYPED_HERE,
     rights: Rights::ReadWrite,
     lacks: nothing_lacks,
     help: &[
@@ -70,7 +71,7 @@ impl TypeFile {
             Err(error) if error.incomplete => return Ok(false),
             Err(error) => return Err(invalid(error.reason)),
         };
-        let types = given::of(&typing, TYPE.name.to_owned()).map_err(invalid)?;
+        let types = given::of(&typing, TYPED_HERE.to_owned()).map_err(invalid)?;
         map.check_types(&types).map_err(invalid)?;
         if types.event != 0 && !map.kind.is_stream() {
             return Err(invalid(format!("{} has no events", map.kind.with_article())));
@@ -78,6 +79,11 @@ impl TypeFile {
         self.maps.give_types(map.info.id, Some(Arc::new(types)));
         Ok(true)
     }
+}
+
+/// Types that somebody gave, to be printed.
+pub(super) fn of(types: &GivenTypes) -> schema::Typed<'_> {
+    schema::Typed { btf: &types.btf, key: types.key, value: types.value, event: types.event }
 }
 
 /// The definition in force, behind a comment that says where it is from.
@@ -99,12 +105,7 @@ fn render(map: &Map) -> String {
         value: map.info.btf_value_type_id,
         event: 0,
     });
-    let given = map.typed.types.as_deref().map(|types| schema::Typed {
-        btf: &types.btf,
-        key: types.key,
-        value: types.value,
-        event: types.event,
-    });
+    let given = map.typed.types.as_deref().map(of);
     let sizes = [map.info.key_size, map.info.value_size];
     let text = schema::types(given.as_slice(), own_types.as_slice(), sizes, name);
     format!("/* from {origin} */\n{unused}{text}")

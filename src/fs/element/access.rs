@@ -137,8 +137,8 @@ fn may_exist(map: &Map, key: &[u8]) -> Result<bool> {
     }
 }
 
-/// What may be told of it: where the mode lets somebody write who may not read, the same of any value,
-/// and not 0, for which sendfile(2) would read nothing.
+/// The size and time that may be told. Where the mode lets somebody write who may not read, they must be
+/// the same for any value. And the size must not be 0, of which sendfile(2) would read nothing.
 fn hidden(map: &Map, view: &View, mode: u32, told: Told) -> Told {
     let size = match view {
         _ if !lets_in_blind(mode) || !map.is_readable() => return told,
@@ -157,8 +157,7 @@ fn hidden(map: &Map, view: &View, mode: u32, told: Told) -> Told {
     Told { size, changed: Changed::Now }
 }
 
-/// An element's attributes in a view: a part that has parts is a directory. The inode number is the
-/// caller's to set.
+/// An element's attributes in a view. The inode number is the caller's to set.
 pub fn attr(map: &Map, view: &View, stat: Stat, told: Told) -> Attr {
     let Told { size, changed } = hidden(map, view, stat.mode, told);
     let file =
@@ -169,22 +168,30 @@ pub fn attr(map: &Map, view: &View, stat: Stat, told: Told) -> Attr {
         && (view::is_own(view) || !map.kind.is_reference());
     let mode = file_mode(stat.mode) & !frozen;
     let mode = if can_be_set { mode } else { read_mode(mode) };
-    if links::is_link(map, view) {
-        return Attr { kind: FileKind::Symlink, ..file(0o777, size) };
-    }
-    match view {
-        // Reading takes away.
-        View::Pop => file(both_mode(stat.mode), size),
-        View::Field(path) if member::has_members(map, path) => {
+    match kind(map, view) {
+        FileKind::Symlink => Attr { kind: FileKind::Symlink, ..file(0o777, size) },
+        FileKind::Dir => {
             let stat = Stat { mode: dir_mode(read_mode(mode)), nlink: 2, ..stat };
             Attr::new(FileKind::Dir, 0, stat, changed)
         }
+        // Reading takes away.
+        FileKind::File if *view == View::Pop => file(both_mode(stat.mode), size),
+        FileKind::File => file(mode, size),
+    }
+}
+
+/// What an element is in a view: a part that has parts is a directory.
+pub fn kind(map: &Map, view: &View) -> FileKind {
+    match view {
+        View::Field(path) if member::has_members(map, path) => FileKind::Dir,
+        view if links::is_link(map, view) => FileKind::Symlink,
         View::Text
         | View::Longest
+        | View::Pop
         | View::Raw
         | View::Cpu(_)
         | View::Sum
         | View::Histogram(_)
-        | View::Field(_) => file(mode, size),
+        | View::Field(_) => FileKind::File,
     }
 }

@@ -29,7 +29,7 @@ pub enum Creat {
 #[derive(Debug)]
 pub struct ElementFile {
     element: ElementRef,
-    /// Whether its text is not made or read in a moment.
+    /// Whether to make or to parse its text takes longer than a moment.
     is_large: bool,
     state: Mutex<Progress>,
 }
@@ -192,7 +192,7 @@ impl ElementFile {
         Ok(outcome)
     }
 
-    /// The present value's text for the log, if that has it: not where to make it takes long.
+    /// The present value's text, if the log shows values and the text is made in a moment.
     fn logged(&self, map: &Map) -> Option<Option<Vec<u8>>> {
         if self.is_large || log::max_level() < LevelFilter::Info {
             return None;
@@ -287,7 +287,7 @@ impl Progress {
         }
     }
 
-    /// Whether what was written was a value that does not go on.
+    /// Whether what was written is a whole value, to which no further byte can belong.
     fn has_ended(&self, view: &View) -> bool {
         self.applied
             && match view {

@@ -32,7 +32,7 @@ pub fn allows(view: &View) -> Allows {
         View::Cpu(_) => Allows { create: true, ..PARTS },
         View::Field(_) => PARTS,
         View::Sum | View::Histogram(_) => SEEN,
-        // What takes something away when it is read is found by name alone.
+        // Not listed, since reading takes away: `cat *` must not empty the map.
         View::Pop => Allows { list: false, ..SEEN },
     }
 }

@@ -1,7 +1,6 @@
 //! A listing of a map's keys, as they are walked.
 
-use super::{links, member, name};
-use crate::fs::base::attr::FileKind;
+use super::{access, name};
 use crate::fs::base::caller::Caller;
 use crate::fs::base::error::{Error, Result};
 use crate::fs::base::held::Share;
@@ -101,18 +100,7 @@ impl KeyListing {
             self.window.pop_front();
         }
         let key_size = map.info.key_size as usize;
-        let kind = match &self.view {
-            View::Field(path) if member::has_members(&map, path) => FileKind::Dir,
-            view if links::is_link(&map, view) => FileKind::Symlink,
-            View::Text
-            | View::Longest
-            | View::Pop
-            | View::Raw
-            | View::Cpu(_)
-            | View::Sum
-            | View::Histogram(_)
-            | View::Field(_) => FileKind::File,
-        };
+        let kind = access::kind(&map, &self.view);
         let mut text = Vec::new();
         let mut position = self.before;
         let mut batch_index = 0;

@@ -112,9 +112,11 @@ impl Fs {
             }
             Node::Machine(machine) => {
                 let told = match machine {
-                    Machine::Metrics | Machine::Table | Machine::Json | Machine::ProgramInfo(_) => {
-                        self.text_size(node, &root()?, caller, asked)?
-                    }
+                    Machine::Metrics
+                    | Machine::Table
+                    | Machine::Json
+                    | Machine::ProgramInfo(_)
+                    | Machine::MoreProcesses => self.text_size(node, &root()?, caller, asked)?,
                     Machine::List(_)
                     | Machine::Link(..)
                     | Machine::Programs
@@ -173,7 +175,8 @@ impl Fs {
                             self.keep_told(caller, node, text, Maps::keep_file_again);
                         }
                         let size = match asked {
-                            // Who made it reads nothing of what others read.
+                            // A file that was opened to make the element has no text to read: 0 bytes,
+                            // which others must not be told.
                             Asked::Of(0) | Asked::Size | Asked::Nothing => told.size,
                             Asked::Of(size) => size,
                         };

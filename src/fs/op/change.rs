@@ -154,8 +154,8 @@ impl Fs {
                 return Err(Error::new(libc::EINVAL, reason));
             }
             None if mode.or(uid).or(gid).is_some() => {
-                // cp -a and tar set every file's mode before its directory's. One that the key has,
-                // or that would let in more, does no harm left undone: the map's mode follows.
+                // cp -a and tar set every file's mode, and then its directory's, which is the map's. So it
+                // does no harm to leave undone what the key's mode is already, or what would let in more.
                 let attr = self.attr_after(ino, caller)?;
                 let stat = attr.stat;
                 let keeps = mode.is_none_or(|mode| stat.mode & 0o777 & !mode == 0)

@@ -63,7 +63,8 @@ impl Fs {
                 | Machine::Table
                 | Machine::Json
                 | Machine::Link(..)
-                | Machine::ProgramInfo(_),
+                | Machine::ProgramInfo(_)
+                | Machine::MoreProcesses,
             )
             | Node::Symlink(_)
             | Node::Object(..)
@@ -178,7 +179,7 @@ impl Fs {
                 };
                 Ok(EventCodec::names(&map)?.into_iter().map(entry).collect())
             }
-            // What takes something away when it is read is found by name alone.
+            // A view that is not listed (`.pop`): its keys are found by name alone.
             Node::In(_, Place::View(_)) => Ok(Vec::new()),
             Node::Symlink(_)
             | Node::Object(..)

@@ -8,15 +8,18 @@ use crate::fs::base::caller::Caller;
 use crate::fs::base::error::{Error, Result};
 use crate::fs::base::open_file::TextFile;
 use crate::fs::tree::known_names::KnownNames;
-use crate::fs::tree::{ids, machine, metrics, object, table};
+use crate::fs::tree::{ids, machine, map_info, metrics, object, table};
 use crate::kernel::holders::holders;
 use crate::node::{Machine, MapList, MapRef, Node, NodeTable};
-use crate::sys::processes::Process;
+use crate::sys::processes::{Process, Processes};
 use crate::sys::programs::Programs;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+
+/// Ends a list that was cut off.
+const MORE: &str = "…";
 
 /// What the root has of them, by name.
 pub(super) fn named(name: &OsStr) -> Option<Machine> {
@@ -47,6 +50,7 @@ pub fn path(machine: &Machine) -> String {
         Machine::Programs => "/.prog".to_owned(),
         Machine::ProgramInfo(id) => format!("/.prog/{id}/.info"),
         Machine::Processes => "/.pid".to_owned(),
+        Machine::MoreProcesses => format!("/.pid/{MORE}"),
     }
 }
 
@@ -84,6 +88,7 @@ pub(super) fn find(known: &KnownNames, dir: &Machine, name: &OsStr) -> Result<Ma
         Machine::List(MapList::Program(id)) if name == ".info" => Ok(Machine::ProgramInfo(*id)),
         Machine::List(list) => Ok(Machine::Link(*list, name.into(), member(known, *list, name)?)),
         Machine::Programs => Ok(Machine::List(MapList::Program(machine::program_named(name)?))),
+        Machine::Processes if name == MORE && holders()?.more => Ok(Machine::MoreProcesses),
         Machine::Processes => {
             let pid = ids::parse(name).map_err(|_| Error::missing("no process has this id"))?;
             machine::maps_of_process(pid)?;
@@ -93,7 +98,8 @@ pub(super) fn find(known: &KnownNames, dir: &Machine, name: &OsStr) -> Result<Ma
         | Machine::Table
         | Machine::Json
         | Machine::Link(..)
-        | Machine::ProgramInfo(_) => Err(Error::new(libc::ENOTDIR, "not a directory")),
+        | Machine::ProgramInfo(_)
+        | Machine::MoreProcesses => Err(Error::new(libc::ENOTDIR, "not a directory")),
     }
 }
 
@@ -103,7 +109,7 @@ pub(super) fn list(known: &KnownNames, dir: &Machine) -> Result<Vec<Listed>> {
         let ino = NodeTable::number(&Node::Machine(machine));
         Listed { ino, kind, name: name.into() }
     };
-    let numbers = |ids: Vec<u32>, list: fn(u32) -> MapList| {
+    let numbers = |ids: Vec<u32>, list: fn(u32) -> MapList| -> Vec<Listed> {
         let each = |id: u32| entry(Machine::List(list(id)), FileKind::Dir, id.to_string());
         ids.into_iter().map(each).collect()
     };
@@ -122,14 +128,19 @@ pub(super) fn list(known: &KnownNames, dir: &Machine) -> Result<Vec<Listed>> {
         Machine::Processes => {
             let programs = Programs::all()?;
             let holds = |process: &Process| !machine::held(process, &programs).is_empty();
-            let holding = holders()?.all.into_iter().filter(holds);
-            Ok(numbers(holding.map(|process| process.pid).collect(), MapList::Process))
+            let Processes { all, more } = holders()?;
+            let holding = all.into_iter().filter(holds);
+            let mut listed = numbers(holding.map(|one| one.pid).collect(), MapList::Process);
+            let sign = || entry(Machine::MoreProcesses, FileKind::File, MORE.to_owned());
+            listed.extend(more.then(sign));
+            Ok(listed)
         }
         Machine::Metrics
         | Machine::Table
         | Machine::Json
         | Machine::Link(..)
-        | Machine::ProgramInfo(_) => Err(Error::new(libc::ENOTDIR, "not a directory")),
+        | Machine::ProgramInfo(_)
+        | Machine::MoreProcesses => Err(Error::new(libc::ENOTDIR, "not a directory")),
     }
 }
 
@@ -154,7 +165,7 @@ impl Fs {
                 }
                 None => attr(FileKind::File, 0o400, text, 1),
             },
-            Machine::Table | Machine::Json | Machine::ProgramInfo(_) => {
+            Machine::Table | Machine::Json | Machine::ProgramInfo(_) | Machine::MoreProcesses => {
                 attr(FileKind::File, 0o400, text, 1)
             }
             Machine::List(_) | Machine::Programs | Machine::Processes => {
@@ -176,6 +187,7 @@ impl Fs {
             Machine::Table => table::text(&self.maps, pins, caller)?,
             Machine::Json => table::json(&self.maps, pins, caller)?,
             Machine::ProgramInfo(id) => object::program_text(&machine::program(*id)?),
+            Machine::MoreProcesses => format!("{}\n", map_info::MORE).into_bytes(),
             Machine::List(_) | Machine::Link(..) | Machine::Programs | Machine::Processes => {
                 return Err(Error::new(libc::EISDIR, "not a file"));
             }

@@ -41,22 +41,13 @@ impl Fs {
     ) -> Result<Found> {
         self.admit(caller)?;
         let dir = self.dir(parent, CHANGE, caller)?;
-        match &*dir {
-            Node::Dir(dir) => {
-                self.maps.owner.only(caller, "making links")?;
-                self.maps.bpffs.symlink(dir, name, target)?;
-            }
-            Node::In(at, Place::Root) => {
-                self.links.make(&self.maps, at, name, target, caller)?;
-            }
-            Node::In(..)
-            | Node::Symlink(_)
-            | Node::Object(..)
-            | Node::New(..)
-            | Node::Ids
-            | Node::Machine(_)
-            | Node::Errors
-            | Node::Help(_) => return Err(Error::new(libc::EPERM, "no links here")),
+        if let Node::Dir(dir) = &*dir {
+            self.maps.owner.only(caller, "making links")?;
+            self.maps.bpffs.symlink(dir, name, target)?;
+        } else if let Node::In(at, Place::Root) = &*dir {
+            self.links.make(&self.maps, at, name, target, caller)?;
+        } else {
+            return Err(Error::new(libc::EPERM, "no links here"));
         }
         self.look_up(&dir, parent, name, caller)
     }
@@ -80,19 +71,11 @@ impl Fs {
     /// Refuses, with a reason, what bpffs refuses with a bare EPERM, and a name that is taken.
     fn check_new_pin(&self, parent: Ino, name: &OsStr, caller: Caller) -> Result<Pin> {
         let node = self.dir(parent, CHANGE, caller)?;
-        let dir = match &*node {
-            Node::Dir(dir) => dir,
-            Node::In(_, place @ Place::Element(View::Field(_), _)) => return Err(not_here(place)),
-            Node::In(..)
-            | Node::Symlink(_)
-            | Node::Object(..)
-            | Node::New(..)
-            | Node::Ids
-            | Node::Machine(_)
-            | Node::Errors
-            | Node::Help(_) => {
-                return Err(Error::new(libc::EPERM, "maps are made in directories of bpffs"));
-            }
+        if let Node::In(_, place @ Place::Element(View::Field(_), _)) = &*node {
+            return Err(not_here(place));
+        }
+        let Node::Dir(dir) = &*node else {
+            return Err(Error::new(libc::EPERM, "maps are made in directories of bpffs"));
         };
         self.maps.owner.only(caller, "creating maps")?;
         if name.as_bytes().contains(&b'.') {

@@ -27,7 +27,7 @@ pub(super) enum Asked {
     Size,
     /// Nothing: any answer will do that is not 0.
     Nothing,
-    /// It is asked by who has it open, with so many bytes to read.
+    /// The caller has it open, and so many bytes to read in it.
     Of(u64),
 }
 

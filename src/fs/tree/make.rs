@@ -4,11 +4,13 @@ use super::place::{self, Sought};
 use crate::bpffs::Pin;
 use crate::fs::base::caller::Caller;
 use crate::fs::base::error::{Error, Result};
+use crate::fs::base::given::{self, TYPED_HERE};
 use crate::fs::base::held::Held;
 use crate::fs::base::maps::Maps;
 use crate::fs::base::open_file::{OpenFile, part};
 use crate::node::MapRef;
 use crate::spec::{CreateError, Created, Inner, Making, Spec, SpecError};
+use crate::sys::map::map_info;
 use crate::sys::object::{self, ObjectKind};
 use parking_lot::Mutex;
 use std::ffi::{OsStr, OsString};
@@ -70,7 +72,11 @@ fn create(maps: &Maps, dir: &Pin, name: &OsStr, spec: &Spec, caller: Caller) -> 
             reason: format!("inner_map: {}", error.reason),
         })
     };
-    let Created { fd, note } = spec.create(&name.to_string_lossy(), &resolve)?;
+    let Created { fd, note, types } = spec.create(&name.to_string_lossy(), &resolve)?;
+    // As if they were written to `.type`.
+    if let Some(Ok(types)) = types.map(|types| given::of(&types, TYPED_HERE.to_owned())) {
+        maps.give_types(map_info(fd.as_fd())?.id, Some(Arc::new(types)));
+    }
     if let Some(note) = note {
         log::info!("{}: {note}", dir.path.join(name).display());
     }

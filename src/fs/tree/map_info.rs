@@ -31,7 +31,8 @@ pub struct Holders {
 }
 
 /// Why processes may be missing.
-const MORE: &str = "a user has more descriptors than are looked at: there may be more processes";
+pub const MORE: &str =
+    "a user has more descriptors than are looked at: there may be more processes";
 
 /// A kind's name, or the number of one that this build does not know.
 fn type_name(map: &Map) -> Value {

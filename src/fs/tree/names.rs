@@ -59,7 +59,8 @@ pub fn is_called(name: &str, asked: &str) -> bool {
     name == asked || escaped(name) == asked
 }
 
-/// A name whose leading dot, as in `.rodata`, does not hide it; nor has it what no path has.
+/// A map's name as a file's. A leading dot, as in `.rodata`, would hide it, and some bytes cannot be in a
+/// path: these are escaped.
 fn escaped(name: &str) -> String {
     let escape = |(at, c): (usize, char)| match c {
         '.' if at == 0 => "%2E".to_owned(),

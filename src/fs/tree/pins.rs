@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 const DIRS_MAX: usize = 4096;
 /// Pins of which the map is remembered at most.
 const KNOWN_MAX: usize = 1 << 16;
-/// How long after the last walk that holds. What an inode of bpffs holds never changes, but its
-/// number has 32 bits and comes again at some time, if not so soon.
+/// How long after the last walk it is still believed which map a pin holds. What an inode of bpffs holds
+/// never changes, but its number has 32 bits and comes again at some time, if not so soon.
 const KNOWN_FOR: Duration = Duration::from_secs(60);
 
 /// Which map each pin holds, as the last walks found it.

@@ -11,10 +11,7 @@ impl Parser {
         self.next();
         let mut attributes = Attributes::default();
         self.attributes(&mut attributes)?;
-        let name = match self.word() {
-            Some(_) => Some(self.name("a tag")?),
-            None => None,
-        };
+        let name = self.optional_name();
         let fixed = if self.eat(":") { Some(self.underlying()?) } else { None };
         if !self.eat("{") {
             let Some(name) = name else { return Err(self.fail("expected a tag or `{`")) };

@@ -24,10 +24,7 @@ impl Parser {
         self.next();
         let mut attributes = Attributes::default();
         self.attributes(&mut attributes)?;
-        let name = match self.word() {
-            Some(_) => Some(self.name("a tag")?),
-            None => None,
-        };
+        let name = self.optional_name();
         if !self.is("{") {
             return match name {
                 Some(name) => self.tag_reference(word, &name),

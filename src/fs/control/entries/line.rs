@@ -62,7 +62,8 @@ pub fn elements(values: &RawValue) -> Result<Vec<&RawValue>, LineFault> {
     serde_json::from_str(values.get()).map_err(|_| "`values` is no array".to_owned())
 }
 
-/// serde's words; that all of it is on line 1 would be taken for the line's number in the text.
+/// serde's words without its line number, which is always 1 and would be taken for that of the line in the
+/// text.
 fn fault(error: &serde_json::Error) -> LineFault {
     error.to_string().replace(" at line 1 column ", " at its character ")
 }

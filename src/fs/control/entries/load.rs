@@ -18,7 +18,7 @@ pub struct Loader {
     partial: Held,
     /// Lines that were complete, blank ones included.
     lines: u64,
-    /// A close ended the last line where it had no newline: one that still comes ends no other.
+    /// A close has ended a line that had no newline: if the newline still comes, it ends no other line.
     ended: bool,
     stored: u64,
     failed: Option<Error>,
@@ -165,8 +165,8 @@ impl Loader {
         if map.codec.whole_writes() {
             return Ok(());
         }
-        // Members that the line leaves out keep their present value. It leaves none out if it
-        // makes the same of ones as of zeros; then no look-up is needed.
+        // Members that the line leaves out keep their present value. It leaves none out if it makes the
+        // same value out of bytes that are all ones as of zeros; then no look-up is needed.
         room::zeros(&mut self.probe, map.value_len())?;
         self.probe.fill(0xff);
         let whole = parse_value(map, &line, &mut self.probe).is_ok() && self.probe == self.value;

@@ -26,7 +26,7 @@ struct Gone {
 }
 
 impl Gone {
-    /// Whether who knows so much may believe that it is there.
+    /// Whether a watcher who has seen so much may believe that the key is there.
     fn is_believed(self, known: KnownAsOf) -> bool {
         self.came <= known.most && known.least < self.went
     }
@@ -137,7 +137,8 @@ impl History {
                     a += 1;
                 }
                 Ordering::Greater => {
-                    // Who believes in it from before is told of its end by that.
+                    // The key was here before and went. Whoever believes in the old one is told of its end
+                    // by when that came.
                     if !self.gone.is_empty()
                         && let Some(gone) = self.gone.remove(new.key(b))
                     {
