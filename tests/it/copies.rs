@@ -189,9 +189,8 @@ fn copies_in_the_kernel_are_refused_first() {
     let log = bed.log();
     assert!(log.contains("/h/1: copy_file_range is refused"), "{log}");
     assert!(!log.contains("a read through the page cache"), "{log}");
-    // busybox copies by sendfile(2).
+    // busybox copies by sendfile(2), which before Linux 6.5 is a read like any other.
     bed.ok("busybox cp mnt/h/1 mnt/h/5; cmp mnt/h/1 mnt/h/5");
-    assert!(bed.log().contains("a read through the page cache"));
 }
 
 /// A program that writes the same value through the mount again and again does not make the file look
@@ -224,11 +223,12 @@ fn a_deleted_element_is_not_empty() {
         fd = os.open('mnt/h/1', os.O_RDONLY)
         os.unlink('mnt/h/1')
         while os.fstat(fd).st_nlink: time.sleep(0.01)
-        print(errno_of(os.sendfile, os.open('copy', os.O_WRONLY | os.O_CREAT), fd, 0, 100))
+        refusal = errno_of(os.sendfile, os.open('copy', os.O_WRONLY | os.O_CREAT), fd, 0, 100)
+        print(refusal in ('EINVAL', 'EIO') or open('copy').read() == '42\\n')
         print(os.read(fd, 100).decode(), end='')
         ",
     );
-    assert!(["EINVAL\n42\n", "EIO\n42\n"].contains(&said.as_str()), "{said}");
+    assert_eq!(said, "True\n42\n");
 }
 
 /// `busybox cat .pop` gives the element that it takes.
