@@ -8,7 +8,7 @@ use crate::common::kernel::lacks_map;
 use crate::common::require::require;
 use crate::common::{Bed, Ran, object, patience};
 use crate::kinds_common::Programs;
-use bpffuse::sys::map::kind;
+use bpffuse::sys::map::{NewMap, create, kind};
 use std::fmt::Write;
 use std::thread;
 use std::time::Duration;
@@ -300,6 +300,15 @@ fn of_storages() {
 fn of_directories() {
     require!("root", "bpf", "fuse", "clang", "bpftool", "jq", "xxd");
     let bed = bed("mkdir /sys/fs/bpf/d; cat nothing 2> /dev/null; ln -s d /sys/fs/bpf/link");
+    // A process that holds a map, for `.pid`: in a virtual machine there may be no other.
+    let map = NewMap {
+        map_type: kind::ARRAY,
+        key_size: 4,
+        value_size: 4,
+        max_entries: 1,
+        ..NewMap::default()
+    };
+    let _held = create(&map).unwrap();
     let links = object::compile("links");
     for dir in ["", "d"] {
         bed.ok(&format!("bpftool prog loadall {} /sys/fs/bpf/{dir}/progs", links.display()));
