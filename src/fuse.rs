@@ -14,10 +14,10 @@ use crate::fs::op::change::{AttrChanges, NewTime};
 use crate::fs::{Caller, Error, Fs, Ino, Op};
 use forget::Forgetting;
 use fuser::{
-    BsdFileFlags, Errno, FileHandle, Filesystem, INodeNo, InitFlags, KernelConfig, LockOwner,
-    OpenFlags, PollEvents, PollFlags, PollNotifier, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
-    ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyPoll, ReplyStatfs, ReplyWrite, Request,
-    TimeOrNow, WriteFlags,
+    BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, INodeNo, InitFlags,
+    KernelConfig, LockOwner, OpenFlags, PollEvents, PollFlags, PollNotifier, RenameFlags,
+    ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen,
+    ReplyPoll, ReplyStatfs, ReplyWrite, Request, TimeOrNow, WriteFlags,
 };
 use kernel::Kernel;
 use reply::{Reply, answer, list, read, refuse, stored};
@@ -65,8 +65,8 @@ impl Fuse {
         self.fs.pool.run(caller, move |go| act(&fs, caller, go));
     }
 
-    /// Reads into the page cache: for sendfile(2), splice(2), copy_file_range(2), which would cut or fill
-    /// the text by the size that was told last, or for a mapping. Programs that are refused read(2);
+    /// Reads into the page cache: for sendfile(2) and splice(2), which would cut or fill the text by the
+    /// size that was told last, or for a mapping. Programs that are refused read(2);
     /// one that maps cannot, so it gets what is whole in one page.
     fn read_page(
         &self,
@@ -413,6 +413,25 @@ impl Filesystem for Fuse {
         self.later(caller, move |fs, _, go| {
             answer(fs, go.and(held).and_then(|data| write(fs, &data)), reply);
         });
+    }
+
+    /// Refused by its own errno. Unanswered, the kernel would copy through the page cache, and its
+    /// newer versions make EIO of what is refused there, upon which cp and cat do not go on by read(2).
+    fn copy_file_range(
+        &self,
+        _req: &Request,
+        ino_in: INodeNo,
+        _fh_in: FileHandle,
+        _offset_in: u64,
+        _ino_out: INodeNo,
+        _fh_out: FileHandle,
+        _offset_out: u64,
+        _len: u64,
+        _flags: CopyFileRangeFlags,
+        reply: ReplyWrite,
+    ) {
+        ::log::debug!("{}: copy_file_range is refused", self.fs.path(ours(ino_in), None));
+        reply.error(Errno::EINVAL);
     }
 
     fn flush(

@@ -1,6 +1,17 @@
 /* Values with members that belong to the kernel. */
 #include <linux/types.h>
+/* Newer headers define these; older ones do not, so what they define is renamed. */
+#define bpf_list_head bpf_list_head_of_the_headers
+#define bpf_list_node bpf_list_node_of_the_headers
+#define bpf_rb_node bpf_rb_node_of_the_headers
+#define bpf_refcount bpf_refcount_of_the_headers
+#define bpf_wq bpf_wq_of_the_headers
 #include <linux/bpf.h>
+#undef bpf_list_head
+#undef bpf_list_node
+#undef bpf_rb_node
+#undef bpf_refcount
+#undef bpf_wq
 #include <bpf/bpf_helpers.h>
 
 /* As newer kernel headers define them. */

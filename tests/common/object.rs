@@ -7,8 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Compiles `tests/bpf/NAME.bpf.c`, unless that was done before with the same text, and gives the
-/// object file.
+/// object file. `BPFFUSE_TEST_OBJECTS` names a directory of those that another machine has compiled.
 pub(crate) fn compile(name: &str) -> PathBuf {
+    if let Some(dir) = std::env::var_os("BPFFUSE_TEST_OBJECTS") {
+        return Path::new(&dir).join(format!("{name}.bpf.o"));
+    }
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/bpf/{name}.bpf.c"));
     let text = fs::read(&source).unwrap_or_else(|e| panic!("{}: {e}", source.display()));
     let mut hasher = DefaultHasher::new();

@@ -168,6 +168,31 @@ END
     });
 }
 
+/// copy_file_range(2) is refused as such, with the errno upon which every program reads: newer kernels
+/// make EIO of one that is refused where it would read the page cache.
+#[test]
+fn copies_in_the_kernel_are_refused_first() {
+    require!("root", "bpf", "fuse", "python3");
+    let bed = Bed::with(&["-vv"]);
+    bed.hash("h").set(&key32(1), &42_u64.to_ne_bytes());
+    let said = bed.python(
+        "
+        import errno
+        src, dst = os.open('mnt/h/1', os.O_RDONLY), os.open('mnt/h/2', os.O_WRONLY | os.O_CREAT)
+        for n in range(2):
+            print(errno_of(os.copy_file_range, src, dst, 100))
+        ",
+    );
+    assert_eq!(said, "EINVAL\nEINVAL\n");
+    bed.ok("cat mnt/h/1 > mnt/h/3; cp mnt/h/1 mnt/h/4");
+    assert_eq!(bed.ok("cat mnt/h/[34]"), "42\n".repeat(2));
+    let log = bed.log();
+    assert!(log.contains("/h/1: copy_file_range is refused"), "{log}");
+    assert!(!log.contains("a read through the page cache"), "{log}");
+    // busybox copies by sendfile(2), which before Linux 6.5 is a read like any other.
+    bed.ok("busybox cp mnt/h/1 mnt/h/5; cmp mnt/h/1 mnt/h/5");
+}
+
 /// A program that writes the same value through the mount again and again does not make the file look
 /// empty to others (O_TRUNC), nor does one that deletes it and makes it anew.
 #[test]
@@ -184,6 +209,26 @@ fn a_writer_empties_nothing() {
             sort -u > out
         touch stop; wait $writer");
     assert_eq!(bed.ok("cat out"), "42\n");
+}
+
+/// What an open file has is not empty to sendfile(2) because its element is gone.
+#[test]
+fn a_deleted_element_is_not_empty() {
+    require!("root", "bpf", "fuse", "python3");
+    let bed = Bed::new();
+    bed.hash("h").set(&key32(1), &42_u64.to_ne_bytes());
+    let said = bed.python(
+        "
+        import time
+        fd = os.open('mnt/h/1', os.O_RDONLY)
+        os.unlink('mnt/h/1')
+        while os.fstat(fd).st_nlink: time.sleep(0.01)
+        refusal = errno_of(os.sendfile, os.open('copy', os.O_WRONLY | os.O_CREAT), fd, 0, 100)
+        print(refusal in ('EINVAL', 'EIO') or open('copy').read() == '42\\n')
+        print(os.read(fd, 100).decode(), end='')
+        ",
+    );
+    assert_eq!(said, "True\n42\n");
 }
 
 /// `busybox cat .pop` gives the element that it takes.
@@ -216,11 +261,11 @@ fn endless_files_are_read() {
     let bed = Bed::new();
     bed.hash("h").set(&key32(1), &42_u64.to_ne_bytes());
     let line = "{\"op\":\"set\",\"key\":1,\"value\":42}\n";
-    assert_eq!(bed.ok("timeout 10 busybox cat mnt/h/.watch | head -n 1"), line);
+    assert_eq!(bed.ok("timeout 100 busybox cat mnt/h/.watch | head -n 1"), line);
     let programs = Programs::load(&bed, "streams");
     bed.ok("echo 0x0100000002000000 > mnt/commands/.stream");
     programs.run_raw("drain", [0, 0], None);
-    let event = bed.ok("timeout 10 busybox cat mnt/events/.events/event | head -n 1");
+    let event = bed.ok("timeout 100 busybox cat mnt/events/.events/event | head -n 1");
     assert_eq!(event, "{\"seq\":1,\"twice\":2,\"who\":\"tester\"}\n");
     for file in ["h/.watch", "events/.stream", "events/.events/event"] {
         assert!(fs::metadata(bed.at(file)).unwrap().len() > 0, "{file}");

@@ -300,6 +300,15 @@ fn of_storages() {
 fn of_directories() {
     require!("root", "bpf", "fuse", "clang", "bpftool", "jq", "xxd");
     let bed = bed("mkdir /sys/fs/bpf/d; cat nothing 2> /dev/null; ln -s d /sys/fs/bpf/link");
+    // A process that holds a map, for `.pid`: in a virtual machine there may be no other.
+    let map = NewMap {
+        map_type: kind::ARRAY,
+        key_size: 4,
+        value_size: 4,
+        max_entries: 1,
+        ..NewMap::default()
+    };
+    let _held = create(&map).unwrap();
     let links = object::compile("links");
     // For `ls .pid`.
     let _held = create(&NewMap {

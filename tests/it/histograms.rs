@@ -143,8 +143,8 @@ fn bpftrace_in_its_own_words() {
     let bed = Bed::private(
         "mount -t bpf bpf /sys/fs/bpf
          mkdir /mnt/maps
-         mount -t tracefs tracefs /sys/kernel/tracing
-         mount -t debugfs debugfs /sys/kernel/debug",
+         mountpoint -q /sys/kernel/tracing || mount -t tracefs tracefs /sys/kernel/tracing
+         mountpoint -q /sys/kernel/debug || mount -t debugfs debugfs /sys/kernel/debug",
     );
     bed.ok(&format!("bpffuse --types {} /mnt/maps", types.display()));
     let shown = bed.ok("

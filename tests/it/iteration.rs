@@ -177,7 +177,7 @@ fn small_getdents_buffers() {
         r#"
         import ctypes, struct
         libc = ctypes.CDLL(None, use_errno=True)
-        SYS_getdents64 = {"x86_64": 217, "aarch64": 61}[os.uname().machine]
+        SYS_getdents64 = {"x86_64": 217, "aarch64": 61, "s390x": 220}[os.uname().machine]
         def names(path, size):
             fd, out = os.open(path, os.O_RDONLY | os.O_DIRECTORY), []
             buf = ctypes.create_string_buffer(size)

@@ -270,6 +270,28 @@ fn one_cpu_of_all() {
     }
 }
 
+/// A map on each of the machine's memory nodes, which its schema names; `BPFFUSE_QEMU` of
+/// scripts/test-kernel makes a machine of several.
+#[test]
+fn maps_on_each_node() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    let online = fs::read_to_string("/sys/devices/system/node/online").unwrap_or("0\n".to_owned());
+    let last: u32 = online.trim().rsplit(['-', ',']).next().unwrap().parse().unwrap();
+    for node in 0..=last {
+        bed.ok(&format!(
+            "cd mnt; echo 'hash key u32 value u64 entries 8 numa_node {node}' > n{node}
+             echo 5 > n{node}/1; [ $(cat n{node}/1) = 5 ]"
+        ));
+        let schema = bed.read(&format!("n{node}/.schema"));
+        assert!(schema.contains(&format!("__uint(numa_node, {node});")), "{schema}");
+    }
+    let next = format!("hash key u32 value u64 entries 8 numa_node {}\n", last + 1);
+    refused(fs::write(bed.at("none"), next), "EINVAL");
+    let reason = format!("there is no NUMA node {} here, only {}", last + 1, online.trim());
+    assert!(bed.errors().last().unwrap().contains(&reason), "{:?}", bed.errors());
+}
+
 /// A map for one program alone: other programs are refused, user space is not.
 #[test]
 fn exclusive_maps() {

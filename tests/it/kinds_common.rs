@@ -94,7 +94,8 @@ libc = ctypes.CDLL(None, use_errno=True)
 def bpf_get(path):
     name = ctypes.create_string_buffer(path.encode())
     attr = ctypes.create_string_buffer(struct.pack('=QII', ctypes.addressof(name), 0, 0), 128)
-    fd = libc.syscall(321, 7, attr, 16)
+    number = {'x86_64': 321, 'aarch64': 280, 's390x': 351}[os.uname().machine]
+    fd = libc.syscall(number, 7, attr, 16)
     if fd < 0: raise OSError(ctypes.get_errno(), path)
     return fd
 def check(rc):

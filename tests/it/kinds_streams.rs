@@ -2,8 +2,9 @@
 //! with CPUs that come and go.
 
 use crate::common::require::require;
-use crate::common::{Bed, eventually};
+use crate::common::{Bed, eventually, patience};
 use crate::kinds_common::{Programs, freed};
+use bpffuse::sys::map::possible_cpus;
 use std::fs::{self, File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
@@ -153,7 +154,8 @@ impl Drop for Offline {
     }
 }
 
-/// A CPU goes offline and comes back while its events are read.
+/// A CPU goes offline and comes back while its events are read. A per-CPU map has its value all the
+/// while.
 ///
 /// Every other program on the machine feels that, so it is done only where `BPFFUSE_TEST_HOTPLUG`
 /// says that it may be, as in a virtual machine.
@@ -168,7 +170,7 @@ fn a_cpu_goes_and_comes_back() {
         .open(bed.at("perf/.events/event"))
         .unwrap();
     let mut next = |seq: u64, cpu: u32| {
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(10) * patience();
         let mut buffer = [0; 4096];
         loop {
             programs.run_raw("to_perf", [seq, 1], Some(cpu));
@@ -190,7 +192,15 @@ fn a_cpu_goes_and_comes_back() {
     fs::write(Offline::ONLINE, "0").expect("CPU 1 goes offline");
     let offline = Offline;
     next(3, 0);
+    // Its value in a per-CPU map is there all the same, to read and to write alone.
+    let lines = possible_cpus().unwrap();
+    bed.ok(&format!(
+        "cd mnt; echo 'percpu_hash key u32 value u64 entries 8' > counts; echo 3 > counts/1
+         echo 5 > counts/.cpu/1/1; [ $(wc -l < counts/1) = {lines} ]; [ $(cat counts/.cpu/1/1) = 5 ]"
+    ));
+    assert_eq!(bed.read("counts/.sum/1"), format!("{}\n", 3 * lines + 2));
     drop(offline);
+    assert_eq!(bed.read("counts/.sum/1"), format!("{}\n", 3 * lines + 2));
     next(4, 0);
     next(5, 1);
 }

@@ -449,7 +449,8 @@ fn who_does_not_read_is_not_in_the_way() {
 libc = ctypes.CDLL(None, use_errno=True)
 name = ctypes.create_string_buffer(b'bpf/events')
 attr = ctypes.create_string_buffer(struct.pack('=QII', ctypes.addressof(name), 0, 0), 128)
-assert libc.syscall(321 if os.uname().machine == 'x86_64' else 280, 7, attr, 16) >= 0
+BPF = {'x86_64': 321, 'aarch64': 280, 's390x': 351}[os.uname().machine]
+assert libc.syscall(BPF, 7, attr, 16) >= 0
 print(os.read(os.open('mnt/events/.events/event', os.O_RDONLY), 100).decode(), end='')
 ",
     )

@@ -343,9 +343,10 @@ fn open_flags(call: &str) -> Option<u64> {
     let argument = |n| arguments(call).nth(n);
     match number {
         libc::SYS_openat => argument(2),
-        #[cfg(target_arch = "x86_64")]
+        // Newer architectures have neither of these.
+        #[cfg(any(target_arch = "x86_64", target_arch = "s390x"))]
         libc::SYS_open => argument(1),
-        #[cfg(target_arch = "x86_64")]
+        #[cfg(any(target_arch = "x86_64", target_arch = "s390x"))]
         libc::SYS_creat => Some(libc::O_CREAT as u64),
         _ => None,
     }

@@ -85,11 +85,14 @@ pub struct Told {
 pub type ToldText = (Told, Option<Vec<u8>>);
 
 impl Told {
-    /// Of what cannot be read, or is not there any more.
+    /// Of what cannot be read.
     pub const NOTHING: Self = Self { size: 0, changed: Changed::AsTold };
     /// Of what is promised and not there yet. Not 0: who opens it when it is there would read nothing
     /// by sendfile(2), until the kernel is told its size.
     pub const PROMISED: Self = Self { size: 1, changed: Changed::AsTold };
+    /// Of what is not there any more. Not 0 either: who has it open, or opens it when it is there again,
+    /// has a text.
+    pub const GONE: Self = Self::PROMISED;
 }
 
 /// What is seen of an element at this moment; `None` if there is none.

@@ -45,16 +45,16 @@ impl Fs {
         let asked = self.open_size(ino, caller).map_or(asked, Asked::Of);
         match self.attr(&node, caller, asked) {
             Ok(attr) => Ok(attr),
-            // Gone since it was looked up: as a file that was unlinked, empty, for those who hold it
-            // open. Nor must `echo v > k` fail because somebody deleted k while it was opened. Or
-            // created by open(2) and not yet written.
+            // Gone since it was looked up: as a file that was unlinked, for those who hold it open. Nor
+            // must `echo v > k` fail because somebody deleted k while it was opened. Or created by
+            // open(2) and not yet written.
             Err(error) if error.errno == libc::ENOENT => {
                 let Node::In(at, Place::Element(view, _)) = &*node else { return Err(error) };
                 let (map, stat) = self.maps.open(at)?;
                 if self.promises.open(ino, caller).is_some() {
                     return Ok(access::attr(&map, view, stat, Told::PROMISED));
                 }
-                let mut attr = access::attr(&map, view, stat, Told::NOTHING);
+                let mut attr = access::attr(&map, view, stat, Told::GONE);
                 if let Asked::Of(size) = asked {
                     attr.size = size;
                 }
@@ -186,9 +186,9 @@ impl Fs {
                     None if *view == View::Pop => {
                         let size = match asked {
                             Asked::Of(size) => size,
-                            Asked::Size | Asked::Nothing => 0,
+                            Asked::Size | Asked::Nothing => Told::GONE.size,
                         };
-                        Ok(access::attr(&map, view, stat, Told { size, ..Told::NOTHING }))
+                        Ok(access::attr(&map, view, stat, Told { size, ..Told::GONE }))
                     }
                     None => Err(Error::missing("the key is gone")),
                 }
