@@ -3,6 +3,7 @@
 use super::Error;
 use crate::cli::Config;
 use crate::sys::{describe, mounts, object, os};
+use nix::sys::statvfs::statvfs;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -23,7 +24,9 @@ pub(super) fn make_mountpoint(path: &Path, mode: u32) -> Result<(), Error> {
 
 /// A directory that can be mounted on; a dead mount on it is cleaned away.
 pub(super) fn mountpoint(path: &Path) -> Result<(), Error> {
-    match fs::metadata(path) {
+    // The kernel keeps attributes of a mount that is dead by now, but has to ask for this.
+    let asked = |meta: fs::Metadata| statvfs(path).map_err(io::Error::from).map(|_| meta);
+    match fs::metadata(path).and_then(asked) {
         Ok(meta) if !meta.is_dir() => {
             let shown = path.display();
             return Err(Error(format!("{shown}: not a directory; name one to mount on")));

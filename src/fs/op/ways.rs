@@ -100,7 +100,7 @@ impl Fs {
         let node = self.node(ino)?;
         match self.wrong(&node, bits, caller, || Ok(()))? {
             None => Ok(node),
-            Some(wrong) => Err(self.tell(wrong, ino, caller)),
+            Some(wrong) => Err(self.tell(wrong, ino, 1, caller)),
         }
     }
 
@@ -123,15 +123,15 @@ impl Fs {
                 self.now_at(&node, caller)
             }
             Some(Wrong::Closed) if makes_name => Err(closed()),
-            Some(wrong) => Err(self.tell(wrong, ino, caller)),
+            Some(wrong) => Err(self.tell(wrong, ino, ASKS, caller)),
         }
     }
 
-    /// Tells a thread to walk anew, or, if it was told, what it would find.
-    fn tell(&self, wrong: Wrong, ino: Ino, caller: Caller) -> Error {
+    /// Tells a thread to walk anew, or, if it was told so often as one walk asks, what it would find.
+    fn tell(&self, wrong: Wrong, ino: Ino, asks: u8, caller: Caller) -> Error {
         match (wrong, self.ways.told(caller.pid)) {
             // It comes from a directory that was removed.
-            (Wrong::Elsewhere, Some(told)) if told.at == ino && told.times >= ASKS => removed(),
+            (Wrong::Elsewhere, Some(told)) if told.at == ino && told.times >= asks => removed(),
             (Wrong::Closed, Some(told)) if told.times >= ASKS => closed(),
             (Wrong::Elsewhere | Wrong::Closed, _) => self.ways.tell(caller.pid, ino),
         }
@@ -147,7 +147,7 @@ impl Fs {
         };
         match self.maps.bpffs.look(&self.maps.bpffs.current(pin).path) {
             Ok((now, _)) if pin.ino == 0 || now == pin.ino => Ok(()),
-            found if is_elsewhere(&found) => Err(self.tell(Wrong::Elsewhere, ino, caller)),
+            found if is_elsewhere(&found) => Err(self.tell(Wrong::Elsewhere, ino, 1, caller)),
             // Whoever goes on meets the error.
             Ok(_) | Err(_) => Ok(()),
         }
