@@ -1,7 +1,7 @@
 //! A file system that does nothing, as fast as fuser can: what `scripts/bench` compares with.
 //!
 //! `nullfs MOUNTPOINT FILES [plus]` shows a directory `d` of FILES files named 0, 1, …, each with a
-//! line of text, under the same FUSE settings as bpffuse; with `plus`, listings bring attributes
+//! line of text, under the same FUSE settings as bpffuse. The root and `d/d/d` have them too, unlisted. With `plus`, listings bring attributes
 //! that the kernel may keep for a second (READDIRPLUS_AUTO).
 
 use fuser::{
@@ -18,7 +18,9 @@ const TEXT: &[u8] = b"12345678\n";
 
 const ROOT: u64 = 1;
 const DIR: u64 = 2;
-const FIRST_FILE: u64 = 3;
+/// The one in it that is in it.
+const DEEPEST: u64 = 4;
+const FIRST_FILE: u64 = 5;
 
 /// As bpffuse has it: attributes hold for the path walk that asked for them.
 const THIS_WALK: Duration = Duration::from_nanos(1);
@@ -40,7 +42,7 @@ impl Null {
 
 fn attr(ino: u64) -> FileAttr {
     let (kind, perm, size) = match ino {
-        ROOT | DIR => (FileType::Directory, 0o700, 0),
+        ROOT..=DEEPEST => (FileType::Directory, 0o700, 0),
         _ => (FileType::RegularFile, 0o600, TEXT.len() as u64),
     };
     let time = SystemTime::UNIX_EPOCH;
@@ -90,13 +92,7 @@ fn os_str(name: &[u8]) -> &OsStr {
 
 impl Filesystem for Null {
     fn init(&mut self, _req: &Request, config: &mut KernelConfig) -> io::Result<()> {
-        for flag in [
-            InitFlags::FUSE_ATOMIC_O_TRUNC,
-            InitFlags::FUSE_PARALLEL_DIROPS,
-            InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP,
-        ] {
-            let _ = config.add_capabilities(flag);
-        }
+        let _ = config.add_capabilities(InitFlags::FUSE_PARALLEL_DIROPS);
         if self.plus {
             let _ = config.add_capabilities(InitFlags::FUSE_DO_READDIRPLUS);
             let _ = config.add_capabilities(InitFlags::FUSE_READDIRPLUS_AUTO);
@@ -108,8 +104,8 @@ impl Filesystem for Null {
     fn lookup(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let number = name.to_str().and_then(|name| name.parse::<u64>().ok());
         let ino = match number {
-            None if parent.0 == ROOT && name == "d" => DIR,
-            Some(n) if parent.0 == DIR && n < self.files => n + FIRST_FILE,
+            None if parent.0 < DEEPEST && name == "d" => parent.0 + 1,
+            Some(n) if n < self.files => n + FIRST_FILE,
             _ => return reply.error(Errno::ENOENT),
         };
         let ttl = if self.plus { self.ttl() } else { THIS_WALK };

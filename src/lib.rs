@@ -32,7 +32,8 @@
 //!
 //! # Freshness
 //!
-//! Nothing of a map is cached. A node names a pin by path and inode, and every operation looks
+//! Nothing of a map is cached. The kernel keeps directories ([`fs::base::kept_dirs`]), and who comes by
+//! what it keeps is checked (`fs::op::ways`). A node names a pin by path and inode, and every operation looks
 //! whether that inode is still there, or asks the kernel whether anything has changed since it
 //! looked (`bpffs::seen`); an open map is kept for less than a second ([`fs::base::maps`]), and what it
 //! holds is asked anew each time.

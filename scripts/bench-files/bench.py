@@ -234,6 +234,15 @@ def main():
             a, b = medians(5, lambda: floor(name, path("one", "small", "77"), count, one_cpu=True),
                            lambda: floor(name, path("null1", "d", "77"), count, one_cpu=True))
             row(f"{what}, one CPU", a, "null file system", b, 1.2)
+        # Whoever keeps no directory asks for each on the way.
+        os.makedirs(path("bpf", "p", "q"))
+        os.link(path("bpf", "small"), path("bpf", "p", "q", "small"))
+        for what, name, root, same in (("open, read, close", "orc", 1.35, 1.25),
+                                       ("open(O_TRUNC), write, close", "owc", 1.5, 1.3)):
+            deep, top, low = medians(5, *(lambda of=of: floor(name, path(*of), 20_000, one_cpu=True) for of in (
+                ("one", "p", "q", "small", "77"), ("null1", "77"), ("null1", "d", "d", "d", "77"))))
+            row(f"{what}, three directories deep", deep, "null, in its root", top, root)
+            row("  the same", deep, "null, as deep", low, same)
         stop("one")
         stop("null1")
 
@@ -249,6 +258,10 @@ def main():
         row("ls -l of 10,000 keys", a, "null, READDIRPLUS_AUTO", b, 1.5)
         # What it costs to ask for each name anew, as who caches no key must.
         row("  the same", a, "null, nothing cached", same, 1.5)
+        for what, script in (("grep -r", "grep -r 777777777 {} || true"), ("tar", "tar cf - {} | cat")):
+            a, same = medians(5, *(lambda dir=dir: timed(f"{script.format(path(dir))} > /dev/null 2>&1")
+                                   for dir in ("fuse/small", "same/d")))
+            row(f"{what} of 10,000 keys", a, "null, nothing cached", same, 1.5)
         stop("plus")
         stop("same")
 

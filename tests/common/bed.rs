@@ -154,7 +154,11 @@ impl Bed {
     #[track_caller]
     pub(crate) fn start_on(&mut self, mountpoint: &Path, args: &[&str]) {
         assert!(self.daemon.is_none(), "the daemon runs already");
-        let dev = |path: &Path| fs::metadata(path).map(|meta| meta.dev()).ok();
+        // The kernel keeps attributes of a mount that is dead by now, but has to ask for the other.
+        let dev = |path: &Path| {
+            let meta = fs::metadata(path).ok()?;
+            nix::sys::statvfs::statvfs(path).ok().map(|_| meta.dev())
+        };
         // What a dead daemon left is unmounted first: then the directory is its parent's again.
         let before = [dev(mountpoint), mountpoint.parent().and_then(dev)];
         let log = File::create(self.dir.join("log")).expect("the log file");

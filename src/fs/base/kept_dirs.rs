@@ -513,3 +513,81 @@ impl KeptDirs {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::SystemTime;
+
+    /// A kernel that has the inode, or not.
+    #[derive(Debug)]
+    struct Cache(bool);
+
+    impl KernelCache for Cache {
+        fn forget_attributes(&self, _: Ino) -> bool {
+            self.0
+        }
+        fn forget_names(&self) -> bool {
+            true
+        }
+        fn forget_name(&self, _: Ino, _: &OsStr) {}
+    }
+
+    fn picture(ino: u64, mode: u32) -> Picture {
+        let time = SystemTime::UNIX_EPOCH;
+        let stat = Stat { mode, uid: 0, gid: 0, nlink: 2, atime: time, mtime: time, ctime: time };
+        Picture::new(ino, stat)
+    }
+
+    fn kept(shown: &[Picture]) -> KeptDir {
+        let mut dir = KeptDir::new(Ino(7), 1);
+        shown.iter().for_each(|picture| assert!(dir.show(*picture)));
+        dir
+    }
+
+    #[test]
+    fn who_was_let_in_before_is_told_to_walk_anew() {
+        let (open, closed) = (picture(1, 0o755), picture(1, 0o700));
+        let mut dir = kept(&[open]);
+        assert!(!dir.may_let_in_others(open));
+        assert!(dir.may_let_in_others(closed) && dir.may_let_in_others(picture(2, 0o755)));
+        dir.forget(&Cache(true));
+        assert!(dir.shown.is_empty());
+        // Some may be on their way: each asks twice before it walks anew.
+        assert!(dir.may_let_in_others(closed));
+        for thread in [10, 11] {
+            assert_eq!([(); 4].map(|()| dir.tell(thread)), [true, true, false, false], "{thread}");
+        }
+        assert_eq!([(); 4].map(|()| dir.tell(0)), [true; 4], "nobody knows which");
+        // What was told is of the time before.
+        dir.show(open);
+        dir.forget(&Cache(true));
+        assert!(dir.tell(10));
+    }
+
+    #[test]
+    fn what_the_kernel_does_not_know_is_not_forgotten() {
+        let mut dir = kept(&[picture(1, 0o755)]);
+        dir.forget(&Cache(false));
+        assert!(!dir.has_let_in() && dir.may_let_in_others(picture(1, 0o700)));
+    }
+
+    #[test]
+    fn each_picture_counts_that_the_kernel_may_have() {
+        let mut dir = kept(&[0o700, 0o755, 0o700].map(|mode| picture(1, mode)));
+        assert_eq!(dir.shown.len(), 2);
+        assert!(dir.may_let_in_others(picture(1, 0o700)));
+        assert!(dir.show(picture(1, 0o750)) && dir.show(picture(1, 0o711)));
+        assert!(!dir.show(picture(1, 0o600)), "too many to be kept");
+    }
+
+    #[test]
+    fn a_name_is_forgotten_once_for_each_change() {
+        let mut dir = kept(&[picture(1, 0o755)]);
+        assert!(!dir.is_wrong(Some(picture(1, 0o755))));
+        assert!(dir.is_wrong(Some(picture(1, 0o700))));
+        assert!(!dir.is_wrong(Some(picture(1, 0o700))), "told already");
+        assert!(dir.is_wrong(Some(picture(2, 0o755))), "another inode");
+        assert!(dir.is_wrong(None), "gone");
+    }
+}

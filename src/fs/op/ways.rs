@@ -13,7 +13,7 @@ use crate::fs::base::attr::{Attr, dir_mode};
 use crate::fs::base::caller::{Caller, Groups};
 use crate::fs::base::error::{Error, Result};
 use crate::fs::base::kept_dirs::ASKS;
-use crate::node::{Ino, MapRef, Node, Place};
+use crate::node::{Ino, MapRef, Node, Place, View};
 use crate::sys::object::ObjectKind;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -293,7 +293,11 @@ fn dir_pin(node: &Node) -> Option<&Pin> {
         Node::Dir(pin)
         | Node::In(
             MapRef::Pin(pin),
-            Place::Root | Place::View(_) | Place::Cpus | Place::EventTypes | Place::Element(..),
+            Place::Root
+            | Place::View(_)
+            | Place::Cpus
+            | Place::EventTypes
+            | Place::Element(View::Field(_), _),
         ) => Some(pin),
         Node::In(..)
         | Node::Symlink(_)
