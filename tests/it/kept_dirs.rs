@@ -503,3 +503,36 @@ fn whoever_asks_below_meets_what_is_there_3() {
 fn whoever_asks_below_meets_what_is_there_4() {
     tables(3);
 }
+
+/// What is removed or renamed in the mount is so for the next call, whatever the kernel had kept.
+#[test]
+fn what_is_changed_here_is_seen_at_once() {
+    require!("root", "bpf", "fuse");
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split(['.', '-']).map_while(|number| number.parse().ok());
+    let version: (u32, u32) = (numbers.next().unwrap(), numbers.next().unwrap());
+    if version < (6, 16) {
+        // The kernel forgets a name a moment later there.
+        return;
+    }
+    let bed = Bed::new();
+    let (new, other) = (bed.at("new"), bed.at("other"));
+    let spec = "array key u32 value u64 entries 4\n";
+    for _ in 0..30 {
+        for remove in ["unpin", "rmdir", "rename"] {
+            fs::write(&new, spec).unwrap_or_else(|error| panic!("before {remove}: {error}"));
+            for _ in 0..5 {
+                assert!(new.join("1").exists() && new.is_dir());
+            }
+            match remove {
+                "unpin" => fs::write(new.join(".unpin"), "1\n").unwrap(),
+                "rmdir" => fs::remove_dir(&new).unwrap(),
+                _ => {
+                    fs::rename(&new, &other).unwrap();
+                    assert!(!new.exists() && other.join("1").exists());
+                    fs::remove_dir(&other).unwrap();
+                }
+            }
+        }
+    }
+}

@@ -433,6 +433,14 @@ impl KeptDirs {
         self.dirs.read().wake();
     }
 
+    /// We have changed something: whoever comes next is to see it, not only whoever comes later.
+    pub fn changed_here(&self) {
+        if self.any.load(Ordering::Acquire) && !self.kernel.forget_names() {
+            // Each name by itself waits for locks, which a request may hold that waits for us.
+            self.compare_soon();
+        }
+    }
+
     /// The kernel has forgotten an inode, unless `is_known` says that it has asked for it again.
     pub fn forgotten(&self, number: Ino, is_known: impl Fn() -> bool) {
         if self.any.load(Ordering::Acquire) && self.dirs.read().paths.contains_key(&number) {
@@ -452,6 +460,8 @@ impl KeptDirs {
             dir.ino = 0;
         }
         dirs.wake();
+        drop(dirs);
+        self.changed_here();
     }
 
     /// Compares all, and has the kernel forget what is not so any more.
@@ -474,7 +484,8 @@ impl KeptDirs {
                 if !is_same {
                     dir.name = None;
                 }
-                let stays = is_same || !dir.shown.is_empty() || dir.has_let_in();
+                let is_known = paths.contains_key(&dir.number);
+                let stays = (is_same && is_known) || !dir.shown.is_empty() || dir.has_let_in();
                 if !stays {
                     paths.remove(&dir.number);
                 }

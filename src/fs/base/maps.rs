@@ -237,6 +237,9 @@ impl Maps {
     /// Lets go of a map at once, since it was unpinned here.
     pub fn close(&self, at: &MapRef) {
         self.open.lock().remove(at);
+        if let Some(dirs) = self.dirs.get() {
+            dirs.changed_here();
+        }
     }
 }
 
