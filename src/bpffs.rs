@@ -12,7 +12,9 @@
 mod renamed;
 pub mod seen;
 mod target;
+pub mod watch;
 
+use crate::sys::changes::Changes;
 use crate::sys::object::{self, ObjectKind};
 use crate::sys::os::NewTime;
 use crate::sys::{self, mounts, os};
@@ -254,6 +256,17 @@ impl Bpffs {
     pub fn look(&self, path: &Path) -> io::Result<(u64, Stat)> {
         let seen = seen::look(&self.root, path, |path| self.reach(path))?;
         Ok((seen.ino, seen.stat))
+    }
+
+    /// A path of this bpffs and all that leads to it, down to the root.
+    pub fn way<'a>(&self, path: &'a Path) -> impl Iterator<Item = &'a Path> {
+        watch::way(&self.root, path)
+    }
+
+    /// Has `changes` tell of what is at a path, and of all that leads to it; `None` if that cannot be. Adds
+    /// to `watches` how many were set.
+    pub fn watch(&self, changes: &Changes, watches: &mut usize, path: &Path) -> Option<()> {
+        watch::watch((changes, watches), &self.root, path, |path| self.reach(path))
     }
 
     /// The attributes of a pin that is still there.

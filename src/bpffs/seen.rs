@@ -7,12 +7,11 @@
 //! callers do so, and few of them: a user has 128 inotify instances on the whole machine, root too.
 
 use super::Stat;
+use super::watch::{self, AskedPaths, PathHash};
 use crate::sys::changes::Changes;
-use siphasher::sip::SipHasher13;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fs::{File, FileType, Metadata};
-use std::hash::{BuildHasher, BuildHasherDefault};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -86,33 +85,10 @@ thread_local! {
     static SIGHT: RefCell<Sight> = RefCell::new(Sight::default());
 }
 
-type Fast = BuildHasherDefault<SipHasher13>;
-
+#[derive(Default)]
 struct Sight {
-    asked: [Asked; ASKED],
+    asked: AskedPaths<ASKED>,
     watched: Option<Watched>,
-}
-
-impl Default for Sight {
-    fn default() -> Self {
-        Self { asked: [Asked::default(); ASKED], watched: None }
-    }
-}
-
-/// A path's hash, and how often it was asked for.
-#[derive(Clone, Copy, Default)]
-struct Asked {
-    hash: u64,
-    times: u8,
-}
-
-impl Asked {
-    /// Counts once more; true if that is often.
-    fn again(&mut self, hash: u64) -> bool {
-        let times = if self.hash == hash { self.times.saturating_add(1) } else { 1 };
-        *self = Self { hash, times };
-        times >= OFTEN
-    }
 }
 
 struct Watched {
@@ -120,7 +96,7 @@ struct Watched {
     /// Given back after the instance is closed.
     _place: Place,
     watches: usize,
-    known: HashMap<Box<[u8]>, Seen, Fast>,
+    known: HashMap<Box<[u8]>, Seen, PathHash>,
 }
 
 impl Sight {
@@ -139,8 +115,7 @@ impl Sight {
                 return Ok(*seen);
             }
         }
-        let hash = Fast::default().hash_one(bytes);
-        let often = self.asked[hash as usize % ASKED].again(hash);
+        let often = self.asked.is_often(path, OFTEN);
         let seen = Seen::of(&ask()?);
         if often && self.watch(root, path, &reach).is_some() {
             // Watched first, looked at then: what changes in between is an event.
@@ -153,9 +128,7 @@ impl Sight {
         Ok(seen)
     }
 
-    /// Watches the directories that lead to a path, from `root` on, and what is there; `None` if that
-    /// cannot be. The inodes are watched, never the path: whoever owns a directory in it may put a
-    /// symlink in its place at any moment, even one into our own mount, where we would wait for ourselves.
+    /// Watches what leads to a path, if this thread may.
     fn watch(
         &mut self,
         root: &Path,
@@ -173,13 +146,7 @@ impl Sight {
             self.watched = Some(Watched { changes, _place: place, watches: 0, known });
         }
         let watched = self.watched.as_mut()?;
-        let on_the_way: Vec<&Path> = path.ancestors().take_while(|dir| *dir != root).collect();
-        // From the root on: what is exchanged below a directory that is watched already is an event.
-        for path in [root].into_iter().chain(on_the_way.into_iter().rev()) {
-            watched.changes.watch(&reach(path).ok()?).ok()?;
-            watched.watches += 1;
-        }
-        Some(())
+        watch::watch((&watched.changes, &mut watched.watches), root, path, reach)
     }
 }
 

@@ -2,7 +2,7 @@
 //! question for each directory in it.
 //!
 //! What the kernel keeps decides nothing. Whoever asks for a name below a directory is checked against the
-//! pin as it is (`fs::op::stale`): the kernel may take it for what it is no more, or let in whom it lets in
+//! pin as it is (`fs::op::ways`): the kernel may take it for what it is no more, or let in whom it lets in
 //! no more. Then the answer is ESTALE, upon which the kernel walks anew and asks for each directory. What
 //! it shows of a directory itself is forgotten by a thread, as soon as bpffs tells of a change.
 //!
@@ -11,15 +11,18 @@
 //! told to forget attributes only by whoever is sent back to walk anew: the kernel drops answers that it
 //! has asked for before, and goes by what it had.
 
+mod dir;
+
+pub use dir::{ASKS, ATTR_KEPT, KernelCache};
+
+use crate::bpffs::watch::{AskedPaths, PathHash};
 use crate::bpffs::{Bpffs, Pin, Stat};
 use crate::node::Ino;
 use crate::sys::changes::{Changes, Waker};
+use dir::{KeptDir, Picture};
 use parking_lot::{Mutex, RwLock};
-use siphasher::sip::SipHasher13;
 use std::collections::HashMap;
-use std::ffi::{OsStr, OsString};
-use std::fmt::Debug;
-use std::hash::{BuildHasher, BuildHasherDefault};
+use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -33,163 +36,20 @@ const MOST: usize = 1024;
 const WATCHES_MAX: usize = 4 * MOST;
 /// How long the kernel may keep a name, if nothing changes.
 pub const NAME_KEPT: Duration = Duration::from_secs(5);
-/// How long it may keep attributes: of the root, and of a directory that is open, no change is told.
-pub const ATTR_KEPT: Duration = Duration::from_secs(1);
-/// Pictures that the kernel may have of one directory at a time.
-const PICTURES: usize = 4;
-/// How often a walk asks for one name: to see whether what it keeps is so, and again if it is not.
-pub const ASKS: u8 = 2;
 /// How often a directory is asked for before it is kept: one that is asked for once is not worth it.
 const OFTEN: u8 = 3;
 /// Paths remembered as asked for.
 const ASKED: usize = 256;
-/// How long a program that was let in by a wrong picture may take from there to its request, on a machine
-/// that is very busy.
-const ON_ITS_WAY: Duration = Duration::from_secs(60);
-/// Threads remembered for each directory that were told to walk anew.
-const TOLD_MOST: usize = 1 << 16;
 /// The thread rests so many times as long as it has worked, and no less than this, so that whoever changes
 /// bpffs without end takes no CPU by it.
 const RESTS: u32 = 10;
 const REST: Duration = Duration::from_millis(1);
 
-/// What the kernel can be told to forget. None of these waits for a request of the file system, but for
-/// the last.
-pub trait KernelCache: Debug + Send + Sync {
-    /// An inode's attributes, also those in answers that it has asked for already. False if it has no such
-    /// inode.
-    fn forget_attributes(&self, ino: Ino) -> bool;
-    /// Every name. False if it can not (before Linux 6.16).
-    fn forget_names(&self) -> bool;
-    /// A name in a directory. Waits for whoever has that directory locked.
-    fn forget_name(&self, dir: Ino, name: &OsStr);
-}
-
-/// What is at a path at one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Picture {
-    ino: u64,
-    stat: Stat,
-}
-
-impl Picture {
-    fn of(bpffs: &Bpffs, path: &Path) -> Option<Self> {
-        bpffs.look(path).ok().map(|(ino, stat)| Self::new(ino, stat))
-    }
-
-    /// Without the time of access, of which nobody is told.
-    fn new(ino: u64, stat: Stat) -> Self {
-        Self { ino, stat: Stat { atime: stat.mtime, ..stat } }
-    }
-
-    /// Whether it is the same directory and lets in the same users.
-    fn lets_in_as(self, now: Self) -> bool {
-        let rights =
-            |picture: Self| (picture.ino, picture.stat.mode, picture.stat.uid, picture.stat.gid);
-        rights(now) == rights(self)
-    }
-}
-
-/// A picture that the kernel may have.
-#[derive(Debug)]
-struct Shown {
-    picture: Picture,
-    /// When it was told last.
-    told: Instant,
-    /// Whether it was found to be wrong, and the names forgotten by which it is shown.
-    is_wrong: bool,
-}
-
-impl Shown {
-    /// Whether the kernel may have it still.
-    fn lasts(&self) -> bool {
-        self.told.elapsed() < ATTR_KEPT + ON_ITS_WAY
-    }
-}
-
-/// A directory that the kernel may keep.
-#[derive(Debug)]
-struct KeptDir {
-    number: Ino,
-    /// By which directory and name it was found; the root has none.
-    name: Option<(Ino, OsString)>,
-    /// The inode that it stands for.
-    ino: u64,
-    shown: Vec<Shown>,
-    /// When the kernel had to forget whom it had let in.
-    forgotten: Option<Instant>,
-    /// How often a thread was told to walk anew since. No walk comes back so often as [`ASKS`] by what it
-    /// learned before, nor does one that has asked for the directory since.
-    told: HashMap<u32, u8, Fast>,
-}
-
-impl KeptDir {
-    fn new(number: Ino, ino: u64) -> Self {
-        let (shown, told) = (Vec::new(), HashMap::default());
-        Self { number, name: None, ino, shown, forgotten: None, told }
-    }
-
-    /// Notes that the kernel is told `picture`; false if it may have too many. One of those that let in the
-    /// same users is enough.
-    fn show(&mut self, picture: Picture) -> bool {
-        let new = Shown { picture, told: Instant::now(), is_wrong: false };
-        self.shown.retain(|shown| shown.lasts() && !shown.picture.lets_in_as(picture));
-        self.shown.push(new);
-        self.shown.len() <= PICTURES
-    }
-
-    /// Whether the kernel may have let in others than `now` does.
-    fn may_let_in_others(&self, now: Picture) -> bool {
-        let is_wrong = |shown: &Shown| shown.lasts() && !shown.picture.lets_in_as(now);
-        self.has_let_in() || self.shown.iter().any(is_wrong)
-    }
-
-    /// Has the kernel forget whom it lets in. An inode that it does not know, yet or any more, has led
-    /// nobody anywhere.
-    fn forget(&mut self, kernel: &dyn KernelCache) {
-        if kernel.forget_attributes(self.number) {
-            self.shown.clear();
-            self.told.clear();
-            self.forgotten = Some(Instant::now());
-        }
-    }
-
-    /// Tells a thread to walk anew, unless it comes by what it was told since.
-    fn tell(&mut self, thread: u32) -> bool {
-        // Of one that /proc does not show nobody knows.
-        if thread == 0 || (self.told.len() >= TOLD_MOST && !self.told.contains_key(&thread)) {
-            return true;
-        }
-        let times = self.told.entry(thread).or_default();
-        *times += u8::from(*times <= ASKS);
-        *times <= ASKS
-    }
-
-    /// Whether a program that a wrong picture has let in may be on its way.
-    fn has_let_in(&self) -> bool {
-        self.forgotten.is_some_and(|forgotten| forgotten.elapsed() < ON_ITS_WAY)
-    }
-
-    /// Compares with what is there now; tells whether the kernel is to forget its name, by which it asks
-    /// anew. It is not told to forget attributes: somebody may be waiting for them.
-    fn is_wrong(&mut self, now: Option<Picture>) -> bool {
-        self.shown.retain(Shown::lasts);
-        let mut is_new = now.is_none_or(|now| now.ino != self.ino);
-        for shown in self.shown.iter_mut().filter(|shown| Some(shown.picture) != now) {
-            is_new |= !shown.is_wrong;
-            shown.is_wrong = true;
-        }
-        is_new
-    }
-}
-
-type Fast = BuildHasherDefault<SipHasher13>;
-
 #[derive(Debug)]
 struct Dirs {
     /// By their paths. A map's directory and those of its views have one.
-    kept: HashMap<Box<[u8]>, Vec<KeptDir>, Fast>,
-    paths: HashMap<Ino, Box<[u8]>, Fast>,
+    kept: HashMap<Box<[u8]>, Vec<KeptDir>, PathHash>,
+    paths: HashMap<Ino, Box<[u8]>, PathHash>,
     /// Tells when to look at them again, while the kernel keeps any name.
     watch: Option<Arc<Watch>>,
     watches: usize,
@@ -219,7 +79,7 @@ impl Dirs {
     fn renew(&mut self, watch: Arc<Watch>) {
         (self.watch, self.watches, self.is_full) = (Some(watch), 0, false);
         for at in self.kept.values_mut() {
-            at.retain(|dir| dir.has_let_in() || dir.shown.iter().any(Shown::lasts));
+            at.retain(KeptDir::counts);
             at.iter_mut().for_each(|dir| dir.ino = 0);
         }
         self.kept.retain(|_, at| !at.is_empty());
@@ -238,14 +98,9 @@ impl Dirs {
         self.kept.get(path.as_os_str().as_bytes()).map_or(&[], Vec::as_slice)
     }
 
-    /// Watches a path and all that leads to it, the root first: what is exchanged below a directory that
-    /// is watched already is a change. `None` if that cannot be.
     fn watch(&mut self, bpffs: &Bpffs, path: &Path) -> Option<()> {
-        for path in below(bpffs, path).collect::<Vec<_>>().into_iter().rev() {
-            self.watch.as_ref()?.changes.watch(&bpffs.reach(path).ok()?).ok()?;
-            self.watches += 1;
-        }
-        Some(())
+        let watch = self.watch.as_ref()?;
+        bpffs.watch(&watch.changes, &mut self.watches, path)
     }
 
     fn remove(&mut self, number: Ino) {
@@ -259,33 +114,12 @@ impl Dirs {
     }
 }
 
-/// A path and all that leads to it, down to the root.
-fn below<'a>(bpffs: &Bpffs, path: &'a Path) -> impl Iterator<Item = &'a Path> {
-    let root = bpffs.path().as_os_str().len();
-    path.ancestors().take_while(move |path| path.as_os_str().len() >= root)
-}
-
-/// The hashes of paths, and how often they were asked for.
-#[derive(Debug)]
-struct Asked([(u64, u8); ASKED]);
-
-impl Asked {
-    /// Whether a path was asked for often, this time included.
-    fn is_often(&mut self, path: &Path) -> bool {
-        let hash = Fast::default().hash_one(path.as_os_str().as_bytes());
-        let (asked, times) = &mut self.0[hash as usize % ASKED];
-        *times = if *asked == hash { times.saturating_add(1) } else { 1 };
-        *asked = hash;
-        *times >= OFTEN
-    }
-}
-
 /// The directories that the kernel keeps.
 #[derive(Debug)]
 pub struct KeptDirs {
     bpffs: Arc<Bpffs>,
     kernel: Arc<dyn KernelCache>,
-    asked: Mutex<Asked>,
+    asked: Mutex<AskedPaths<ASKED>>,
     dirs: RwLock<Dirs>,
     /// Whether there are any: else nothing need be locked.
     any: AtomicBool,
@@ -294,7 +128,6 @@ pub struct KeptDirs {
 impl KeptDirs {
     /// Has `kernel` forget what changes in `bpffs`.
     pub fn new(bpffs: Arc<Bpffs>, kernel: Arc<dyn KernelCache>) -> Arc<Self> {
-        let asked = Mutex::new(Asked([(0, 0); ASKED]));
         let dirs = Dirs {
             kept: HashMap::default(),
             paths: HashMap::default(),
@@ -306,7 +139,7 @@ impl KeptDirs {
         Arc::new(Self {
             bpffs,
             kernel,
-            asked,
+            asked: Mutex::default(),
             dirs: RwLock::new(dirs),
             any: AtomicBool::new(false),
         })
@@ -350,7 +183,7 @@ impl KeptDirs {
     ) -> Option<()> {
         let bytes = path.as_os_str().as_bytes();
         let mut dirs = self.dirs.write();
-        if !dirs.kept.contains_key(bytes) && !self.asked.lock().is_often(path) {
+        if !dirs.kept.contains_key(bytes) && !self.asked.lock().is_often(path, OFTEN) {
             return None;
         }
         if dirs.watch.is_none() {
@@ -373,10 +206,7 @@ impl KeptDirs {
             dirs.wake();
             return None;
         }
-        let is_told = |dir: &KeptDir| {
-            let is_shown = |shown: &Shown| shown.picture == picture;
-            dir.number == number && dir.ino == picture.ino && dir.shown.iter().any(is_shown)
-        };
+        let is_told = |dir: &KeptDir| dir.number == number && dir.has_shown(picture);
         if !dirs.at(path).iter().any(is_told) {
             // Also what was watched before: another directory may lead to it by now.
             dirs.watch(&self.bpffs, path)?;
@@ -398,8 +228,8 @@ impl KeptDirs {
         if !dir.show(picture) {
             return None;
         }
-        if name.is_some() && dir.has_let_in() && dir.told.len() < TOLD_MOST {
-            dir.told.insert(thread, ASKS + 1);
+        if name.is_some() {
+            dir.asked_by(thread);
         }
         Some(())
     }
@@ -420,9 +250,7 @@ impl KeptDirs {
         let mut dirs = self.dirs.write();
         let mut is_to_walk = false;
         for dir in dirs.kept.get_mut(path.as_os_str().as_bytes()).into_iter().flatten() {
-            if dir.shown.iter().any(|shown| shown.lasts() && !shown.picture.lets_in_as(now)) {
-                dir.forget(&*self.kernel);
-            }
+            dir.forget_others(&*self.kernel, now);
             is_to_walk |= dir.has_let_in() && dir.tell(thread);
         }
         is_to_walk
@@ -485,7 +313,7 @@ impl KeptDirs {
                     dir.name = None;
                 }
                 let is_known = paths.contains_key(&dir.number);
-                let stays = (is_same && is_known) || !dir.shown.is_empty() || dir.has_let_in();
+                let stays = (is_same && is_known) || dir.counts();
                 if !stays {
                     paths.remove(&dir.number);
                 }
@@ -522,83 +350,5 @@ impl KeptDirs {
             self.compare();
             thread::sleep(REST.max(RESTS * start.elapsed()));
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::SystemTime;
-
-    /// A kernel that has the inode, or not.
-    #[derive(Debug)]
-    struct Cache(bool);
-
-    impl KernelCache for Cache {
-        fn forget_attributes(&self, _: Ino) -> bool {
-            self.0
-        }
-        fn forget_names(&self) -> bool {
-            true
-        }
-        fn forget_name(&self, _: Ino, _: &OsStr) {}
-    }
-
-    fn picture(ino: u64, mode: u32) -> Picture {
-        let time = SystemTime::UNIX_EPOCH;
-        let stat = Stat { mode, uid: 0, gid: 0, nlink: 2, atime: time, mtime: time, ctime: time };
-        Picture::new(ino, stat)
-    }
-
-    fn kept(shown: &[Picture]) -> KeptDir {
-        let mut dir = KeptDir::new(Ino(7), 1);
-        shown.iter().for_each(|picture| assert!(dir.show(*picture)));
-        dir
-    }
-
-    #[test]
-    fn who_was_let_in_before_is_told_to_walk_anew() {
-        let (open, closed) = (picture(1, 0o755), picture(1, 0o700));
-        let mut dir = kept(&[open]);
-        assert!(!dir.may_let_in_others(open));
-        assert!(dir.may_let_in_others(closed) && dir.may_let_in_others(picture(2, 0o755)));
-        dir.forget(&Cache(true));
-        assert!(dir.shown.is_empty());
-        // Some may be on their way: each asks twice before it walks anew.
-        assert!(dir.may_let_in_others(closed));
-        for thread in [10, 11] {
-            assert_eq!([(); 4].map(|()| dir.tell(thread)), [true, true, false, false], "{thread}");
-        }
-        assert_eq!([(); 4].map(|()| dir.tell(0)), [true; 4], "nobody knows which");
-        // What was told is of the time before.
-        dir.show(open);
-        dir.forget(&Cache(true));
-        assert!(dir.tell(10));
-    }
-
-    #[test]
-    fn what_the_kernel_does_not_know_is_not_forgotten() {
-        let mut dir = kept(&[picture(1, 0o755)]);
-        dir.forget(&Cache(false));
-        assert!(!dir.has_let_in() && dir.may_let_in_others(picture(1, 0o700)));
-    }
-
-    #[test]
-    fn each_picture_counts_that_the_kernel_may_have() {
-        let mut dir = kept(&[0o700, 0o755, 0o700].map(|mode| picture(1, mode)));
-        assert_eq!(dir.shown.len(), 2);
-        assert!(dir.may_let_in_others(picture(1, 0o700)));
-        assert!(dir.show(picture(1, 0o750)) && dir.show(picture(1, 0o711)));
-        assert!(!dir.show(picture(1, 0o600)), "too many to be kept");
-    }
-
-    #[test]
-    fn a_name_is_forgotten_once_for_each_change() {
-        let mut dir = kept(&[picture(1, 0o755)]);
-        assert!(!dir.is_wrong(Some(picture(1, 0o755))));
-        assert!(dir.is_wrong(Some(picture(1, 0o700))));
-        assert!(!dir.is_wrong(Some(picture(1, 0o700))), "told already");
-        assert!(dir.is_wrong(Some(picture(2, 0o755))), "another inode");
-        assert!(dir.is_wrong(None), "gone");
     }
 }
