@@ -92,6 +92,22 @@ impl Place {
         }
     }
 
+    /// Whether it is a directory, or may be one as a member of a value.
+    pub fn has_names(&self) -> bool {
+        match self {
+            Self::Root
+            | Self::View(_)
+            | Self::Cpus
+            | Self::EventTypes
+            | Self::Element(View::Field(_), _) => true,
+            Self::Control(_)
+            | Self::Events(_)
+            | Self::Whole(_)
+            | Self::Element(..)
+            | Self::Link(_) => false,
+        }
+    }
+
     /// The directory that shows keys in this way.
     pub fn of_keys(view: View) -> Self {
         match view {

@@ -31,7 +31,7 @@ impl Fs {
         self.admit_to(&node, None, caller)?;
         self.check_same(ino, &node, caller)?;
         let attr = self.attr_now(ino, caller, Asked::Size)?;
-        let kept = self.keep(&node, ino, &attr, None, caller);
+        let kept = attr.pin.is_some_and(|pin| self.keep(&node, ino, pin, None, caller));
         Ok(Found { kept, ..self.found(ino, attr) })
     }
 

@@ -32,16 +32,10 @@ impl Fs {
         quota::OPEN.check()?;
         let node = self.dir(ino, LIST, caller)?;
         // The kernel may have kept one that is gone.
-        match &*node {
-            Node::Dir(pin) => _ = self.maps.bpffs.stat(pin)?,
-            Node::In(at, _) => _ = self.maps.stat(at)?,
-            Node::Symlink(_)
-            | Node::Object(..)
-            | Node::New(..)
-            | Node::Ids
-            | Node::Machine(_)
-            | Node::Errors
-            | Node::Help(_) => {}
+        if let Node::Dir(pin) = &*node {
+            self.maps.bpffs.stat(pin)?;
+        } else if let Some((at, _)) = node.in_map() {
+            self.maps.stat(at)?;
         }
         let listing = match &*node {
             Node::Dir(_)

@@ -56,9 +56,12 @@ impl Fs {
         caller: Caller,
     ) -> Result<Found> {
         let (node, attr) = self.find(dir, name, caller)?;
-        let ino = self.intern(node.clone());
+        // Keys, of which there are most, are not kept.
+        let dir = attr.pin.map(|pin| (node.clone(), pin));
+        let ino = self.intern(node);
         self.ways.found(ino);
-        let kept = self.keep(&node, ino, &attr, Some((parent, name)), caller);
+        let kept =
+            dir.is_some_and(|(dir, pin)| self.keep(&dir, ino, pin, Some((parent, name)), caller));
         Ok(Found { kept, ..self.found(ino, attr) })
     }
 
@@ -91,17 +94,12 @@ impl Fs {
         let is_dotted = name.as_bytes().starts_with(b".");
         let node = match &**dir {
             // No key's name starts with a dot.
-            Node::Dir(_)
-            | Node::Ids
-            | Node::Machine(_)
-            | Node::In(
-                _,
-                Place::Root
-                | Place::View(_)
-                | Place::Cpus
-                | Place::EventTypes
-                | Place::Element(View::Field(_), _),
-            ) if name == ".help" => Node::Help(Arc::clone(dir)),
+            Node::Dir(_) | Node::Ids | Node::Machine(_) if name == ".help" => {
+                Node::Help(Arc::clone(dir))
+            }
+            Node::In(_, place) if name == ".help" && place.has_names() => {
+                Node::Help(Arc::clone(dir))
+            }
             Node::Dir(pin) if is_dotted => self.root_control(pin, name)?,
             Node::Dir(pin) => return self.find_pin(pin, name, caller),
             Node::Ids => self.find_id(name)?,

@@ -9,16 +9,15 @@ use super::attr::map_dir_mode;
 use super::lookup::pin_node;
 use crate::bpffs::{Pin, PinKind, Stat};
 use crate::fs::Fs;
-use crate::fs::base::attr::{Attr, dir_mode};
+use crate::fs::base::attr::dir_mode;
 use crate::fs::base::caller::{Caller, Groups};
 use crate::fs::base::error::{Error, Result};
 use crate::fs::base::kept_dirs::ASKS;
-use crate::node::{Ino, MapRef, Node, Place, View};
+use crate::node::{Ino, MapRef, Node};
 use crate::sys::object::ObjectKind;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -90,6 +89,15 @@ enum Wrong {
     Closed,
 }
 
+/// What is where a pin was.
+enum Own {
+    /// The same.
+    Same((u64, Stat)),
+    Elsewhere,
+    /// It cannot be told, or nothing is there: whoever goes on meets the error.
+    Unknown,
+}
+
 impl Fs {
     /// The directory by whose number the kernel asks, as long as it is what the kernel took it for, and
     /// lets the caller do `bits`.
@@ -145,28 +153,36 @@ impl Fs {
         let (Some(pin), true) = (dir_pin(node), self.maps.dirs.get().is_some()) else {
             return Ok(());
         };
-        match self.maps.bpffs.look(&self.maps.bpffs.current(pin).path) {
-            Ok((now, _)) if pin.ino == 0 || now == pin.ino => Ok(()),
-            found if is_elsewhere(&found) => Err(self.tell(Wrong::Elsewhere, ino, 1, caller)),
-            // Whoever goes on meets the error.
-            Ok(_) | Err(_) => Ok(()),
+        match self.own(&self.maps.bpffs.current(pin)) {
+            Own::Elsewhere => Err(self.tell(Wrong::Elsewhere, ino, 1, caller)),
+            Own::Same(..) | Own::Unknown => Ok(()),
         }
     }
 
-    /// Whether the kernel may keep what the caller is told of a directory; `name` is by which directory and
-    /// name it was found.
+    /// What is where a pin was.
+    fn own(&self, pin: &Pin) -> Own {
+        match self.maps.bpffs.look(&pin.path) {
+            Ok(now) if pin.ino == 0 || now.0 == pin.ino => Own::Same(now),
+            Ok(_) => Own::Elsewhere,
+            // A symlink or a file on the way.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ELOOP | libc::ENOTDIR)) => {
+                Own::Elsewhere
+            }
+            Err(_) => Own::Unknown,
+        }
+    }
+
+    /// Whether the kernel may keep what the caller is told of a directory whose pin is `stat`; `name` is by
+    /// which directory and name it was found.
     pub(super) fn keep(
         &self,
         node: &Node,
         ino: Ino,
-        attr: &Attr,
+        stat: Stat,
         name: Option<(Ino, &OsStr)>,
         caller: Caller,
     ) -> bool {
-        let (Some(dirs), Some(pin), Some(stat)) = (self.maps.dirs.get(), dir_pin(node), attr.pin)
-        else {
-            return false;
-        };
+        let (Some(dirs), Some(pin)) = (self.maps.dirs.get(), dir_pin(node)) else { return false };
         dirs.keep((pin, stat), ino, name, caller.pid)
     }
 
@@ -177,7 +193,8 @@ impl Fs {
         }
     }
 
-    /// What is wrong with the way to a directory, if anything is. `ask` is called before anything is noted, if it is not right.
+    /// What is wrong with the way to a directory, if anything is. `ask` is called before anything is noted of
+    /// that.
     fn wrong(
         &self,
         node: &Node,
@@ -188,17 +205,15 @@ impl Fs {
         let (Some(dirs), Some(pin)) = (self.maps.dirs.get(), dir_pin(node)) else {
             return Ok(None);
         };
-        let bpffs = &self.maps.bpffs;
-        let pin = &*bpffs.current(pin);
-        let own = match bpffs.look(&pin.path) {
-            Ok(own) if pin.ino == 0 || own.0 == pin.ino => own,
-            found if is_elsewhere(&found) => {
+        let pin = &*self.maps.bpffs.current(pin);
+        let own = match self.own(pin) {
+            Own::Same(own) => own,
+            Own::Elsewhere => {
                 ask()?;
                 dirs.compare_soon();
                 return Ok(Some(Wrong::Elsewhere));
             }
-            // Whoever goes on meets the error.
-            Ok(_) | Err(_) => return Ok(None),
+            Own::Unknown => return Ok(None),
         };
         if caller.is_owner {
             return Ok(None);
@@ -226,10 +241,8 @@ impl Fs {
         caller: Caller,
     ) -> Result<Vec<Seen<'a>>> {
         let (bpffs, groups) = (&self.maps.bpffs, Groups::new());
-        let root = bpffs.path().as_os_str().len();
         let mut closed = Vec::new();
-        let dirs = path.ancestors().take_while(|dir| dir.as_os_str().len() >= root);
-        for dir in dirs {
+        for dir in bpffs.way(path) {
             let is_own = *dir == *path;
             // Who meets an error here meets it anew.
             let now = if is_own { Ok(own) } else { bpffs.look(dir) };
@@ -289,34 +302,11 @@ impl Fs {
 
 /// The pin of a directory that the kernel may keep, or that is in one.
 fn dir_pin(node: &Node) -> Option<&Pin> {
-    match node {
-        Node::Dir(pin)
-        | Node::In(
-            MapRef::Pin(pin),
-            Place::Root
-            | Place::View(_)
-            | Place::Cpus
-            | Place::EventTypes
-            | Place::Element(View::Field(_), _),
-        ) => Some(pin),
-        Node::In(..)
-        | Node::Symlink(_)
-        | Node::Object(..)
-        | Node::New(..)
-        | Node::Ids
-        | Node::Machine(_)
-        | Node::Errors
-        | Node::Help(_) => None,
+    if let Node::Dir(pin) = node {
+        return Some(pin);
     }
-}
-
-/// Whether what was found where the kernel took a directory to be shows that there is something else: a
-/// symlink, or a file, on the way, too.
-fn is_elsewhere(found: &io::Result<(u64, Stat)>) -> bool {
-    match found {
-        Ok(_) => true,
-        Err(error) => matches!(error.raw_os_error(), Some(libc::ELOOP | libc::ENOTDIR)),
-    }
+    let (MapRef::Pin(pin), place) = node.in_map()? else { return None };
+    place.has_names().then_some(pin)
 }
 
 fn removed() -> Error {
