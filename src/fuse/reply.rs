@@ -119,14 +119,13 @@ pub(super) fn send_created(reply: ReplyCreate, (found, opened): (Found, Opened))
     reply.created(&FRESH, &file_attr(&found.attr), Generation(0), handle, flags);
 }
 
-/// Replies with what is read.
-pub(super) fn read(
-    fs: &Fs,
-    caller: Caller,
-    (ino, file, offset, size): (INodeNo, &dyn OpenFile, u64, u32),
+/// Replies with what is read, if anything is; gives the reply back if not.
+pub(super) fn try_read(
+    file: &dyn OpenFile,
+    (offset, size): (u64, u32),
     go: Result<(), Error>,
     reply: ReplyData,
-) {
+) -> (Result<(), Error>, Option<ReplyData>) {
     let mut reply = Some(reply);
     let outcome = go.and_then(|()| {
         file.read(offset, size as usize, &mut |data| {
@@ -135,7 +134,18 @@ pub(super) fn read(
             }
         })
     });
-    match (outcome, reply) {
+    (outcome, reply)
+}
+
+/// Replies with what is read.
+pub(super) fn read(
+    fs: &Fs,
+    caller: Caller,
+    (ino, file, offset, size): (INodeNo, &dyn OpenFile, u64, u32),
+    go: Result<(), Error>,
+    reply: ReplyData,
+) {
+    match try_read(file, (offset, size), go, reply) {
         // A stream without anything, to be asked again.
         (Err(error), Some(reply)) if error.errno == libc::EAGAIN => reply.error(Errno::EAGAIN),
         (Err(error), Some(reply)) => {

@@ -4,6 +4,7 @@
 //! A reader waits for as long as there is nothing. EINTR is its answer when the kernel says that it is
 //! interrupted: by a signal that it does not ignore, by a debugger, or by a freezer.
 
+use super::reply::{self, try_read};
 use super::{log, ours};
 use crate::fs::base::handles::Handle;
 use crate::fs::base::open_file::OpenFile;
@@ -125,15 +126,7 @@ impl Waiting {
 
     fn try_read(self: &Arc<Self>, read: StreamRead, go: Result<()>) {
         let StreamRead { number, ino, file, offset, size, caller, reply } = read;
-        let mut reply = Some(reply);
-        let outcome = go.and_then(|()| {
-            file.read(offset, size as usize, &mut |data| {
-                if let Some(reply) = reply.take() {
-                    reply.data(data);
-                }
-            })
-        });
-        match (outcome, reply) {
+        match try_read(&*file, (offset, size), go, reply) {
             (Err(error), Some(reply)) if error.errno == libc::EAGAIN => {
                 self.wait(StreamRead { number, ino, file, offset, size, caller, reply });
             }
@@ -183,7 +176,7 @@ impl Waiting {
         if error.errno == libc::EINTR {
             return reply.error(Errno::EINTR);
         }
-        reply.error(super::reply::refuse(&self.fs, Op::Read, caller, ino, None, error));
+        reply.error(reply::refuse(&self.fs, Op::Read, caller, ino, None, error));
     }
 
     /// What a file is ready for is told to the kernel once that is so.
