@@ -563,6 +563,20 @@ fn bit_fields() {
     }
 }
 
+/// A name that has as many characters as the key's bytes have hex digits, and begins with some, leaves no bit
+/// behind that its members do not have.
+#[test]
+fn names_that_begin_as_hex() {
+    let mut blob = Blob::new();
+    let u32s = blob.int("u32", 4, 0);
+    let bits = blob.record(4, "bits", 4, &[("facade", u32s, 0, 3)]);
+    let codec = of(&blob, bits, 4);
+    let found = key(&codec, b"facade=7").unwrap();
+    let ones: u32 = found.iter().map(|byte| byte.count_ones()).sum();
+    assert_eq!(ones, 3, "{found:?}");
+    assert_eq!(name(&codec, &found), "facade=7");
+}
+
 /// A plain pointer is a number like others; one that the program marks as the kernel's is not ours to
 /// write.
 #[test]

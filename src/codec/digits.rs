@@ -30,7 +30,8 @@ pub(super) fn push_ipv6(bytes: &[u8], out: &mut Vec<u8>) {
     push_fmt(format_args!("{}", Ipv6Addr::from(octets)), out);
 }
 
-/// Parses an IPv4, MAC or IPv6 address into 4, 6 or 16 bytes, in network order.
+/// Parses an IPv4, MAC or IPv6 address into 4, 6 or 16 bytes, in network order. `bytes` stays as it was if
+/// it is none.
 pub(super) fn address(word: &str, bytes: &mut [u8]) -> bool {
     match bytes.len() {
         4 => word.parse::<Ipv4Addr>().map(|ip| bytes.copy_from_slice(&ip.octets())).is_ok(),
@@ -39,13 +40,7 @@ pub(super) fn address(word: &str, bytes: &mut [u8]) -> bool {
             let mac = word.as_bytes();
             mac.len() == 17
                 && mac[2..].iter().step_by(3).all(|&c| c == mac[2] && matches!(c, b':' | b'-'))
-                && (0..6).all(|at| match hex_byte(&mac[at * 3..at * 3 + 2]) {
-                    Some(byte) => {
-                        bytes[at] = byte;
-                        true
-                    }
-                    None => false,
-                })
+                && set_all(mac.chunks(3).map(|pair| hex_byte(&pair[..2])), bytes)
         }
         _ => false,
     }
@@ -61,6 +56,15 @@ pub(super) fn hex_byte(digits: &[u8]) -> Option<u8> {
         &[high, low] => Some(hex_digit(high)? << 4 | hex_digit(low)?),
         _ => None,
     }
+}
+
+/// Stores as many values as there are bytes. If one is missing, or there are more or fewer, `bytes` stays as
+/// it was.
+pub(super) fn set_all(values: impl Iterator<Item = Option<u8>>, bytes: &mut [u8]) -> bool {
+    let found: Option<Vec<u8>> = values.take(bytes.len() + 1).collect();
+    let Some(found) = found.filter(|found| found.len() == bytes.len()) else { return false };
+    bytes.copy_from_slice(&found);
+    true
 }
 
 /// Appends `bytes` as hex digits.

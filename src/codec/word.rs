@@ -1,6 +1,6 @@
 //! Single words: numbers, addresses and hex bytes, as people type them.
 
-use super::digits::hex_digit;
+use super::digits::{hex_digit, set_all};
 pub(super) use super::digits::{address, hex_byte, push_hex};
 use super::fault::{Fault, excerpt};
 use super::plan::{CodecPlan, Num, Sort};
@@ -157,41 +157,26 @@ pub(super) fn number(
     Ok(())
 }
 
-/// Exactly `bytes.len()` pairs of hex digits without separators.
+/// Exactly `bytes.len()` pairs of hex digits without separators. Else `bytes` stays as it was: what is no
+/// hex may be something else, which does not set every bit.
 pub(super) fn packed_hex(digits: &[u8], bytes: &mut [u8]) -> bool {
-    if digits.len() != bytes.len() * 2 {
-        return false;
-    }
-    digits.chunks_exact(2).zip(bytes).all(|(pair, byte)| match hex_byte(pair) {
-        Some(value) => {
-            *byte = value;
-            true
-        }
-        None => false,
-    })
+    digits.len() == bytes.len() * 2 && set_all(digits.chunks_exact(2).map(hex_byte), bytes)
 }
 
-/// `0a 0b` or `0x0a 0x0b`: one token for each byte, at least two.
+/// `0a 0b` or `0x0a 0x0b`: one token for each byte, at least two. Else `bytes` stays as it was.
 pub(super) fn spaced_hex(text: &[u8], bytes: &mut [u8]) -> bool {
-    if bytes.len() < 2 {
-        return false;
-    }
-    let mut slots = bytes.iter_mut();
-    for token in text.split(u8::is_ascii_whitespace).filter(|token| !token.is_empty()) {
+    let tokens = text.split(u8::is_ascii_whitespace).filter(|token| !token.is_empty());
+    let values = tokens.map(|token| {
         let digits = match token {
             [b'0', b'x' | b'X', digits @ ..] => digits,
             digits => digits,
         };
-        let byte = match digits {
+        match digits {
             &[digit] => hex_digit(digit),
             digits => hex_byte(digits),
-        };
-        match (slots.next(), byte) {
-            (Some(slot), Some(byte)) => *slot = byte,
-            _ => return false,
         }
-    }
-    slots.next().is_none()
+    });
+    bytes.len() > 1 && set_all(values, bytes)
 }
 
 /// Hex bytes in memory order for a type of this size: `0x` and all digits, or separate bytes.

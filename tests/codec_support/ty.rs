@@ -43,8 +43,9 @@ pub enum Ty {
     },
 }
 
-/// What members' names begin with, a number behind: words that say what they are, padding, others.
-const WORDS: [&str; 7] = ["m", "saddr_", "ip4_", "src_port_", "pad", "m", "_"];
+/// What members' names begin with, a number behind: words that say what they are, padding, digits of
+/// hex, others.
+const WORDS: [&str; 8] = ["m", "saddr_", "ip4_", "src_port_", "pad", "fade", "m", "_"];
 
 /// Names of typedefs.
 const ALIASES: [&str; 5] = ["alias", "ipv4_t", "hex32_t", "ksym_t", "peer_addr"];
