@@ -96,8 +96,8 @@ impl Changes {
         named(Call::EpollCtl, self.ready.add(&waker.0, event))
     }
 
-    /// Waits until something has changed, somebody ends the wait, or `most` is over.
-    pub fn wait(&self, waker: &Waker, most: Duration) {
+    /// Waits until something has changed, or somebody ends the wait; false if `most` is over before.
+    pub fn wait(&self, waker: &Waker, most: Duration) -> bool {
         let mut ready = [EpollEvent::empty(); 3];
         // No longer than an i32 of milliseconds has room for.
         let most = EpollTimeout::try_from(most).unwrap_or(EpollTimeout::MAX);
@@ -109,6 +109,7 @@ impl Changes {
                 _ => {}
             }
         }
+        count != 0
     }
 
     /// Whether anything watched, or the mount table, has changed since this was asked last. A change

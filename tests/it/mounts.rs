@@ -131,6 +131,20 @@ fn one_thread_does_not_wait_for_itself() {
     }
 }
 
+/// What was shown can be unmounted at once, whatever has just changed in it: nobody looks at it unasked.
+#[test]
+fn what_is_shown_can_be_unmounted() {
+    require!("root", "bpf", "fuse");
+    let bed = Bed::new();
+    bed.ok("mkdir bpf/in");
+    for _ in 0..40 {
+        bed.ok("mount -t bpf bpf bpf/in; for d in a b c d e f g h; do
+                    mkdir -p bpf/in/$d/x; for i in 1 2 3 4 5; do ls mnt/in/$d/x; done
+                done");
+        bed.ok("rmdir bpf/in/*/x; umount bpf/in");
+    }
+}
+
 /// A mount point that is a bpffs or lies in one is refused, and if the two arguments look swapped the
 /// message says so.
 #[test]

@@ -40,10 +40,10 @@ pub const NAME_KEPT: Duration = Duration::from_secs(5);
 const OFTEN: u8 = 3;
 /// Paths remembered as asked for.
 const ASKED: usize = 256;
-/// The thread rests so many times as long as it has worked, and no less than this, so that whoever changes
-/// bpffs without end takes no CPU by it.
-const RESTS: u32 = 10;
+/// The thread rests so long after a change, and each time twice as long while changes go on, so that whoever
+/// changes bpffs without end takes no CPU by it, nor their names from the others.
 const REST: Duration = Duration::from_millis(1);
+const REST_MOST: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
 struct Dirs {
@@ -80,7 +80,7 @@ impl Dirs {
         (self.watch, self.watches, self.is_full) = (Some(watch), 0, false);
         for at in self.kept.values_mut() {
             at.retain(KeptDir::counts);
-            at.iter_mut().for_each(|dir| dir.ino = 0);
+            at.iter_mut().for_each(|dir| dir.is_watched = false);
         }
         self.kept.retain(|_, at| !at.is_empty());
         let at = self.kept.iter();
@@ -168,11 +168,7 @@ impl KeptDirs {
             return false;
         }
         // Noted and watched first, looked at then: what changes from now on is noticed.
-        let is_now = Picture::of(&self.bpffs, &pin.path) == Some(picture);
-        if !is_now {
-            self.compare_soon();
-        }
-        is_now
+        Picture::of(&self.bpffs, &pin.path) == Some(picture)
     }
 
     /// Notes that the kernel may have a picture of a directory from now on; `None` if it is not to.
@@ -206,9 +202,9 @@ impl KeptDirs {
             dirs.wake();
             return None;
         }
-        let is_told = |dir: &KeptDir| dir.number == number && dir.has_shown(picture);
-        if !dirs.at(path).iter().any(is_told) {
-            // Also what was watched before: another directory may lead to it by now.
+        let is_watched =
+            |dir: &KeptDir| dir.number == number && dir.is_watched && dir.has_shown(picture);
+        if !dirs.at(path).iter().any(is_watched) {
             dirs.watch(&self.bpffs, path)?;
         }
         dirs.last = Instant::now();
@@ -219,11 +215,11 @@ impl KeptDirs {
         dirs.paths.insert(number, bytes.into());
         let at = dirs.kept.entry(bytes.into()).or_default();
         let n = at.iter().position(|dir| dir.number == number).unwrap_or_else(|| {
-            at.push(KeptDir::new(number, picture.ino));
+            at.push(KeptDir::new(number));
             at.len() - 1
         });
         let dir = &mut at[n];
-        dir.ino = picture.ino;
+        dir.is_watched = true;
         dir.name = name.map(|(parent, name)| (parent, name.to_owned())).or(dir.name.take());
         if !dir.show(picture) {
             return None;
@@ -256,16 +252,11 @@ impl KeptDirs {
         is_to_walk
     }
 
-    /// Something is not as the kernel takes it to be.
-    pub fn compare_soon(&self) {
-        self.dirs.read().wake();
-    }
-
     /// We have changed something: whoever comes next is to see it, not only whoever comes later.
     pub fn changed_here(&self) {
         if self.any.load(Ordering::Acquire) && !self.kernel.forget_names() {
             // Each name by itself waits for locks, which a request may hold that waits for us.
-            self.compare_soon();
+            self.dirs.read().wake();
         }
     }
 
@@ -284,71 +275,61 @@ impl KeptDirs {
         let mut dirs = self.dirs.write();
         for dir in dirs.kept.values_mut().flatten() {
             dir.forget(&*self.kernel);
-            // By this, its name is forgotten as well.
-            dir.ino = 0;
         }
-        dirs.wake();
         drop(dirs);
         self.changed_here();
     }
 
-    /// Compares all, and has the kernel forget what is not so any more.
-    fn compare(&self) {
-        let paths: Vec<Box<[u8]>> = self.dirs.read().kept.keys().cloned().collect();
+    /// Has the kernel forget all names. Nothing is looked at for that: a look holds the file system that it
+    /// goes to, which whoever made the change may be about to unmount.
+    fn forget_names(&self) {
         let mut names = Vec::new();
-        for path in paths {
-            let now = Picture::of(&self.bpffs, Path::new(OsStr::from_bytes(&path)));
+        {
             let mut dirs = self.dirs.write();
-            let Dirs { kept, paths, is_full, .. } = &mut *dirs;
-            let Some(at) = kept.get_mut(&path) else { continue };
-            at.retain_mut(|dir| {
-                if *is_full {
-                    dir.forget(&*self.kernel);
-                }
-                let is_same = !*is_full && now.is_some_and(|now| now.ino == dir.ino);
-                if dir.is_wrong(now) || *is_full {
-                    names.extend(dir.name.clone());
-                }
-                if !is_same {
-                    dir.name = None;
-                }
-                let is_known = paths.contains_key(&dir.number);
-                let stays = (is_same && is_known) || dir.counts();
-                if !stays {
-                    paths.remove(&dir.number);
-                }
-                stays
+            let Dirs { kept, paths, .. } = &mut *dirs;
+            kept.retain(|_, at| {
+                at.retain_mut(|dir| {
+                    names.extend(dir.name.take());
+                    // What leads to it may be another directory by now, which is not watched.
+                    dir.is_watched = false;
+                    paths.contains_key(&dir.number) || dir.counts()
+                });
+                !at.is_empty()
             });
-            if at.is_empty() {
-                kept.remove(&path);
-            }
         }
         // Without the lock: a request that needs it may hold the directory's.
-        if !names.is_empty() && !self.kernel.forget_names() {
+        if !self.kernel.forget_names() {
             names.iter().for_each(|(dir, name)| self.kernel.forget_name(*dir, name));
         }
     }
 
     /// Until the kernel keeps no name any more.
     fn forget_changed(&self) {
+        let mut rest = REST;
         loop {
             let (watch, left) = {
                 let mut dirs = self.dirs.write();
-                if dirs.is_full
-                    && let Ok(watch) = Watch::new()
-                {
-                    dirs.renew(watch);
-                }
                 let left = NAME_KEPT.saturating_sub(dirs.last.elapsed());
                 match &dirs.watch {
                     Some(watch) if !left.is_zero() => (Arc::clone(watch), left),
                     _ => return dirs.watch = None,
                 }
             };
-            watch.changes.wait(&watch.waker, left);
-            let start = Instant::now();
-            self.compare();
-            thread::sleep(REST.max(RESTS * start.elapsed()));
+            let asked = Instant::now();
+            if !watch.changes.wait(&watch.waker, left) {
+                continue;
+            }
+            let is_quiet = asked.elapsed() > REST_MOST;
+            rest = if is_quiet { REST } else { REST_MOST.min(2 * rest) };
+            self.forget_names();
+            let mut dirs = self.dirs.write();
+            if dirs.is_full
+                && let Ok(watch) = Watch::new()
+            {
+                dirs.renew(watch);
+            }
+            drop(dirs);
+            thread::sleep(rest);
         }
     }
 }

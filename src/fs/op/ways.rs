@@ -210,7 +210,6 @@ impl Fs {
             Own::Same(own) => own,
             Own::Elsewhere => {
                 ask()?;
-                dirs.compare_soon();
                 return Ok(Some(Wrong::Elsewhere));
             }
             Own::Unknown => return Ok(None),

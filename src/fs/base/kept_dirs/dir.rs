@@ -36,7 +36,7 @@ pub trait KernelCache: Debug + Send + Sync {
 /// What is at a path at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Picture {
-    pub(super) ino: u64,
+    ino: u64,
     stat: Stat,
 }
 
@@ -64,8 +64,6 @@ struct Shown {
     picture: Picture,
     /// When it was told last.
     told: Instant,
-    /// Whether it was found to be wrong, and the names forgotten by which it is shown.
-    is_wrong: bool,
 }
 
 impl Shown {
@@ -86,8 +84,8 @@ pub(super) struct KeptDir {
     pub(super) number: Ino,
     /// By which directory and name it was found; the root has none.
     pub(super) name: Option<(Ino, OsString)>,
-    /// The inode that it stands for.
-    pub(super) ino: u64,
+    /// Whether it is watched, and what leads to it.
+    pub(super) is_watched: bool,
     shown: Vec<Shown>,
     /// When the kernel had to forget whom it had let in.
     forgotten: Option<Instant>,
@@ -97,15 +95,15 @@ pub(super) struct KeptDir {
 }
 
 impl KeptDir {
-    pub(super) fn new(number: Ino, ino: u64) -> Self {
+    pub(super) fn new(number: Ino) -> Self {
         let (shown, told) = (Vec::new(), HashMap::default());
-        Self { number, name: None, ino, shown, forgotten: None, told }
+        Self { number, name: None, is_watched: false, shown, forgotten: None, told }
     }
 
     /// Notes that the kernel is told `picture`; false if it may have too many. One of those that let in the
     /// same users is enough.
     pub(super) fn show(&mut self, picture: Picture) -> bool {
-        let new = Shown { picture, told: Instant::now(), is_wrong: false };
+        let new = Shown { picture, told: Instant::now() };
         self.shown.retain(|shown| shown.lasts() && !shown.picture.lets_in_as(picture));
         self.shown.push(new);
         self.shown.len() <= PICTURES
@@ -163,19 +161,7 @@ impl KeptDir {
 
     /// Whether the kernel was told that it looks so.
     pub(super) fn has_shown(&self, picture: Picture) -> bool {
-        self.ino == picture.ino && self.shown.iter().any(|shown| shown.picture == picture)
-    }
-
-    /// Compares with what is there now; tells whether the kernel is to forget its name, by which it asks
-    /// anew. It is not told to forget attributes: somebody may be waiting for them.
-    pub(super) fn is_wrong(&mut self, now: Option<Picture>) -> bool {
-        self.shown.retain(Shown::lasts);
-        let mut is_new = now.is_none_or(|now| now.ino != self.ino);
-        for shown in self.shown.iter_mut().filter(|shown| Some(shown.picture) != now) {
-            is_new |= !shown.is_wrong;
-            shown.is_wrong = true;
-        }
-        is_new
+        self.shown.iter().any(|shown| shown.picture == picture)
     }
 }
 
@@ -205,7 +191,7 @@ mod tests {
     }
 
     fn kept(shown: &[Picture]) -> KeptDir {
-        let mut dir = KeptDir::new(Ino(7), 1);
+        let mut dir = KeptDir::new(Ino(7));
         shown.iter().for_each(|picture| assert!(dir.show(*picture)));
         dir
     }
@@ -244,15 +230,5 @@ mod tests {
         assert!(dir.may_let_in_others(picture(1, 0o700)));
         assert!(dir.show(picture(1, 0o750)) && dir.show(picture(1, 0o711)));
         assert!(!dir.show(picture(1, 0o600)), "too many to be kept");
-    }
-
-    #[test]
-    fn a_name_is_forgotten_once_for_each_change() {
-        let mut dir = kept(&[picture(1, 0o755)]);
-        assert!(!dir.is_wrong(Some(picture(1, 0o755))));
-        assert!(dir.is_wrong(Some(picture(1, 0o700))));
-        assert!(!dir.is_wrong(Some(picture(1, 0o700))), "told already");
-        assert!(dir.is_wrong(Some(picture(2, 0o755))), "another inode");
-        assert!(dir.is_wrong(None), "gone");
     }
 }
