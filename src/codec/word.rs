@@ -1,7 +1,7 @@
 //! Single words: numbers, addresses and hex bytes, as people type them.
 
-use super::digits::{hex_digit, set_all};
 pub(super) use super::digits::{address, hex_byte, push_hex};
+use super::digits::{hex_digit, set_all};
 use super::fault::{Fault, excerpt};
 use super::plan::{CodecPlan, Num, Sort};
 

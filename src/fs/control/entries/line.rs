@@ -44,7 +44,10 @@ struct Members<'a> {
 /// # Errors
 /// If it is not an object with exactly the members `key` and `value` or `values`.
 pub fn split(line: &[u8]) -> Result<Line<'_>, LineFault> {
-    let members: Members<'_> = serde_json::from_slice(line).map_err(|error| fault(&error))?;
+    // Looked at once: serde_json would look at each part again.
+    let text = std::str::from_utf8(line)
+        .map_err(|error| format!("its byte {} is not UTF-8", error.valid_up_to() + 1))?;
+    let members: Members<'_> = serde_json::from_str(text).map_err(|error| fault(&error))?;
     let value = match (members.value, members.values) {
         (Some(value), None) => LineValue::One(value),
         (None, Some(values)) => LineValue::PerCpu(values),
