@@ -9,118 +9,34 @@
 //! that was reached without any symlink, and works on that (`/proc/self/fd/N`), never on a path that
 //! was merely looked at before.
 
+mod inode;
+mod pin;
+mod reach;
 mod renamed;
 pub mod seen;
 mod target;
 pub mod watch;
 
+pub use inode::Inode;
+pub use pin::{DirEntry, Pin, PinKind, Stat};
+
 use crate::sys::changes::Changes;
 use crate::sys::object::{self, ObjectKind};
-use crate::sys::os::NewTime;
 use crate::sys::{self, mounts, os};
+use inode::proc_path;
+use reach::{HeldName, gone};
 use renamed::{Renamed, Renames};
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::ffi::{OsStr, OsString};
-use std::fs::{self, File, Metadata};
-use std::hash::{Hash, Hasher};
+use std::ffi::OsStr;
+use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirEntryExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
-
-/// A path in bpffs and the inode found there.
-#[derive(Debug, Clone, Eq)]
-pub struct Pin {
-    /// Absolute.
-    pub path: Arc<Path>,
-    /// The inode number, new for each pin; 0 stands for the root, which may be mounted anew.
-    pub ino: u64,
-}
-
-impl PartialEq for Pin {
-    fn eq(&self, other: &Self) -> bool {
-        // As bytes: our paths are all absolute and plain, and need not be taken to pieces.
-        self.ino == other.ino && self.path.as_os_str() == other.path.as_os_str()
-    }
-}
-
-impl Hash for Pin {
-    fn hash<H: Hasher>(&self, hasher: &mut H) {
-        // So that a pin keeps its number when it is renamed. The root of each bpffs has the same.
-        if self.ino <= 1 {
-            self.path.as_os_str().hash(hasher);
-        }
-        self.ino.hash(hasher);
-    }
-}
-
-/// What is at a path in bpffs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PinKind {
-    /// A directory.
-    Dir,
-    /// A symbolic link.
-    Symlink,
-    /// A pinned object.
-    Object(ObjectKind),
-}
-
-/// Owner, mode and times of a pin or directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stat {
-    /// The permission bits, with sticky and set-id bits.
-    pub mode: u32,
-    /// The owner.
-    pub uid: u32,
-    /// The owning group.
-    pub gid: u32,
-    /// Hard links.
-    pub nlink: u32,
-    /// Last access.
-    pub atime: SystemTime,
-    /// Last modification.
-    pub mtime: SystemTime,
-    /// Last change of the inode.
-    pub ctime: SystemTime,
-}
-
-impl Stat {
-    fn of(meta: &Metadata) -> Self {
-        let time = |secs: i64, nanos: i64| {
-            let nanos = Duration::from_nanos(nanos.unsigned_abs());
-            if secs < 0 {
-                SystemTime::UNIX_EPOCH - Duration::from_secs(secs.unsigned_abs()) + nanos
-            } else {
-                SystemTime::UNIX_EPOCH + Duration::from_secs(secs.unsigned_abs()) + nanos
-            }
-        };
-        Self {
-            mode: meta.mode() & 0o7777,
-            uid: meta.uid(),
-            gid: meta.gid(),
-            nlink: u32::try_from(meta.nlink()).unwrap_or(u32::MAX),
-            atime: time(meta.atime(), meta.atime_nsec()),
-            mtime: time(meta.mtime(), meta.mtime_nsec()),
-            ctime: time(meta.ctime(), meta.ctime_nsec()),
-        }
-    }
-}
-
-/// A name in a directory.
-#[derive(Debug, Clone)]
-pub struct DirEntry {
-    /// The name.
-    pub name: OsString,
-    /// Where it leads.
-    pub pin: Pin,
-    /// What is there.
-    pub kind: PinKind,
-}
+use std::sync::atomic::AtomicU64;
 
 /// The bpffs that is shown.
 #[derive(Debug)]
@@ -157,74 +73,6 @@ impl Bpffs {
     /// A pin's path below the root, for messages.
     pub fn relative<'a>(&self, pin: &'a Pin) -> &'a Path {
         pin.path.strip_prefix(&self.root).unwrap_or(&pin.path)
-    }
-
-    /// Opens the inode at a path, with O_PATH: in this bpffs, or in another that is mounted in it. What
-    /// else is mounted there is not entered: it may wait for us, as our own mount would.
-    ///
-    /// # Errors
-    /// ENOENT if there is nothing of bpffs; ENODEV if no bpffs is mounted any more.
-    pub fn reach(&self, path: &Path) -> io::Result<File> {
-        let root = os::open_path(&self.root)?;
-        self.check_root(&root)?;
-        let below = path.strip_prefix(&self.root).map_err(|_| gone())?;
-        if below.as_os_str().is_empty() {
-            return Ok(root);
-        }
-        match os::open_below(&root, below) {
-            Err(error) if error.errno == libc::EXDEV => reach_across(root, below),
-            found => Ok(found?),
-        }
-    }
-
-    /// ENODEV unless this is the root of a bpffs.
-    fn check_root(&self, root: &File) -> io::Result<()> {
-        let (major, minor) = os::device(root)?;
-        let device = u64::from(major) << 32 | u64::from(minor);
-        if self.device.load(Ordering::Relaxed) != device {
-            if !is_bpffs(root)? {
-                return Err(io::Error::from_raw_os_error(libc::ENODEV));
-            }
-            self.device.store(device, Ordering::Relaxed);
-        }
-        Ok(())
-    }
-
-    /// Opens a pin's inode itself, with O_PATH; gives its attributes as well.
-    fn held(&self, pin: &Pin) -> io::Result<(File, Metadata)> {
-        let file = self.reach(&pin.path)?;
-        let meta = file.metadata()?;
-        if pin.ino != 0 && meta.ino() != pin.ino {
-            return Err(gone());
-        }
-        Ok((file, meta))
-    }
-
-    /// Opens a pin's inode itself, with O_PATH.
-    fn open_inode(&self, pin: &Pin) -> io::Result<File> {
-        self.held(pin).map(|(file, _)| file)
-    }
-
-    /// A name in a directory that is still there.
-    fn place(&self, dir: &Pin, name: &OsStr) -> io::Result<Place> {
-        Ok(Place { dir: self.open_inode(dir)?, name: name.to_owned() })
-    }
-
-    /// Where a pin is that is still there; EBUSY where something is mounted on it, as rmdir(2) says.
-    fn place_of(&self, pin: &Pin) -> io::Result<Place> {
-        let (Some(dir), Some(name)) = (pin.path.parent(), pin.path.file_name()) else {
-            return Err(gone());
-        };
-        let dir = self.reach(dir)?;
-        let there = os::open_below(&dir, Path::new(name)).map_err(|error| match error.errno {
-            libc::EXDEV => sys::Error { errno: libc::EBUSY, ..error },
-            _ => error,
-        })?;
-        if there.metadata()?.ino() == pin.ino {
-            Ok(Place { dir, name: name.to_owned() })
-        } else {
-            Err(gone())
-        }
     }
 
     /// The pin, with the path that it has after what was renamed.
@@ -461,7 +309,7 @@ impl Bpffs {
         let paths = (from_dir.path.join(from.1), to_dir.path.join(to.1));
         let mut renamed = Vec::new();
         // Whoever renames it on at this moment records that: use finds the inode, or nothing.
-        let mut record = |place: &Place, from, to| {
+        let mut record = |place: &HeldName, from, to| {
             let found = os::open_below(&place.dir, Path::new(&place.name));
             if let Some(meta) = found.ok().and_then(|file| file.metadata().ok()) {
                 renamed.push(Renamed { ino: meta.ino(), is_dir: meta.is_dir(), from, to });
@@ -484,98 +332,9 @@ impl Bpffs {
     }
 }
 
-/// An inode of bpffs, held open.
-#[derive(Debug)]
-pub struct Inode(File);
-
-impl Inode {
-    /// Its attributes at this moment.
-    ///
-    /// # Errors
-    /// None that is known.
-    pub fn stat(&self) -> io::Result<Stat> {
-        Ok(Stat::of(&self.0.metadata()?))
-    }
-
-    /// Sets the permission bits.
-    ///
-    /// # Errors
-    /// EPERM for whom it does not belong to.
-    pub fn chmod(&self, mode: u32) -> io::Result<()> {
-        fs::set_permissions(proc_path(&self.0), fs::Permissions::from_mode(mode & 0o7777))
-    }
-
-    /// Sets owner and group; `None` leaves one as it is.
-    ///
-    /// # Errors
-    /// EPERM without the right to.
-    pub fn chown(&self, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
-        // Through the descriptor this is the inode itself, be it a symlink's.
-        std::os::unix::fs::chown(proc_path(&self.0), uid, gid)
-    }
-
-    /// Sets access and modification time; `None` leaves one as it is.
-    ///
-    /// # Errors
-    /// EPERM, EACCES without the right to.
-    pub fn set_times(&self, atime: Option<NewTime>, mtime: Option<NewTime>) -> io::Result<()> {
-        Ok(os::set_times(&proc_path(&self.0), atime, mtime)?)
-    }
-}
-
-/// A name in a directory that is held open, so that nobody can put another in its place.
-#[derive(Debug)]
-struct Place {
-    dir: File,
-    name: OsString,
-}
-
-impl Place {
-    /// A path for calls that follow no symlink at its end.
-    fn path(&self) -> PathBuf {
-        proc_path(&self.dir).join(&self.name)
-    }
-}
-
-/// Opens the inode at a path below `root` on which something is mounted, name by name: each mount's root
-/// is held, and asked for what it is, before anything in it is looked up. So whoever exchanges directories
-/// meanwhile, with what is mounted in them, has nobody enter what is no bpffs.
-fn reach_across(root: File, below: &Path) -> io::Result<File> {
-    let mut at = root;
-    for name in below {
-        at = match os::open_below(&at, Path::new(name)) {
-            Err(error) if error.errno == libc::EXDEV => {
-                let top = os::open_mount(&at, Path::new(name))?;
-                if !is_bpffs(&top)? {
-                    return Err(gone());
-                }
-                top
-            }
-            found => found?,
-        };
-    }
-    Ok(at)
-}
-
-/// Whether an open file is in a bpffs, by the mount table: the file system itself may be ours, and wait.
-fn is_bpffs(file: &File) -> io::Result<bool> {
-    let (major, minor) = os::device(file)?;
-    let device = format!("{major}:{minor}");
-    Ok(mounts::all()?.iter().any(|mount| mount.device == device && mount.kind == "bpf"))
-}
-
 /// Where something is mounted.
 fn mount_points() -> io::Result<HashSet<PathBuf>> {
     Ok(mounts::all()?.into_iter().map(|mount| mount.point).collect())
-}
-
-fn gone() -> io::Error {
-    io::Error::from_raw_os_error(libc::ENOENT)
-}
-
-/// The path that leads to exactly the inode that an O_PATH descriptor holds.
-fn proc_path(file: &File) -> PathBuf {
-    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
 /// What an inode holds; `None` if the kernel does not open it.
