@@ -291,8 +291,10 @@ impl Fs {
                 let name = String::from_utf8_lossy(&name).into_owned();
                 format!("{}/{name}{}", below(view), member::path_text(view))
             }
-            Place::Whole(view) => {
-                format!("{}/{}", below(view), view::whole_name(view).unwrap_or_default())
+            Place::Whole(whole) => {
+                let view = &whole.view();
+                let name = view::whole(view).map_or("", |(name, _)| name);
+                format!("{}/{name}", below(view))
             }
             Place::Link(name) => format!("/{}", name.to_string_lossy()),
         }

@@ -50,6 +50,25 @@ pub enum BucketScale {
     Linear,
 }
 
+/// A text of all elements in a view's directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum WholeText {
+    /// `MAP/.sum/.entries`.
+    Sums,
+    /// `MAP/.hist/.map`, `MAP/.lhist/.map`: the map itself as a histogram.
+    Histogram(BucketScale),
+}
+
+impl WholeText {
+    /// The view whose elements it has.
+    pub fn view(self) -> View {
+        match self {
+            Self::Sums => View::Sum,
+            Self::Histogram(scale) => View::Histogram(scale),
+        }
+    }
+}
+
 /// Names of members, array indices or variables, from the value inwards.
 pub type MemberPath = Arc<[Box<[u8]>]>;
 
@@ -69,7 +88,7 @@ pub enum Place {
     /// `MAP/.events/TYPE`: events, each a structure of that type.
     Events(Arc<str>),
     /// `MAP/.sum/.entries`, `MAP/.hist/.map`: a view's text of all elements.
-    Whole(View),
+    Whole(WholeText),
     /// An element, by its key's bytes.
     Element(View, Arc<[u8]>),
     /// A symlink in a map of maps under a name that is no key, to be renamed over one.
@@ -131,7 +150,8 @@ impl Place {
                 Some((_, outer)) => Some(Self::Element(View::Field(outer.into()), Arc::clone(key))),
                 None => Some(Self::View(View::Field(Arc::from([])))),
             },
-            Self::Element(view, _) | Self::Whole(view) => Some(Self::of_keys(view.clone())),
+            Self::Element(view, _) => Some(Self::of_keys(view.clone())),
+            Self::Whole(whole) => Some(Self::View(whole.view())),
             Self::View(_) | Self::Cpus | Self::EventTypes | Self::Control(_) | Self::Link(_) => {
                 Some(Self::Root)
             }

@@ -6,7 +6,7 @@ use crate::fs::base::facts::{Facts, HelpLine, line, line_if};
 use crate::fs::control::CONTROLS;
 use crate::fs::control::stream::EVENTS_HELP;
 use crate::fs::element::member;
-use crate::fs::element::view::VIEWS;
+use crate::fs::element::view::{self, VIEWS};
 use crate::map::{Content, KeyHandle, Keys, Listing, Map};
 use crate::node::{Machine, MapList, MapRef, Node, Place, View};
 
@@ -174,37 +174,7 @@ const PREFIXES: &[HelpLine] = &[
 
 const SELF: &[HelpLine] = &[line(".help", "this text", "cat .help")];
 
-const RAW: &[HelpLine] = &[
-    line("KEY", "the value's bytes (per CPU: each padded to 8)", "xxd 01000000"),
-    line("KEY", "set exactly these bytes", "cp FILE 01000000"),
-];
-
 const CPUS: &[HelpLine] = &[line("N/", "the values of CPU number N", "cat 0/KEY")];
-
-const CPU: &[HelpLine] = &[
-    line("KEY", "this CPU's value", "cat KEY"),
-    line("KEY", "set this CPU's value alone", "echo VALUE > KEY"),
-];
-
-const SUM: &[HelpLine] = &[
-    line("KEY", "the numbers added up over all CPUs", "cat KEY"),
-    line(".entries", "the same of all elements, a line of JSON each", "cat .entries"),
-];
-
-const HISTOGRAM: &[HelpLine] = &[
-    line_if(
-        |map| map.has_series,
-        "KEY",
-        "the first array of at least four integers, drawn",
-        "cat KEY",
-    ),
-    line_if(
-        |map| map.has_buckets,
-        ".map",
-        "the whole map, its integer keys being the buckets",
-        "cat .map",
-    ),
-];
 
 const FIELDS: &[HelpLine] = &[
     line("KEY/a/b", "one member of the value; one with members is a directory", "cat KEY/packets"),
@@ -213,8 +183,6 @@ const FIELDS: &[HelpLine] = &[
 ];
 
 const NO_FIELDS: &[HelpLine] = &[line("KEY", "the value, which has no members", "cat KEY")];
-
-const POP: &[HelpLine] = &[line("KEY", "the value, deleted as it is read", "cat KEY")];
 
 /// A directory of symlinks to maps.
 const LIST: &[HelpLine] = &[
@@ -273,13 +241,8 @@ fn of_place(place: &Place, map: Option<&MapHelp>) -> Vec<&'static HelpLine> {
     let fields = || if map.is_none_or(|map| map.member.is_some()) { FIELDS } else { NO_FIELDS };
     let lines = match place {
         Place::Root => return of_map(map),
-        Place::View(View::Text | View::Longest) => KEYS,
-        Place::View(View::Raw) => RAW,
-        Place::View(View::Cpu(_)) => CPU,
-        Place::View(View::Sum) => SUM,
-        Place::View(View::Histogram(_)) => HISTOGRAM,
-        Place::View(View::Pop) => POP,
         Place::View(View::Field(_)) | Place::Element(..) => fields(),
+        Place::View(view) => view::page(view).unwrap_or(KEYS),
         Place::Cpus => CPUS,
         Place::EventTypes => EVENTS_HELP,
         Place::Control(_) | Place::Events(_) | Place::Whole(_) | Place::Link(_) => SELF,

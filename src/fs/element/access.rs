@@ -143,19 +143,17 @@ fn may_exist(map: &Map, key: &[u8]) -> Result<bool> {
 /// The size and time that may be told. Where the mode lets somebody write who may not read, they must be
 /// the same for any value. And the size must not be 0, of which sendfile(2) would read nothing.
 fn hidden(map: &Map, view: &View, mode: u32, told: Told) -> Told {
-    let size = match view {
-        _ if !lets_in_blind(mode) || !map.is_readable() => return told,
+    if !lets_in_blind(mode) || !map.is_readable() {
+        return told;
+    }
+    let size = if links::is_link(map, view) {
         // Nobody reads a symlink by sendfile(2).
-        _ if links::is_link(map, view) => 0,
+        0
+    } else if view::is_bytes(view) {
         // Of one size in any case.
-        View::Raw => told.size,
-        View::Text
-        | View::Longest
-        | View::Pop
-        | View::Cpu(_)
-        | View::Sum
-        | View::Histogram(_)
-        | View::Field(_) => map.longest_text(),
+        told.size
+    } else {
+        map.longest_text()
     };
     Told { size, changed: Changed::Now }
 }
@@ -185,16 +183,11 @@ pub fn attr(map: &Map, view: &View, stat: Stat, told: Told) -> Attr {
 
 /// What an element is in a view: a part that has parts is a directory.
 pub fn kind(map: &Map, view: &View) -> FileKind {
-    match view {
-        View::Field(path) if member::has_members(map, path) => FileKind::Dir,
-        view if links::is_link(map, view) => FileKind::Symlink,
-        View::Text
-        | View::Longest
-        | View::Pop
-        | View::Raw
-        | View::Cpu(_)
-        | View::Sum
-        | View::Histogram(_)
-        | View::Field(_) => FileKind::File,
+    if member::is_dir(map, view) {
+        FileKind::Dir
+    } else if links::is_link(map, view) {
+        FileKind::Symlink
+    } else {
+        FileKind::File
     }
 }

@@ -2,7 +2,7 @@
 
 use super::target::ElementRef;
 use super::text::Parsed;
-use super::{refs, text};
+use super::{refs, text, view};
 use crate::fs::base::caller::Caller;
 use crate::fs::base::error::{Error, Result};
 use crate::fs::base::held::{self, Held};
@@ -160,18 +160,7 @@ impl ElementFile {
                     Parsed::Part(Error::new(libc::EINVAL, "the string may go on"))
                 }
                 Parsed::Whole => {
-                    match view {
-                        View::Cpu(cpu) => {
-                            map.update_cpu(&self.element.key, &value, *cpu, state.flag)?;
-                        }
-                        View::Text
-                        | View::Longest
-                        | View::Pop
-                        | View::Raw
-                        | View::Sum
-                        | View::Histogram(_)
-                        | View::Field(_) => map.update(&self.element.key, &value, state.flag)?,
-                    }
+                    text::store(map, view, (&self.element.key, &value), state.flag)?;
                     new = old.is_some().then(|| shown(map, view, &value));
                     Parsed::Whole
                 }
@@ -228,11 +217,11 @@ impl ElementFile {
         if state.written.len() > text_limit(map.value_len()) {
             return Err(Error::new(libc::EFBIG, "the text is longer than any value of this map"));
         }
-        let is_raw = *view == View::Raw;
-        if !is_raw && state.pieces.is_blank() {
+        let is_bytes = view::is_bytes(view);
+        if !is_bytes && state.pieces.is_blank() {
             return Err(Error::new(libc::EINVAL, "the text is empty"));
         }
-        let is_worth_a_try = match is_raw {
+        let is_worth_a_try = match is_bytes {
             true => state.written.len() >= map.value_len(),
             false => state.pieces.is_worth_a_try(text::is_string(map, view)),
         };
@@ -241,14 +230,14 @@ impl ElementFile {
                 Parsed::Whole => return Ok(()),
                 Parsed::Part(missing) => missing,
             }
-        } else if is_raw {
+        } else if is_bytes {
             let (len, written) = (map.value_len(), state.written.len());
             Error::new(libc::EINVAL, format!("the value has {len} bytes, not {written}"))
         } else {
             unfinished()
         };
         // Bytes may be a newline's by chance; text among them is a slip.
-        let may_end = match is_raw {
+        let may_end = match is_bytes {
             true => data.len() > 1 && data.iter().all(|c| matches!(c, b' '..=b'~' | b'\n')),
             false => !state.by_lines,
         };
@@ -257,7 +246,7 @@ impl ElementFile {
 
     /// The text ends here, if it is one that only its end completes.
     fn end(&self, state: &mut Progress) -> Result<Parsed> {
-        if self.element.view == View::Raw || state.written.ends_with(b"\n") {
+        if view::is_bytes(&self.element.view) || state.written.ends_with(b"\n") {
             return Ok(Parsed::Part(unfinished()));
         }
         let (map, _) = self.element.maps.open(&self.element.map)?;
@@ -289,18 +278,8 @@ impl Progress {
 
     /// Whether what was written is a whole value, to which no further byte can belong.
     fn has_ended(&self, view: &View) -> bool {
-        self.applied
-            && match view {
-                // A line was a whole value; one without its end may have been cut by the writer.
-                View::Raw => true,
-                View::Text
-                | View::Longest
-                | View::Pop
-                | View::Cpu(_)
-                | View::Sum
-                | View::Histogram(_)
-                | View::Field(_) => self.written.ends_with(b"\n"),
-            }
+        // A line was a whole value; one without its end may have been cut by the writer.
+        self.applied && (view::is_bytes(view) || self.written.ends_with(b"\n"))
     }
 
     /// Whether a text was begun that is no value yet, and nobody was told.
@@ -333,7 +312,7 @@ impl Progress {
 
 /// A value's text in the log: bytes are shown as what they mean.
 fn shown(map: &Map, view: &View, value: &[u8]) -> Vec<u8> {
-    let view = if *view == View::Raw { &View::Text } else { view };
+    let view = if view::is_bytes(view) { &View::Text } else { view };
     let mut text = Vec::new();
     text::render(map, view, value, &mut text);
     text
@@ -382,7 +361,7 @@ impl OpenFile for ElementFile {
         if lines && offset == state.start + state.written.len() as u64 {
             (state.applied, state.by_lines) = (false, true);
         }
-        if *view != View::Raw && state.has_ended(view) && data.trim_ascii().is_empty() {
+        if !view::is_bytes(view) && state.has_ended(view) && data.trim_ascii().is_empty() {
             // A blank line behind a value.
             return Ok(data.len());
         }

@@ -45,6 +45,12 @@ pub fn has_members(map: &Map, path: &MemberPath) -> bool {
     find(map, path).is_some_and(|member| member.has_children())
 }
 
+/// Whether an element is a member that has members.
+pub fn is_dir(map: &Map, view: &View) -> bool {
+    let View::Field(path) = view else { return false };
+    has_members(map, path)
+}
+
 /// A member's place behind its element's name, as in a path.
 pub fn path_text(view: &View) -> String {
     let View::Field(path) = view else { return String::new() };

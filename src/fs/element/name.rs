@@ -1,5 +1,6 @@
 //! Elements' file names.
 
+use super::view;
 use crate::fs::base::error::{Error, Result};
 use crate::map::{Keys, Map, handle};
 use crate::node::View;
@@ -22,18 +23,15 @@ pub fn of(map: &Map, view: &View, key: &[u8]) -> Vec<u8> {
 
 /// Appends an element's file name in a view.
 pub fn append(map: &Map, view: &View, key: &[u8], name: &mut Vec<u8>) {
-    match view {
-        _ if map.kind.keys == Keys::Head => name.extend_from_slice(HEAD),
-        View::Raw => name.extend_from_slice(&hex(key)),
-        _ if matches!(map.kind.keys, Keys::Handle(_)) => escape(key, name),
-        View::Longest => {
-            map.codec.key_name(key, name);
-            let address = name.iter().rposition(|&c| c == b'_').unwrap_or(name.len());
-            name.truncate(address);
-        }
-        View::Text | View::Pop | View::Cpu(_) | View::Sum | View::Histogram(_) | View::Field(_) => {
-            map.codec.key_name(key, name)
-        }
+    match map.kind.keys {
+        Keys::Head => name.extend_from_slice(HEAD),
+        _ if view::is_bytes(view) => name.extend_from_slice(&hex(key)),
+        Keys::Handle(_) => escape(key, name),
+        Keys::Bytes | Keys::Member | Keys::None => map.codec.key_name(key, name),
+    }
+    if *view == View::Longest {
+        let address = name.iter().rposition(|&c| c == b'_').unwrap_or(name.len());
+        name.truncate(address);
     }
 }
 
@@ -43,29 +41,29 @@ pub fn append(map: &Map, view: &View, key: &[u8], name: &mut Vec<u8>) {
 /// EINVAL or ERANGE if it is no key of this map.
 pub fn parse(map: &Map, view: &View, name: &OsStr) -> Result<Vec<u8>> {
     let mut key = Vec::new();
-    match (map.kind.keys, view) {
-        (Keys::None, _) => {
+    match map.kind.keys {
+        Keys::None => {
             return Err(Error::new(
                 libc::EINVAL,
                 format!("{} has no keys", map.kind.with_article()),
             ));
         }
-        (Keys::Head, _) if name.as_bytes() == HEAD => {}
-        (Keys::Head, _) => {
+        Keys::Head if name.as_bytes() == HEAD => {}
+        Keys::Head => {
             let reason =
                 format!("{} shows its next element alone, as `head`", map.kind.with_article());
             return Err(Error::new(libc::EINVAL, reason));
         }
-        (Keys::Handle(handle), View::Raw) => {
+        Keys::Handle(handle) if view::is_bytes(view) => {
             let reason = "this kind has no keys as bytes; ".to_owned() + handle::form(handle);
             return Err(Error::new(libc::EINVAL, reason));
         }
-        (Keys::Handle(handle), _) => match unescape(name.as_bytes()) {
+        Keys::Handle(handle) => match unescape(name.as_bytes()) {
             Some(name) if handle::is_name(handle, &name) => key = name,
             _ => return Err(Error::new(libc::EINVAL, handle::form(handle))),
         },
-        (_, View::Raw) => parse_hex(map, name.as_bytes(), &mut key)?,
-        _ => {
+        _ if view::is_bytes(view) => parse_hex(map, name.as_bytes(), &mut key)?,
+        Keys::Bytes | Keys::Member => {
             map.codec.parse_name(name.as_bytes(), &mut key)?;
         }
     }

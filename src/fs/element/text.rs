@@ -23,6 +23,24 @@ pub fn lookup(map: &Map, view: &View, key: &[u8], value: &mut Vec<u8>) -> Result
     })
 }
 
+/// Stores a value, of which this view may be a part.
+///
+/// # Errors
+/// Those of the map's update.
+pub fn store(map: &Map, view: &View, (key, value): (&[u8], &[u8]), flag: u64) -> Result<()> {
+    match view {
+        View::Cpu(cpu) => map.update_cpu(key, value, *cpu, flag)?,
+        View::Text
+        | View::Longest
+        | View::Pop
+        | View::Raw
+        | View::Sum
+        | View::Histogram(_)
+        | View::Field(_) => map.update(key, value, flag)?,
+    }
+    Ok(())
+}
+
 /// The text of an element's file, from the look-up's bytes.
 pub fn render(map: &Map, view: &View, value: &[u8], text: &mut Vec<u8>) {
     match view {

@@ -3,7 +3,7 @@
 use crate::fs::base::error::{Error, Result};
 use crate::fs::base::facts::{Facts, HelpLine, line, line_if};
 use crate::map::{Content, Keys, Listing, Map};
-use crate::node::{BucketScale, Place, View};
+use crate::node::{BucketScale, Place, View, WholeText};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
@@ -135,11 +135,11 @@ fn no_numbers(map: &Facts) -> Option<Error> {
     (!has).then(|| Error::new(libc::EOPNOTSUPP, reason()))
 }
 
-/// The file in a view's directory that has all elements in one text.
-pub fn whole_name(view: &View) -> Option<&'static str> {
+/// The file in a view's directory that has all elements in one text, and what that is.
+pub fn whole(view: &View) -> Option<(&'static str, WholeText)> {
     match view {
-        View::Sum => Some(".entries"),
-        View::Histogram(_) => Some(".map"),
+        View::Sum => Some((".entries", WholeText::Sums)),
+        View::Histogram(scale) => Some((".map", WholeText::Histogram(*scale))),
         View::Text | View::Longest | View::Pop | View::Raw | View::Cpu(_) | View::Field(_) => None,
     }
 }
@@ -164,6 +164,50 @@ const LINEAR: &[HelpLine] = &[
     line_if(|map| map.has_buckets, ".lhist/", "the same, a bucket for each key", "cat .lhist/.map"),
 ];
 
+/// The help of a view's directory; `None` for the map's own, and where it depends on the value's members.
+pub fn page(view: &View) -> Option<&'static [HelpLine]> {
+    match view {
+        View::Text | View::Longest | View::Field(_) => None,
+        View::Raw => Some(RAW_PAGE),
+        View::Cpu(_) => Some(CPU_PAGE),
+        View::Sum => Some(SUM_PAGE),
+        View::Histogram(_) => Some(HISTOGRAM_PAGE),
+        View::Pop => Some(POP_PAGE),
+    }
+}
+
+const RAW_PAGE: &[HelpLine] = &[
+    line("KEY", "the value's bytes (per CPU: each padded to 8)", "xxd 01000000"),
+    line("KEY", "set exactly these bytes", "cp FILE 01000000"),
+];
+
+const CPU_PAGE: &[HelpLine] = &[
+    line("KEY", "this CPU's value", "cat KEY"),
+    line("KEY", "set this CPU's value alone", "echo VALUE > KEY"),
+];
+
+const SUM_PAGE: &[HelpLine] = &[
+    line("KEY", "the numbers added up over all CPUs", "cat KEY"),
+    line(".entries", "the same of all elements, a line of JSON each", "cat .entries"),
+];
+
+const HISTOGRAM_PAGE: &[HelpLine] = &[
+    line_if(
+        |map| map.has_series,
+        "KEY",
+        "the first array of at least four integers, drawn",
+        "cat KEY",
+    ),
+    line_if(
+        |map| map.has_buckets,
+        ".map",
+        "the whole map, its integer keys being the buckets",
+        "cat .map",
+    ),
+];
+
+const POP_PAGE: &[HelpLine] = &[line("KEY", "the value, deleted as it is read", "cat KEY")];
+
 fn one_value(map: &Facts) -> Option<Error> {
     let reason = || format!("{} has no value per CPU", map.kind.with_article());
     (!map.kind.per_cpu).then(|| Error::new(libc::ENOENT, reason()))
@@ -187,6 +231,20 @@ pub fn dir_name(view: &View) -> Option<String> {
         View::Histogram(BucketScale::Linear) => ".lhist".to_owned(),
         View::Field(_) => ".field".to_owned(),
     })
+}
+
+/// Whether an element's file is the value's bytes under the key's in hex, and no text.
+pub fn is_bytes(view: &View) -> bool {
+    match view {
+        View::Raw => true,
+        View::Text
+        | View::Longest
+        | View::Pop
+        | View::Cpu(_)
+        | View::Sum
+        | View::Histogram(_)
+        | View::Field(_) => false,
+    }
 }
 
 /// Whether elements in this view are whole, and the map's own.

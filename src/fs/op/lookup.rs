@@ -113,12 +113,10 @@ impl Fs {
             }
             Node::In(at, Place::Root) if is_dotted => self.find_control(at, name)?,
             Node::In(at, Place::Root) => return self.find_key(at, &View::Text, name, caller),
-            Node::In(at, Place::View(view))
-                if view::whole_name(view).is_some_and(|own| name == own) =>
-            {
-                Node::In(at.clone(), Place::Whole(view.clone()))
-            }
-            Node::In(at, Place::View(view)) => return self.find_key(at, view, name, caller),
+            Node::In(at, Place::View(view)) => match view::whole(view) {
+                Some((own, whole)) if name == own => Node::In(at.clone(), Place::Whole(whole)),
+                Some(_) | None => return self.find_key(at, view, name, caller),
+            },
             Node::In(at, Place::Cpus) => {
                 let cpu = view::parse_cpu(&self.maps.open(at)?.0, name)?;
                 Node::In(at.clone(), Place::View(View::Cpu(cpu)))

@@ -17,7 +17,7 @@ use crate::fs::element::target::ElementRef;
 use crate::fs::element::{histogram, name as key_name, take, view};
 use crate::fs::tree::object;
 use crate::map::Map;
-use crate::node::{Ino, MapRef, Node, Place, View};
+use crate::node::{Ino, MapRef, Node, Place, View, WholeText};
 use std::ffi::OsStr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -71,22 +71,16 @@ impl Fs {
                 Place::Whole(_) if access.write => {
                     return Err(Error::new(libc::EACCES, "it can only be read"));
                 }
-                Place::Whole(view) => {
+                Place::Whole(whole) => {
                     // All elements are walked.
                     caller.long_work()?;
                     let (map, _) = self.maps.open(at)?;
-                    match view {
-                        View::Histogram(scale) => {
+                    match whole {
+                        WholeText::Histogram(scale) => {
                             let text = histogram::of_map(&map, *scale, caller)?;
                             Arc::new(TextFile::new(text))
                         }
-                        View::Text
-                        | View::Longest
-                        | View::Pop
-                        | View::Raw
-                        | View::Cpu(_)
-                        | View::Sum
-                        | View::Field(_) => {
+                        WholeText::Sums => {
                             entries::open_sums(&self.opening(at, &map, access, caller))?
                         }
                     }
