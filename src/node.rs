@@ -1,6 +1,7 @@
 //! What a path means, and the inode numbers that the kernel knows nodes by.
 
 pub mod table;
+mod times;
 
 pub use table::{Ino, NodeTable};
 

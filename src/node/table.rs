@@ -6,6 +6,7 @@
 //! tells which it is to be asked to forget.
 
 use super::Node;
+use super::times::{PastTimes, Times};
 use crate::bpffs::Pin;
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use siphasher::sip::SipHasher13;
@@ -43,7 +44,10 @@ const SHARDS: usize = 16;
 
 /// The keys are hashes already.
 #[derive(Debug, Default)]
-struct Identity(u64);
+pub(super) struct Identity(u64);
+
+/// The hash of inode numbers.
+pub(super) type InoHash = BuildHasherDefault<Identity>;
 
 impl Hasher for Identity {
     fn finish(&self) -> u64 {
@@ -65,44 +69,20 @@ struct Slot {
     lookups: u64,
     /// The number of its last look-up among all.
     last: u64,
-    /// What its text was when it was last looked at, and since when.
-    seen: Option<Seen>,
-    /// When it was written here, since then.
-    written: Option<SystemTime>,
+    times: Times,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Seen {
-    /// The text's hash.
-    text: u64,
-    since: SystemTime,
+/// A part of the numbers, under one lock.
+#[derive(Debug, Default)]
+struct Shard {
+    slots: HashMap<Ino, Slot, InoHash>,
+    past: PastTimes,
 }
-
-impl Slot {
-    fn new(node: Arc<Node>, last: u64) -> Self {
-        Self { node, lookups: 1, last, seen: None, written: None }
-    }
-
-    /// Since when the text with this hash is there, as far as was seen.
-    fn since(&mut self, text: u64) -> SystemTime {
-        let written = self.written.take();
-        match self.seen {
-            Some(seen) if seen.text == text => seen.since,
-            _ => {
-                let since = written.unwrap_or_else(SystemTime::now);
-                self.seen = Some(Seen { text, since });
-                since
-            }
-        }
-    }
-}
-
-type Shard = RwLock<HashMap<Ino, Slot, BuildHasherDefault<Identity>>>;
 
 /// The nodes that the kernel knows, by inode number.
 #[derive(Debug)]
 pub struct NodeTable {
-    shards: [Shard; SHARDS],
+    shards: [RwLock<Shard>; SHARDS],
     len: AtomicUsize,
     /// Look-ups so far.
     asked: AtomicU64,
@@ -119,26 +99,21 @@ impl NodeTable {
             asked: AtomicU64::new(0),
             many: AtomicUsize::new(MANY),
         };
-        let slot = Slot::new(Arc::new(root), u64::MAX);
-        table.write(Ino::ROOT).insert(Ino::ROOT, slot);
+        let times = Times::default();
+        let slot = Slot { node: Arc::new(root), lookups: 1, last: u64::MAX, times };
+        table.write(Ino::ROOT).slots.insert(Ino::ROOT, slot);
         table
     }
 
-    fn shard(&self, number: Ino) -> &Shard {
+    fn shard(&self, number: Ino) -> &RwLock<Shard> {
         &self.shards[number.0 as usize % SHARDS]
     }
 
-    fn read(
-        &self,
-        number: Ino,
-    ) -> RwLockReadGuard<'_, HashMap<Ino, Slot, BuildHasherDefault<Identity>>> {
+    fn read(&self, number: Ino) -> RwLockReadGuard<'_, Shard> {
         self.shard(number).read()
     }
 
-    fn write(
-        &self,
-        number: Ino,
-    ) -> RwLockWriteGuard<'_, HashMap<Ino, Slot, BuildHasherDefault<Identity>>> {
+    fn write(&self, number: Ino) -> RwLockWriteGuard<'_, Shard> {
         self.shard(number).write()
     }
 
@@ -156,9 +131,12 @@ impl NodeTable {
         let mut number = Self::number(&node);
         let last = self.asked.fetch_add(1, Ordering::Relaxed);
         loop {
-            match self.write(number).entry(number) {
+            let mut shard = self.write(number);
+            let Shard { slots, past } = &mut *shard;
+            match slots.entry(number) {
                 Entry::Vacant(slot) => {
-                    slot.insert(Slot::new(Arc::new(node), last));
+                    let times = past.take(number);
+                    slot.insert(Slot { node: Arc::new(node), lookups: 1, last, times });
                     self.len.fetch_add(1, Ordering::Relaxed);
                     return number;
                 }
@@ -181,33 +159,33 @@ impl NodeTable {
 
     /// The node with this number, if the kernel knows it.
     pub fn get(&self, number: Ino) -> Option<Arc<Node>> {
-        self.read(number).get(&number).map(|slot| Arc::clone(&slot.node))
+        self.read(number).slots.get(&number).map(|slot| Arc::clone(&slot.node))
     }
 
     /// Whether the kernel knows this node under its own number.
     pub fn knows(&self, node: &Node) -> bool {
         let number = Self::number(node);
-        self.read(number).get(&number).is_some_and(|slot| *slot.node == *node)
+        self.read(number).slots.get(&number).is_some_and(|slot| *slot.node == *node)
     }
 
     /// Since when a node that the kernel knows has the text with this hash, as far as was seen: of one
     /// never looked at, since now.
     pub fn since(&self, number: Ino, text: u64) -> SystemTime {
-        match self.write(number).get_mut(&number) {
-            Some(slot) => slot.since(text),
+        match self.write(number).slots.get_mut(&number) {
+            Some(slot) => slot.times.since(text),
             None => SystemTime::now(),
         }
     }
 
     /// Since when it has the text that it had when it was last looked at.
     pub fn told(&self, number: Ino) -> Option<SystemTime> {
-        self.read(number).get(&number)?.seen.map(|seen| seen.since)
+        self.read(number).slots.get(&number)?.times.told()
     }
 
     /// Notes that a node was written to now: a text that is found to be new is new since then.
     pub fn written(&self, number: Ino) {
-        if let Some(slot) = self.write(number).get_mut(&number) {
-            slot.written = Some(SystemTime::now());
+        if let Some(slot) = self.write(number).slots.get_mut(&number) {
+            slot.times.write();
         }
     }
 
@@ -218,17 +196,17 @@ impl NodeTable {
             return false;
         }
         let mut shard = self.write(number);
-        let Entry::Occupied(mut slot) = shard.entry(number) else { return false };
+        let Shard { slots, past } = &mut *shard;
+        let Entry::Occupied(mut slot) = slots.entry(number) else { return false };
         let left = slot.get().lookups.saturating_sub(lookups);
         if left != 0 {
             slot.get_mut().lookups = left;
             return false;
         }
-        slot.remove();
-        let is_roomy = shard.capacity() > ROOMY.max(4 * shard.len());
+        past.keep(number, slot.remove().times);
+        let is_roomy = slots.capacity() > ROOMY.max(4 * slots.len());
         if is_roomy {
-            let room = 2 * shard.len();
-            shard.shrink_to(room);
+            slots.shrink_to(2 * slots.len());
         }
         drop(shard);
         if self.len.fetch_sub(1, Ordering::Relaxed) < MANY {
@@ -249,7 +227,7 @@ impl NodeTable {
         let mut old = Vec::new();
         for shard in &self.shards {
             let shard = shard.read();
-            let slots = shard.iter().filter(|(_, slot)| slot.last < since);
+            let slots = shard.slots.iter().filter(|(_, slot)| slot.last < since);
             old.extend(slots.map(|(number, _)| *number));
         }
         old
@@ -315,7 +293,7 @@ mod tests {
         assert!(table.has_many());
         assert_eq!(table.len.load(Ordering::Relaxed), 4 + MANY);
         let numbers =
-            table.shards.iter().flat_map(|s| s.read().keys().copied().collect::<Vec<_>>());
+            table.shards.iter().flat_map(|s| s.read().slots.keys().copied().collect::<Vec<_>>());
         let gives_back = numbers.filter(|number| table.forget(*number, 2)).count();
         assert!(gives_back >= SHARDS, "{gives_back}");
         assert_eq!(table.len.load(Ordering::Relaxed), 1);
@@ -336,9 +314,11 @@ mod tests {
         let second = table.since(number, 8);
         assert!(second >= written && second.elapsed().unwrap().as_millis() >= 5, "when written");
         assert!(table.since(number, 7) > second, "back again is new");
+        let third = table.told(number);
         table.forget(number, 1);
+        assert_eq!(table.told(number), None, "the kernel does not know it");
         table.intern(element(1), |_, _| false);
-        assert_eq!(table.told(number), None);
+        assert_eq!((table.told(number), Some(table.since(number, 7))), (third, third));
     }
 
     #[test]

@@ -708,9 +708,10 @@ fn sighup_reopens_the_log() {
     let bed = idle_with_a_map();
     bed.ok("mkdir logs");
     let log = |name: &str| fs::read_to_string(bed.dir.join(name)).unwrap_or_default();
-    for start in ["bpffuse -v", "bpffuse -f -v"] {
+    // The one in the background has ended its parent when it is up.
+    for (start, end) in [("bpffuse -v", ""), ("bpffuse -f -v", "&")] {
         bed.ok(&format!(
-            "{start} --log-file logs/a bpf mnt > start 2>&1 &
+            "{start} --log-file logs/a bpf mnt > start 2>&1 {end}
             until grep -qs . mnt/.help; do sleep 0.01; done"
         ));
         let daemon = bed.daemons()[0];

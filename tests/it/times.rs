@@ -59,6 +59,32 @@ fn the_time_is_the_values() {
     bed.ok("touch -d 2001-01-01 mnt/h; [ $(stat -c %Y mnt/h) = $(date -d 2001-01-01 +%s) ]");
 }
 
+/// What comes and goes in the bpffs, or is mounted anywhere, changes no key's time: the kernel forgets names
+/// by it.
+#[test]
+fn what_changes_elsewhere_changes_no_time() {
+    require!("root", "bpf", "fuse");
+    let bed = bed();
+    let map = bed.open("h");
+    (2..200).for_each(|n: u32| map.set(&key32(n), &7_u64.to_ne_bytes()));
+    let all = || bed.ok("stat -c '%n %y' mnt/h/* mnt/h/.entries");
+    // So often that the kernel keeps the directories.
+    let before = [(); 5].map(|()| all());
+    assert_eq!(before[0], before[4]);
+    for change in [
+        "mkdir bpf/d",
+        "rmdir bpf/d",
+        "mkdir m; mount -t tmpfs x m; umount m",
+        "mkdir mnt/x; rmdir mnt/x",
+    ] {
+        bed.ok(change);
+        for _ in 0..5 {
+            assert_eq!(all(), before[0], "{change}");
+            sleep(Duration::from_millis(20));
+        }
+    }
+}
+
 /// `rsync -a` and `cp -au` copy a value that changed from 42 to 43, and nothing that did not.
 #[test]
 fn copies_follow_changes() {

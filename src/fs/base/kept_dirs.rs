@@ -43,7 +43,7 @@ const ASKED: usize = 256;
 /// The thread rests so long after a change, and each time twice as long while changes go on, so that whoever
 /// changes bpffs without end takes no CPU by it, nor their names from the others.
 const REST: Duration = Duration::from_millis(1);
-const REST_MOST: Duration = Duration::from_millis(100);
+const REST_MOST: Duration = Duration::from_millis(10);
 
 #[derive(Debug)]
 struct Dirs {
