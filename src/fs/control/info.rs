@@ -22,7 +22,7 @@ pub static INFO: Control = Control {
         open.caller.go_on()?;
         let reason = |error: Error| error.reason.into_owned();
         let about = About {
-            count: table::count(&open.map.info, table::counts_for(open.map).as_ref()),
+            count: table::count_open(open.map),
             pins: pins.map_err(reason),
             programs: table::programs_of(id).map_err(reason),
             // Who runs what is nobody's business but the owner's.

@@ -201,7 +201,7 @@ impl ElementFile {
             NOEXIST if is_there => Err(Error::new(libc::EEXIST, "the element is there by now")),
             EXIST if !is_there => Err(Error::missing("the key is gone")),
             _ if !is_there && !map.kind.evicts() => {
-                let count = table::count(&map.info, table::counts_for(map).as_ref());
+                let count = table::count_open(map);
                 if count.is_some_and(|count| count >= map.info.max_entries.into()) {
                     return Err(Error::new(libc::ENOSPC, "the map is full"));
                 }

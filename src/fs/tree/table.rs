@@ -199,7 +199,12 @@ pub fn text(maps: &Maps, pins: &Pins, caller: Caller) -> Result<Vec<u8>> {
     Ok(text.into_bytes())
 }
 
-/// How many elements a map has, where that costs no long walk.
+/// How many elements an open map has, where that costs no long walk.
+pub fn count_open(map: &Map) -> Option<u64> {
+    count_or_walk(&map.info, map, counts_for(map).as_ref())
+}
+
+/// The same of a map that is not open yet.
 pub fn count_shortly(fd: OwnedFd, info: &MapInfo, counts: Option<&Counts>) -> Option<u64> {
     let walk = || Map::open(fd).ok().and_then(|map| count_or_walk(info, &map, None));
     count(info, counts).or_else(|| if info.max_entries <= WALKED_MAX { walk() } else { None })
