@@ -220,9 +220,9 @@ impl Fs {
         self.nodes.old()
     }
 
-    /// The kernel has been asked to.
-    pub fn asked_to_forget(&self) {
-        self.nodes.asked_to_forget();
+    /// The kernel has been asked to forget these.
+    pub fn asked_to_forget(&self, old: &[Ino]) {
+        self.nodes.asked_to_forget(old);
     }
 
     /// By which directory and name the kernel knows an element; `None` for what is none.

@@ -65,20 +65,19 @@ impl Forgetting {
             }
             state.is_called = false;
             drop(state);
-            if !fs.has_many_nodes() {
-                continue;
-            }
-            let old = fs.old_nodes();
-            for nodes in old.chunks(BATCH) {
-                // Older kernels know no such message.
-                can_prune = can_prune && self.kernel.prune(nodes).is_ok();
-                if !can_prune {
-                    nodes.iter().for_each(|node| self.invalidate(fs, *node));
+            // More may come meanwhile.
+            while fs.has_many_nodes() {
+                let old = fs.old_nodes();
+                for nodes in old.chunks(BATCH) {
+                    // Older kernels know no such message.
+                    can_prune = can_prune && self.kernel.prune(nodes).is_ok();
+                    if !can_prune {
+                        nodes.iter().for_each(|node| self.invalidate(fs, *node));
+                    }
                 }
+                thread::sleep(PAUSE);
+                fs.asked_to_forget(&old);
             }
-            drop(old);
-            thread::sleep(PAUSE);
-            fs.asked_to_forget();
         }
     }
 

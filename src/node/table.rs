@@ -233,11 +233,12 @@ impl NodeTable {
         old
     }
 
-    /// The kernel has been asked to forget: what is left is in use, and is not asked for again before as
-    /// many have come.
-    pub fn asked_to_forget(&self) {
-        let left = self.len.load(Ordering::Relaxed);
-        self.many.store(MANY.max(left + MANY / 2), Ordering::Relaxed);
+    /// The kernel has been asked to forget these: those that are left are in use, and do not count among
+    /// the many any more.
+    pub fn asked_to_forget(&self, old: &[Ino]) {
+        let is_left = |number: &&Ino| self.read(**number).slots.contains_key(number);
+        let left = old.iter().filter(is_left).count();
+        self.many.store(MANY + left, Ordering::Relaxed);
     }
 }
 
@@ -286,7 +287,7 @@ mod tests {
         assert_eq!(old.len() as u64, MANY as u64 - KEPT);
         assert!(old.iter().all(|number| *number != first && *number != Ino::ROOT));
         old[1..].iter().for_each(|number| _ = table.forget(*number, 1));
-        table.asked_to_forget();
+        table.asked_to_forget(&old);
         assert!(!table.has_many());
         // One is in use: it is told of again only when many have come.
         (0..MANY as u64 - KEPT + 2).for_each(|n| _ = intern(1 << 40 | n));

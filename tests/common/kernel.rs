@@ -1,4 +1,4 @@
-//! What the running kernel lacks: found by trying, never by its version.
+//! What the running kernel lacks: found by trying, and by its version only where that cannot be.
 //!
 //! A test that needs such a thing leaves that part out and says so: a `PARTLY` line, as in
 //! [`require`].
@@ -18,4 +18,11 @@ pub(crate) fn lacks(what: &str, has: bool) -> bool {
         require::partly(&format!("this kernel has no {what}"));
     }
     !has
+}
+
+/// Whether the kernel is of this version or a newer one, where what it does cannot be tried.
+pub(crate) fn since(version: (u32, u32)) -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split(['.', '-']).map_while(|number| number.parse().ok());
+    (numbers.next().unwrap(), numbers.next().unwrap()) >= version
 }

@@ -5,6 +5,7 @@
 //! goes from one of two states to the other. `BPFFUSE_ROUNDS=10000` is for longer, and
 //! `BPFFUSE_CELL='mode × open'` for some cells.
 
+use crate::common::kernel::since;
 use crate::common::require::require;
 use crate::common::{Bed, RawMap, errno, key32};
 use bpffuse::sys::acting::acting_only_as;
@@ -508,10 +509,7 @@ fn whoever_asks_below_meets_what_is_there_4() {
 #[test]
 fn what_is_changed_here_is_seen_at_once() {
     require!("root", "bpf", "fuse");
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    let mut numbers = release.split(['.', '-']).map_while(|number| number.parse().ok());
-    let version: (u32, u32) = (numbers.next().unwrap(), numbers.next().unwrap());
-    if version < (6, 16) {
+    if !since((6, 16)) {
         // The kernel forgets a name a moment later there.
         return;
     }

@@ -3,8 +3,10 @@
 
 use crate::common::require::require;
 use crate::common::{Bed, Kind, eventually, key32, patience, refused, write_with};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
+use std::os::fd::AsFd;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,12 +16,23 @@ const FAST: [&str; 2] = ["--watch-interval", "50ms"];
 /// The lines of a `.watch` as they come; `None` after the stream's end.
 struct Stream(Receiver<String>);
 
+/// Waits with poll(2) before it reads: on older kernels a fork beside a read that waits takes its text away
+/// (docs/kernel.md), and these tests run programs.
+struct Waits(fs::File);
+
+impl Read for Waits {
+    fn read(&mut self, text: &mut [u8]) -> std::io::Result<usize> {
+        poll(&mut [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE)?;
+        self.0.read(text)
+    }
+}
+
 impl Stream {
     fn open(bed: &Bed, map: &str) -> Self {
         let (send, lines) = channel();
-        let file = BufReader::new(fs::File::open(bed.at(&format!("{map}/.watch"))).unwrap());
+        let file = fs::File::open(bed.at(&format!("{map}/.watch"))).unwrap();
         thread::spawn(move || {
-            for line in file.lines() {
+            for line in BufReader::new(Waits(file)).lines() {
                 if line.map(|line| send.send(line)).is_err() {
                     return;
                 }

@@ -1,6 +1,7 @@
 //! What nobody may use up: threads, memory, descriptors, the machine's other limits.
 
 use super::{attack, attacked, fill};
+use crate::common::kernel::since;
 use crate::common::require::require;
 use crate::common::{Bed, eventually};
 
@@ -271,11 +272,13 @@ fn names_without_end_are_forgotten() {
         user.hear()
         before = status(pid, 'VmRSS')
         user.hear()
-        grown = status(pid, 'VmRSS') - before
-        print(grown < 8 << 20, grown >> 10)
+        print((status(pid, 'VmRSS') - before) >> 10)
         ",
     );
-    assert!(told.starts_with("True "), "100,000 names made it grow by KiB: {told}");
+    // Before Linux 6.18 the kernel forgets a name at a time, no faster than the user looks up others.
+    let most = if since((6, 18)) { 8 << 10 } else { 24 << 10 };
+    let grown: u32 = told.trim().parse().unwrap();
+    assert!(grown < most, "100,000 names made it grow by {grown} KiB");
 }
 
 /// A look at each of many keys, without malice, leaves little in the daemon and in the kernel, and when the

@@ -76,9 +76,9 @@ fn no_descriptors_left() {
     let limit = |files: usize| {
         bed.ok(&format!("prlimit --pid {pid} --nofile={files}:{}", hard.trim()));
     };
-    // Three for what each thread watches, and two for the maps.
+    // Three for what each thread watches, four for the directories that the kernel keeps, two for the maps.
     let threads = bed.ok(&format!("grep -c ^fuser- /proc/{pid}/task/*/comm | grep -c ':1'"));
-    limit(base.files + 3 * threads.trim().parse::<usize>().unwrap() + 2);
+    limit(base.files + 3 * threads.trim().parse::<usize>().unwrap() + 6);
     let told = bed.python(
         "
         told, lists = {}, {}
