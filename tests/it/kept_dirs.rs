@@ -2,8 +2,8 @@
 //!
 //! A table: what another program does to bpffs by calls of its own, times what a user asks for next. Each
 //! cell is one call right after the change, again and again, with the kernel's picture warm. Each round
-//! goes from one of two states to the other. `BPFFUSE_ROUNDS=10000` is for longer, and
-//! `BPFFUSE_CELL='mode × open'` for some cells.
+//! goes from one of two states to the other. `BPFFUSE_ROUNDS=10000 BPFFUSE_TEST_PATIENCE=20` is
+//! for longer (half an hour), and `BPFFUSE_CELL='mode × open'` for some cells.
 
 use crate::common::kernel::since;
 use crate::common::require::require;
