@@ -1,8 +1,8 @@
 //! Work that nobody may make others wait for.
 
 use super::{attack, attacked};
-use crate::common::eventually;
 use crate::common::require::require;
+use crate::common::{eventually, patience};
 
 /// A directory that a user swaps for a symlink to the mount, while others stat what is in it: no
 /// worker walks into its own mount.
@@ -285,7 +285,9 @@ fn the_log_is_bounded() {
     assert!(lines("ENAMETOOLONG") > 0, "no refusal is in the log");
     assert!(lines("more lines left out") > 0, "nobody says how many were left out");
     assert!(longest < 2_000, "a line of {longest} bytes");
-    assert!(log.len() < 1 << 20, "3,000 refusals took {} bytes of log", log.len());
+    // A slow machine takes longer for them, and may log so much for each second.
+    let most = (1 << 20) * patience() as usize;
+    assert!(log.len() < most, "3,000 refusals took {} bytes of log", log.len());
     let errors = bed.ok("cat mnt/.errors");
     let longest = errors.lines().map(str::len).max().unwrap_or(0);
     assert!(longest < 2_000, "a line of {longest} bytes in /.errors");
