@@ -291,11 +291,7 @@ impl Fs {
                 let name = String::from_utf8_lossy(&name).into_owned();
                 format!("{}/{name}{}", below(view), member::path_text(view))
             }
-            Place::Whole(whole) => {
-                let view = &whole.view();
-                let name = view::whole(view).map_or("", |(name, _)| name);
-                format!("{}/{name}", below(view))
-            }
+            Place::Whole(whole) => format!("{}/{}", below(&whole.view()), whole.name()),
             Place::Link(name) => format!("/{}", name.to_string_lossy()),
         }
     }

@@ -61,6 +61,14 @@ pub enum WholeText {
 }
 
 impl WholeText {
+    /// Its file's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sums => ".entries",
+            Self::Histogram(_) => ".map",
+        }
+    }
+
     /// The view whose elements it has.
     pub fn view(self) -> View {
         match self {

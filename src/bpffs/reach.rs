@@ -4,7 +4,7 @@ use super::inode::proc_path;
 use super::{Bpffs, Pin};
 use crate::sys::{self, mounts, os};
 use std::ffi::{OsStr, OsString};
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -42,19 +42,13 @@ impl Bpffs {
         Ok(())
     }
 
-    /// Opens a pin's inode itself, with O_PATH; gives its attributes as well.
-    fn held(&self, pin: &Pin) -> io::Result<(File, Metadata)> {
-        let file = self.reach(&pin.path)?;
-        let meta = file.metadata()?;
-        if pin.ino != 0 && meta.ino() != pin.ino {
-            return Err(gone());
-        }
-        Ok((file, meta))
-    }
-
     /// Opens a pin's inode itself, with O_PATH.
     pub(super) fn open_inode(&self, pin: &Pin) -> io::Result<File> {
-        self.held(pin).map(|(file, _)| file)
+        let file = self.reach(&pin.path)?;
+        if pin.ino != 0 && file.metadata()?.ino() != pin.ino {
+            return Err(gone());
+        }
+        Ok(file)
     }
 
     /// A name in a directory that is still there.

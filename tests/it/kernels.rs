@@ -2,7 +2,7 @@
 //! operation is refused with EOPNOTSUPP and a reason. Only older kernels let all of this fail; see
 //! scripts/test-kernel.
 
-use crate::common::kernel::{lacks, lacks_map};
+use crate::common::kernel::{lacks, lacks_map, since};
 use crate::common::require::require;
 use crate::common::{Bed, Kind, RawMap, key32, refused, write_with};
 use crate::kinds_common::make;
@@ -190,12 +190,9 @@ fn reads_that_wait_while_their_program_forks() {
     );
     // Nothing but FUSE shows this, so it is the one thing told by the version: 6.1 was seen to lack
     // it, 6.12, 6.18 and 7.3 to have it (fs/fuse/file.c, fuse_get_user_pages: pinned, no longer got).
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    let mut numbers = release.split(['.', '-']).map_while(|number| number.parse::<u32>().ok());
-    let version = (numbers.next().unwrap(), numbers.next().unwrap());
     let whole = "b'{\"op\":\"set\",\"key\":1,\"value\":7}\\n'\n";
     if seen != whole {
-        assert!(version < (6, 12), "{seen}");
+        assert!(!since((6, 12)), "{seen}");
         lacks("reads that a fork beside them leaves whole", false);
     }
 }

@@ -50,7 +50,7 @@ struct Dirs {
     /// By their paths. A map's directory and those of its views have one.
     kept: HashMap<Box<[u8]>, Vec<KeptDir>, PathHash>,
     paths: HashMap<Ino, Box<[u8]>, PathHash>,
-    /// Tells when to look at them again, while the kernel keeps any name.
+    /// Tells when something changes, while the kernel keeps any name.
     watch: Option<Arc<Watch>>,
     watches: usize,
     /// All are to be forgotten.
@@ -309,6 +309,11 @@ impl KeptDirs {
         loop {
             let (watch, left) = {
                 let mut dirs = self.dirs.write();
+                if dirs.is_full
+                    && let Ok(watch) = Watch::new()
+                {
+                    dirs.renew(watch);
+                }
                 let left = NAME_KEPT.saturating_sub(dirs.last.elapsed());
                 match &dirs.watch {
                     Some(watch) if !left.is_zero() => (Arc::clone(watch), left),
@@ -322,13 +327,6 @@ impl KeptDirs {
             let is_quiet = asked.elapsed() > REST_MOST;
             rest = if is_quiet { REST } else { REST_MOST.min(2 * rest) };
             self.forget_names();
-            let mut dirs = self.dirs.write();
-            if dirs.is_full
-                && let Ok(watch) = Watch::new()
-            {
-                dirs.renew(watch);
-            }
-            drop(dirs);
             thread::sleep(rest);
         }
     }

@@ -135,11 +135,11 @@ fn no_numbers(map: &Facts) -> Option<Error> {
     (!has).then(|| Error::new(libc::EOPNOTSUPP, reason()))
 }
 
-/// The file in a view's directory that has all elements in one text, and what that is.
-pub fn whole(view: &View) -> Option<(&'static str, WholeText)> {
+/// The text of all elements that a view's directory has.
+pub fn whole(view: &View) -> Option<WholeText> {
     match view {
-        View::Sum => Some((".entries", WholeText::Sums)),
-        View::Histogram(scale) => Some((".map", WholeText::Histogram(*scale))),
+        View::Sum => Some(WholeText::Sums),
+        View::Histogram(scale) => Some(WholeText::Histogram(*scale)),
         View::Text | View::Longest | View::Pop | View::Raw | View::Cpu(_) | View::Field(_) => None,
     }
 }

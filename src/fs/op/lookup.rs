@@ -114,7 +114,7 @@ impl Fs {
             Node::In(at, Place::Root) if is_dotted => self.find_control(at, name)?,
             Node::In(at, Place::Root) => return self.find_key(at, &View::Text, name, caller),
             Node::In(at, Place::View(view)) => match view::whole(view) {
-                Some((own, whole)) if name == own => Node::In(at.clone(), Place::Whole(whole)),
+                Some(whole) if name == whole.name() => Node::In(at.clone(), Place::Whole(whole)),
                 Some(_) | None => return self.find_key(at, view, name, caller),
             },
             Node::In(at, Place::Cpus) => {
