@@ -65,3 +65,31 @@ need_fuse() {
 	grep -qw fuse /proc/filesystems || "${SUDO[@]}" modprobe fuse 2> /dev/null || true
 	[ -e /dev/fuse ] || "${SUDO[@]}" mknod -m 666 /dev/fuse c 10 229 2> /dev/null || true
 }
+
+# Where what the scripts fetch for other kernels, machines and distributions stays for the next time.
+store=$top/target/kernels
+
+# mirror NAME: the address of Debian's archive NAME (debian, debian-security), from the sources of
+# the machine's own apt, in whichever of its two formats they are.
+mirror() {
+	apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -E "/$1/?\$" | head -n 1 || true
+}
+
+# rootfs NAME SUITE MMDEBSTRAP-ARGUMENT...: the directory NAME of this Debian suite's packages in the store, made once.
+rootfs() {
+	local dir=$store/$1 suite=$2 main
+	shift 2
+	[ ! -e "$dir/complete" ] || return 0
+	main=$(mirror debian)
+	[ -n "$main" ] || die "apt's sources on this machine name no mirror of Debian"
+	echo "Making $dir (minutes)"
+	rm -rf "$dir"
+	# The machine's own settings hold for these, too, such as what it says of a mirror's dates.
+	apt-config dump | grep -E '^Acquire::(Check-|http)' > "$store/apt.conf" || true
+	mmdebstrap --quiet --mode=root --aptopt="$store/apt.conf" --aptopt='Acquire::Languages "none"' \
+		--dpkgopt='path-exclude=/usr/share/doc/*' "$@" "$suite" "$dir" \
+		"deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $main $suite main" ||
+		die "The packages for $dir cannot be had"
+	mkdir -p "$dir$top" "$dir/cargo"
+	touch "$dir/complete"
+}
