@@ -15,6 +15,7 @@ use bpffuse::spec::{CreateError, Created, Inner, Part, Spec};
 use bpffuse::sys::map::kind::{self, BtfUse, MapKind};
 use bpffuse::sys::map::{ANY, MapFd, MapInfo, map_info};
 use bpffuse::sys::object;
+use bpffuse::sys::os::page_size;
 use common::kernel::lacks_map;
 use spec_support::cases::{CASES, CPUS, texts};
 use spec_support::{BpfFs, have_bpf};
@@ -64,6 +65,8 @@ fn every_kind_from_words_and_from_c() {
             };
             let entries = if entries == CPUS && kind.ends_with("array") || kind == "cpumap" {
                 possible_cpus()
+            } else if kind.ends_with("ringbuf") {
+                entries.max(page_size() as u32)
             } else {
                 entries
             };
@@ -158,9 +161,10 @@ fn ring_buffers_are_rounded_up() {
     if !have_bpf() {
         return;
     }
-    for (bytes, rounded) in [(1, 4096), (4096, 4096), (4097, 8192), (100_000, 131_072)] {
+    let page = page_size() as u32;
+    for (bytes, pages) in [(1, 1), (page, 1), (page + 1, 2), (25 * page, 32)] {
         let (info, _) = create(&format!("ringbuf entries {bytes}"));
-        assert_eq!(info.max_entries, rounded);
+        assert_eq!(info.max_entries, pages * page);
     }
     let spec = Spec::parse(b"ringbuf entries 4294967295").expect("a map");
     let error = spec.create("m", &no_inner).expect_err("4 GiB");
@@ -176,7 +180,7 @@ fn the_kernels_refusals_say_what_was_asked() {
     for (text, errno, reason) in [
         ("lru_hash key 4 value 4 entries 8 flags no_prealloc".to_owned(), libc::EOPNOTSUPP, "flags no_prealloc"),
         ("array value 4 entries 8 flags no_prealloc".to_owned(), libc::EINVAL, "does not create an array"),
-        ("hash key 4 value 8388608 entries 8".to_owned(), libc::E2BIG, "more than the kernel allows"),
+        ("hash key 4 value 1073741824 entries 8".to_owned(), libc::E2BIG, "more than the kernel allows"),
         ("hash key 4 value 4 entries 1 flags 0x80000000".to_owned(), libc::EINVAL, "0x80000000"),
         ("type 77 key 4 value 4 entries 1".to_owned(), libc::EINVAL, "map of kind 77"),
         // As plain bytes, the lock would be none.

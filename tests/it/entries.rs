@@ -386,7 +386,7 @@ fn counts() {
     }
     bed.map("big", Kind::Hash, 4, 8, 300_000).fill32(300_000, &[0; 8]);
     assert_eq!(bed.read("big/.count"), "300000\n");
-    bed.ok("bpftool map create bpf/rb type ringbuf key 0 value 0 entries 4096 name rb");
+    bed.ok("bpftool map create bpf/rb type ringbuf key 0 value 0 entries 65536 name rb");
     refused(fs::read(bed.at("rb/.count")), "EOPNOTSUPP");
     refused(fs::read(bed.at("rb/.entries")), "EOPNOTSUPP");
 }

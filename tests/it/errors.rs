@@ -167,7 +167,7 @@ fn enotempty() {
 fn kinds_without_keys() {
     require!("root", "bpf", "fuse", "bpftool", "jq");
     let bed = Bed::new();
-    bed.ok("bpftool map create bpf/rb type ringbuf key 0 value 0 entries 4096 name rb");
+    bed.ok("bpftool map create bpf/rb type ringbuf key 0 value 0 entries 65536 name rb");
     assert_eq!(bed.list("rb"), Vec::<String>::new());
     assert_eq!(bed.ok("jq -r .type mnt/rb/.info"), "ringbuf\n");
     refused(fs::metadata(bed.at("rb/1")), "ENOENT");

@@ -5,6 +5,7 @@ use crate::common::{Bed, RawMap, bed::signal, eventually, object};
 use bpffuse::btf::Btf;
 use bpffuse::sys::map::{NewMap, kind as k};
 use bpffuse::sys::object::btf_load;
+use bpffuse::sys::os::page_size;
 use libbpf_rs::{MapCore, Object, ObjectBuilder, ProgramInput};
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
@@ -205,7 +206,7 @@ pub(crate) fn make(bed: &Bed, name: &str, map_type: u32) -> RawMap {
         k::CGROUP_STORAGE | k::PERCPU_CGROUP_STORAGE => (16, 8, 0, 0),
         k::QUEUE | k::STACK | k::BLOOM_FILTER => (0, 4, 4, 0),
         k::SK_STORAGE | k::INODE_STORAGE | k::TASK_STORAGE | k::CGRP_STORAGE => (4, 4, 0, 1),
-        k::RINGBUF | k::USER_RINGBUF => (0, 0, 4096, 0),
+        k::RINGBUF | k::USER_RINGBUF => (0, 0, page_size() as u32, 0),
         k::ARENA => (0, 0, 1, 1 << 10),
         k::SOCKMAP | k::SOCKHASH | k::REUSEPORT_SOCKARRAY => (4, 8, 4, 0),
         k::CPUMAP => (4, 4, 1, 0),

@@ -568,7 +568,7 @@ fn read_only_takes_nothing() {
     require!("root", "bpf", "fuse", "bpftool");
     let mut bed = idle_with_a_map();
     bed.ok("bpftool map create bpf/q type queue value 4 entries 4 name q
-            bpftool map create bpf/ring type ringbuf entries 4096 name ring
+            bpftool map create bpf/ring type ringbuf entries 65536 name ring
             bpftool map update pinned bpf/q value 7 0 0 0");
     let refuses_all = |bed: &Bed| {
         for path in ["h/.pop/1", "q/.pop", "ring/.stream"] {

@@ -469,7 +469,7 @@ fn broken_positions_do_no_harm() {
     let programs = Programs::load(&bed, "streams");
     programs.run_raw("to_ring", [0, 10], None);
     poke(&bed, "events", 0, 3);
-    poke(&bed, "commands", 4096, 5);
+    poke(&bed, "commands", 1, 5);
     bed.run("timeout 1 head -n 1 mnt/events/.stream");
     bed.fails_with("echo 0x00 > mnt/commands/.stream", "Input/output error");
     assert!(!bed.log().contains("panicked"), "{}", bed.log());
@@ -481,7 +481,7 @@ fn poke(bed: &Bed, map: &str, page: u32, position: u64) {
     let map = bed.open(map).fd;
     let script = format!(
         "import mmap, struct
-m = mmap.mmap(0, 4096, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE, offset={page})
+m = mmap.mmap(0, mmap.PAGESIZE, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE, offset={page} * mmap.PAGESIZE)
 m[0:8] = struct.pack('=Q', {position})"
     );
     let fd = map.as_fd().try_clone_to_owned().unwrap();

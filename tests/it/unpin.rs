@@ -35,7 +35,7 @@ fn every_kind() {
     let bed = Bed::new();
     bed.ok("echo array key u32 value u64 entries 4 > mnt/a; echo hash key 4 value 8 entries 4 > mnt/f
         echo 1 > mnt/f/1; echo 1 > mnt/f/.freeze; echo queue value u32 entries 4 > mnt/q; echo 7 > mnt/q/.push
-        bpftool map create bpf/r type ringbuf key 0 value 0 entries 4096 name r
+        bpftool map create bpf/r type ringbuf key 0 value 0 entries 65536 name r
         mkdir bpf/d; bpftool map pin pinned bpf/a bpf/d/a");
     bed.ok("for m in a f q r; do echo 1 > mnt/$m/.unpin; done");
     assert_eq!(bed.ok("ls -I '*.debug' bpf bpf/d"), "bpf:\nd\n\nbpf/d:\na\n");

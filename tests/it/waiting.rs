@@ -15,7 +15,7 @@ const FAST: [&str; 2] = ["--watch-interval", "50ms"];
 fn bed_with_streams() -> Bed {
     let bed = Bed::with(&FAST);
     bed.hash("h").set(&key32(1), &[0; 8]);
-    bed.ok("bpftool map create bpf/rb type ringbuf key 0 value 0 entries 4096 name rb");
+    bed.ok("bpftool map create bpf/rb type ringbuf key 0 value 0 entries 65536 name rb");
     bed
 }
 

@@ -233,6 +233,6 @@ fn refusals() {
     let bed = Bed::with(&FAST);
     bed.hash("h");
     assert!(write_with(bed.at("h/.watch"), 0, b"1\n").is_err());
-    bed.ok("bpftool map create bpf/rb type ringbuf key 0 value 0 entries 4096 name rb");
+    bed.ok("bpftool map create bpf/rb type ringbuf key 0 value 0 entries 65536 name rb");
     refused(fs::File::open(bed.at("rb/.watch")), "EOPNOTSUPP");
 }

@@ -15,7 +15,7 @@ fn killed_in_mid_read() {
     require!("root", "bpf", "fuse", "bpftool");
     let bed = Bed::new();
     bed.map("h", Kind::Hash, 4, 8, 50_000).fill32(50_000, &[1; 8]);
-    bed.ok("bpftool map create bpf/rb type ringbuf key 0 value 0 entries 4096 name rb");
+    bed.ok("bpftool map create bpf/rb type ringbuf key 0 value 0 entries 65536 name rb");
     let base = Base::of(&bed, "h");
     for round in 0..4_u64 {
         let mut clients: Vec<_> = ["h/.entries", "h/.watch", "rb/.stream", "h/.count"]
@@ -323,7 +323,7 @@ fn opening_a_busy_stream_again_and_again() {
     require!("root", "bpf", "fuse", "python3", "bpftool");
     let bed = Bed::new();
     bed.hash("h").set(&key32(1), &7_u64.to_ne_bytes());
-    bed.ok("bpftool map create bpf/rb type ringbuf key 0 value 0 entries 4096 name rb");
+    bed.ok("bpftool map create bpf/rb type ringbuf key 0 value 0 entries 65536 name rb");
     let base = Base::of(&bed, "h");
     let mut clients = vec![bed.spawn("exec cat mnt/rb/.stream")];
     for _ in 0..8 {
