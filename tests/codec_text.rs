@@ -426,7 +426,7 @@ fn objects_change_what_they_name() {
     // Pretty-printed, members in another order, blanks around.
     let pretty = " {\n  \"v6\": [0,0,0,0,0,0,0,1],\n  \"id\": \"0x10\"\n}\n\n";
     codec.parse_value(pretty.as_bytes(), &mut value).unwrap();
-    assert_eq!((value[0], value[47]), (16, 1));
+    assert_eq!((&value[..4], value[47]), (&16_u32.to_ne_bytes()[..], 1));
     // All of it as bytes.
     let hex = format!("0x{}", "01".repeat(48));
     codec.parse_value(hex.as_bytes(), &mut value).unwrap();
@@ -530,7 +530,8 @@ fn bit_fields() {
     let mut value = vec![0xff; 4];
     codec.parse_value(br#"{"b":-8}"#, &mut value).unwrap();
     assert_eq!(print(&codec, &value), "{\"a\":7,\"b\":-8,\"c\":1,\"d\":524287}\n");
-    assert_eq!(value[1] & 0x1f, 0, "padding between bit-fields is zero");
+    let between = if cfg!(target_endian = "big") { 0xf8 } else { 0x1f };
+    assert_eq!(value[1] & between, 0, "padding between bit-fields is zero");
     refused(
         &codec,
         4,
@@ -607,16 +608,26 @@ fn unions_are_shown_whole() {
     let union = blob.record(5, "", 16, &[("l", l, 0, 0), ("s", s, 0, 0)]);
     let holder = blob.record(4, "holder", 24, &[("n", u64s, 0, 0), ("", union, 64, 0)]);
     let (named, folded) = (of(&blob, union, 16), of(&blob, holder, 24));
-    for (c, b, text) in [
-        (0x5678_u32, 9_u64, "{\"l\":{\"a\":22136,\"b\":9}}"),
-        (0x1234_5678, 0, "{\"s\":{\"c\":305419896}}"),
-        (0, 0, "{\"l\":{\"a\":0,\"b\":0}}"),
+    for ([a, beyond], b) in [
+        ([0x5678_u16, 0], 9_u64),
+        ([0x5678, 0x1234], 0),
+        ([0, 0], 0),
         // Neither shows all of it.
-        (0x1234_5678, 9, "\"0x78563412000000000900000000000000\""),
+        ([0x5678, 0x1234], 9),
     ] {
-        let mut value = vec![0; 16];
-        value[..4].copy_from_slice(&c.to_ne_bytes());
-        value[8..].copy_from_slice(&b.to_ne_bytes());
+        let mut value = [a.to_ne_bytes(), beyond.to_ne_bytes(), [0; 2], [0; 2]].concat();
+        value.extend(b.to_ne_bytes());
+        let text = match (beyond, b) {
+            (0, _) => format!("{{\"l\":{{\"a\":{a},\"b\":{b}}}}}"),
+            (_, 0) => {
+                let c = u32::from_ne_bytes(value[..4].try_into().unwrap());
+                format!("{{\"s\":{{\"c\":{c}}}}}")
+            }
+            _ => {
+                let bytes: String = value.iter().map(|byte| format!("{byte:02x}")).collect();
+                format!("\"0x{bytes}\"")
+            }
+        };
         assert_eq!(print(&named, &value), format!("{text}\n"));
         let mut back = vec![0xee; 16];
         named.parse_value(text.as_bytes(), &mut back).unwrap();
@@ -627,7 +638,7 @@ fn unions_are_shown_whole() {
         let mut back = vec![0xee; 24];
         folded.parse_value(shown.trim_end().as_bytes(), &mut back).unwrap();
         assert_eq!(back, whole, "{shown}");
-        assert_eq!(shown.starts_with("\"0x07"), text.starts_with("\"0x"), "{shown}");
+        assert_eq!(shown.starts_with("\"0x"), text.starts_with("\"0x"), "{shown}");
     }
 }
 
@@ -692,17 +703,21 @@ fn sums_of_unions() {
     let union = blob.record(5, "", 16, &[("l", l, 0, 0), ("s", s, 0, 0)]);
     let holder = blob.record(4, "holder", 24, &[("n", u64s, 0, 0), ("u", union, 64, 0)]);
     let folded = blob.record(4, "folded", 24, &[("n", u64s, 0, 0), ("", union, 64, 0)]);
-    let value = |c: u32, b: u64| {
-        [&7_u64.to_ne_bytes()[..], &c.to_ne_bytes(), &[0; 4], &b.to_ne_bytes()].concat()
+    // `c` has both numbers' bytes, `a` those of the first.
+    let both = |[a, beyond]: [u16; 2]| [a.to_ne_bytes(), beyond.to_ne_bytes()].concat();
+    let value = |c: [u16; 2], b: u64| {
+        [&7_u64.to_ne_bytes()[..], &both(c), &[0; 4], &b.to_ne_bytes()].concat()
     };
+    let c = u32::from_ne_bytes(both([2, 1]).try_into().unwrap());
+    let whole = format!(r#""s":{{"c":{c}}}"#);
     for (cpus, text) in [
-        ([(0, 0), (0, 0)], Some(r#""l":{"a":0,"b":0}"#)),
-        ([(1, 9), (2, 0)], Some(r#""l":{"a":3,"b":9}"#)),
+        ([([0, 0], 0), ([0, 0], 0)], Some(r#""l":{"a":0,"b":0}"#)),
+        ([([1, 0], 9), ([2, 0], 0)], Some(r#""l":{"a":3,"b":9}"#)),
         // One CPU alone would show the other member.
-        ([(0x1_0000, 0), (2, 0)], Some(r#""s":{"c":65538}"#)),
-        ([(2, 0), (0x1_0000, 0)], Some(r#""s":{"c":65538}"#)),
+        ([([0, 1], 0), ([2, 0], 0)], Some(&*whole)),
+        ([([2, 0], 0), ([0, 1], 0)], Some(&*whole)),
         // Each CPU has a member that shows it, and none shows both.
-        ([(0x1_0000, 0), (2, 9)], None),
+        ([([0, 1], 0), ([2, 0], 9)], None),
     ] {
         let slots = cpus.map(|(c, b)| value(c, b)).concat();
         let sum = |id| {
@@ -1025,9 +1040,15 @@ fn padding_of_bytes_in_an_array_of_a_key() {
     let list = blob.array(nibble, 2);
     let id = blob.record(4, "k", 3, &[("list", list, 0, 0), ("n", u8s, 16, 0)]);
     let codec = of(&blob, id, 3);
+    let (stray, hex) = if cfg!(target_endian = "big") {
+        ([1, 0x29, 3], "012903")
+    } else {
+        ([1, 0x92, 3], "019203")
+    };
+    let x = |n: u8| if cfg!(target_endian = "big") { n << 4 } else { n };
     for (bytes, shown, text) in [
-        ([1, 2, 3], "list.0.x=1,list.1.x=2,n=3", r#"{"list":[{"x":1},{"x":2}],"n":3}"#),
-        ([1, 0x92, 3], "019203", r#""0x019203""#),
+        ([x(1), x(2), 3], "list.0.x=1,list.1.x=2,n=3", r#"{"list":[{"x":1},{"x":2}],"n":3}"#),
+        (stray, hex, &*format!("\"0x{hex}\"")),
     ] {
         assert_eq!(name(&codec, &bytes), shown);
         assert_eq!(key(&codec, shown.as_bytes()), Ok(bytes.to_vec()));
@@ -1112,8 +1133,11 @@ fn short_events_with_unions() {
         codec.print_event(event, 0, &mut out);
         String::from_utf8(out).unwrap()
     };
-    assert_eq!(print(&[7, 0, 1, 0, 2, 0]), r#"{"first":7,"a":1,"b":2}"#);
-    assert_eq!(print(&[7, 0, 0, 1, 2, 0]), r#"{"first":7,"c":1,"d":2}"#);
-    assert_eq!(print(&[7, 0]), r#"{"first":7}"#);
-    assert_eq!(print(&[7, 0, 1, 1, 2, 0]), r#""0x070001010200""#);
+    let event =
+        |middle: [u8; 2]| [&7_u16.to_ne_bytes()[..], &middle, &2_u16.to_ne_bytes()].concat();
+    assert_eq!(print(&event([1, 0])), r#"{"first":7,"a":1,"b":2}"#);
+    assert_eq!(print(&event([0, 1])), r#"{"first":7,"c":1,"d":2}"#);
+    assert_eq!(print(&event([1, 0])[..2]), r#"{"first":7}"#);
+    let both = if cfg!(target_endian = "big") { "000701010002" } else { "070001010200" };
+    assert_eq!(print(&event([1, 1])), format!("\"0x{both}\""));
 }

@@ -4,12 +4,24 @@
 //! [`require`].
 
 use super::require;
+use bpffuse::btf::Btf;
 use bpffuse::sys::map::kind;
 
 /// Whether this kernel lacks maps of a kind (`enum bpf_map_type`); says so.
 pub(crate) fn lacks_map(number: u32) -> bool {
     let name = kind::name(number).unwrap_or("such");
-    lacks(&format!("{name} maps"), kind::is_supported(number) != Some(false))
+    let has = match number {
+        kind::STRUCT_OPS => has_struct("bpf_struct_ops_tcp_congestion_ops"),
+        _ => kind::is_supported(number) != Some(false),
+    };
+    lacks(&format!("{name} maps"), has)
+}
+
+/// Whether the kernel's own types have a struct; those of struct_ops maps are missing where the kernel
+/// cannot call BPF programs (s390x).
+fn has_struct(name: &str) -> bool {
+    let blob = std::fs::read("/sys/kernel/btf/vmlinux").unwrap_or_default();
+    Btf::parse(&blob, None).is_ok_and(|types| types.find_struct(name).is_some())
 }
 
 /// Whether this kernel lacks `what`, given whether it `has` it; says so.

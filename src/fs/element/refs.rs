@@ -56,9 +56,11 @@ pub fn set(element: &ElementRef, map: &Map, written: &[u8], flag: u64) -> Result
         }
         Content::Socket | Content::Xsk | Content::PerfEvent => {
             object = of_process(&text, element.opener)?;
-            let mut value = descriptor(&object).to_vec();
-            value.resize(map.value_len(), 0);
-            value
+            // Socket maps may have values of eight bytes, which are one number.
+            match map.value_len() {
+                8 => u64::from(object.as_raw_fd().cast_unsigned()).to_ne_bytes().to_vec(),
+                _ => descriptor(&object).to_vec(),
+            }
         }
         Content::Device | Content::Cpu => {
             let Some((value, prog)) = pair(element, map, &text)? else { return Ok(false) };
