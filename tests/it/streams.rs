@@ -316,7 +316,9 @@ fn a_line_is_an_event() {
     let programs = Programs::load(&bed, "streams");
     bed.ok("echo 0x0700000009000000 > mnt/commands/.stream");
     bed.ok("echo '{\"id\":8,\"amount\":10}' > mnt/commands/.events/command");
-    bed.ok("printf '01 00 00 00 02 00 00 00\\n03 00 00 00 04 00 00 00' > mnt/commands/.stream");
+    let [one, two, three, four] =
+        [1_u32, 2, 3, 4].map(|n| n.to_ne_bytes().map(|byte| format!("{byte:02x}")).join(" "));
+    bed.ok(&format!("printf '{one} {two}\\n{three} {four}' > mnt/commands/.stream"));
     programs.run_raw("drain", [0, 0], None);
     let expected = line(7, 9) + &line(8, 10) + &line(1, 2) + &line(3, 4);
     assert_eq!(bed.ok("head -n 4 mnt/events/.events/event"), expected);
@@ -381,12 +383,14 @@ fn a_full_ring_is_enospc() {
     require!("root", "bpf", "fuse", "user_ringbuf maps", "clang");
     let bed = Bed::new();
     let programs = Programs::load(&bed, "streams");
-    // 4,096 bytes hold 256 records of 8 bytes and their headers.
-    bed.ok("for i in {0..299}; do printf '%02x %02x 00 00 00 00 00 00\\n' $((i % 256)) $((i / 256)); done > lines");
-    bed.fails_with("cat lines > mnt/commands/.stream", "No space left");
+    // Each record has 8 bytes and a header of 8.
+    let fit = u64::from(bed.open("commands").info.max_entries / 16);
+    let command = r#"{"id":%d,"amount":0}\n"#;
+    bed.ok(&format!("for i in $(seq 0 {}); do printf '{command}' $i; done > lines", fit + 43));
+    bed.fails_with("cat lines > mnt/commands/.events/command", "No space left");
     programs.run_raw("drain", [0, 0], None);
-    let expected: String = (0..256).map(|seq| line(seq, 0)).collect();
-    assert_eq!(bed.ok("head -n 256 mnt/events/.events/event"), expected);
+    let expected: String = (0..fit).map(|seq| line(seq, 0)).collect();
+    assert_eq!(bed.ok(&format!("head -n {fit} mnt/events/.events/event")), expected);
     // Round the ring's end.
     for seq in 0..300 {
         bed.write("commands/.events/command", &format!("{{\"id\":{seq},\"amount\":1}}\n"));
