@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 /// Symbols are read again after this long: modules and BPF programs come and go.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// Below are user space's addresses.
-const KERNEL: u64 = 1 << 63;
+/// Below are user space's addresses. On s390x the kernel has an address space of its own, with the same numbers.
+const KERNEL: u64 = if cfg!(target_arch = "s390x") { 0 } else { 1 << 63 };
 
 /// A symbol farther away than this is not an address's own.
 const FARTHEST: u64 = 1 << 24;
