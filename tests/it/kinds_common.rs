@@ -7,6 +7,7 @@ use bpffuse::sys::map::{NewMap, kind as k};
 use bpffuse::sys::object::btf_load;
 use bpffuse::sys::os::page_size;
 use libbpf_rs::{MapCore, Object, ObjectBuilder, ProgramInput};
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -21,10 +22,11 @@ impl Programs {
     pub(crate) fn load(bed: &Bed, name: &str) -> Self {
         let mut opened = ObjectBuilder::default().open_file(object::compile(name)).unwrap();
         // Programs that call back need a JIT, which some kernels do not have (Debian's for s390x).
-        if !Path::new("/proc/sys/net/core/bpf_jit_enable").exists() {
-            for mut program in opened.progs_mut().filter(|program| program.name() == "drain") {
-                program.set_autoload(false);
-            }
+        let lacks = |name: &OsStr| {
+            name == "drain" && !Path::new("/proc/sys/net/core/bpf_jit_enable").exists()
+        };
+        for mut program in opened.progs_mut().filter(|program| lacks(program.name())) {
+            program.set_autoload(false);
         }
         let mut object = opened.load().expect("the kernel takes the programs");
         for mut map in object.maps_mut() {
