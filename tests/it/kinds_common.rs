@@ -36,7 +36,7 @@ impl Programs {
             }
         }
         fs::create_dir(bed.pin("p")).unwrap();
-        for mut prog in object.progs_mut() {
+        for mut prog in object.progs_mut().filter(|prog| !lacks(prog.name())) {
             let name = prog.name().to_string_lossy().into_owned();
             prog.pin(bed.pin("p").join(name)).unwrap();
         }
