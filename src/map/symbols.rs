@@ -7,10 +7,8 @@ use std::time::{Duration, Instant};
 /// Symbols are read again after this long: modules and BPF programs come and go.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// Below are user space's addresses. On s390x the kernel has an address space of its own, with the same numbers.
-const KERNEL: u64 = if cfg!(target_arch = "s390x") { 0 } else { 1 << 63 };
-
-/// A symbol farther away than this is not an address's own.
+/// A symbol farther away than this is not an address's own. User space's addresses are lower than any symbol, but
+/// for s390x, where both count from 0.
 const FARTHEST: u64 = 1 << 24;
 
 static LAST: Mutex<Option<(Instant, Arc<Symbols>)>> = Mutex::new(None);
@@ -65,7 +63,7 @@ impl Symbols {
         let after = self.starts.partition_point(|(start, ..)| *start <= address);
         let found = after.checked_sub(1).and_then(|at| self.starts.get(at));
         match found {
-            Some(&(start, at, len)) if address >= KERNEL && address - start < FARTHEST => {
+            Some(&(start, at, len)) if address - start < FARTHEST => {
                 let name = self.names.get(at as usize..(at + len) as usize).unwrap_or_default();
                 format!("{address:#x} {name}+{:#x}", address - start)
             }

@@ -28,6 +28,12 @@ fn hex(seq: u64) -> String {
     format!("\"0x{digits}\"\n")
 }
 
+/// A command in hex, its bytes apart.
+fn spaced(command: [u32; 2]) -> String {
+    let bytes = command.map(u32::to_ne_bytes).concat();
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")
+}
+
 /// Waits until the stream of `map` has a reader: a second one is refused.
 fn wait_for_reader(bed: &Bed, map: &str) {
     let path = bed.at(map).join(".stream");
@@ -317,9 +323,7 @@ fn a_line_is_an_event() {
     let programs = Programs::load(&bed, "streams");
     bed.ok("echo 0x0700000009000000 > mnt/commands/.stream");
     bed.ok("echo '{\"id\":8,\"amount\":10}' > mnt/commands/.events/command");
-    let [one, two, three, four] =
-        [1_u32, 2, 3, 4].map(|n| n.to_ne_bytes().map(|byte| format!("{byte:02x}")).join(" "));
-    bed.ok(&format!("printf '{one} {two}\\n{three} {four}' > mnt/commands/.stream"));
+    bed.ok(&format!("printf '{}\\n{}' > mnt/commands/.stream", spaced([1, 2]), spaced([3, 4])));
     programs.run_raw("drain", [0, 0], None);
     let expected = line(7, 9) + &line(8, 10) + &line(1, 2) + &line(3, 4);
     assert_eq!(bed.ok("head -n 4 mnt/events/.events/event"), expected);
@@ -386,9 +390,9 @@ fn a_full_ring_is_enospc() {
     let programs = Programs::load(&bed, "streams");
     // Each record has 8 bytes and a header of 8.
     let fit = u64::from(bed.open("commands").info.max_entries / 16);
-    let command = r#"{"id":%d,"amount":0}\n"#;
-    bed.ok(&format!("for i in $(seq 0 {}); do printf '{command}' $i; done > lines", fit + 43));
-    bed.fails_with("cat lines > mnt/commands/.events/command", "No space left");
+    let text: String = (0..fit as u32 + 44).map(|seq| spaced([seq, 0]) + "\n").collect();
+    std::fs::write(bed.shown("lines"), text).unwrap();
+    bed.fails_with("cat lines > mnt/commands/.stream", "No space left");
     programs.run_raw("drain", [0, 0], None);
     let expected: String = (0..fit).map(|seq| line(seq, 0)).collect();
     assert_eq!(bed.ok(&format!("head -n {fit} mnt/events/.events/event")), expected);
