@@ -46,15 +46,23 @@ install_missing() {
 	rm -f "$log"
 }
 
+# What tests run beside the build: compilers for BPF, the tools that they compare with, and those they try.
+TEST_PACKAGES=(clang llvm libbpf-dev bpftool xdp-tools iproute2 fuse3 git jq python3 perl-base rsync vim
+	util-linux procps xxd mount findutils diffutils tar)
+
+# rust_is_new: whether Rust is as new as Cargo.toml asks; leaves the version in `have` and what is asked in `want`.
+rust_is_new() {
+	have=$(rustc --version | cut -d ' ' -f 2)
+	want=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+	[ "$(printf '%s\n' "$want" "${have%%-*}" | sort -V | head -n 1)" = "$want" ]
+}
+
 # need_cargo [COMPONENT...]: Rust as new as Cargo.toml asks, with the components.
 need_cargo() {
 	local hint='install Rust from https://rustup.rs and open a new shell' have want component
 	command -v cargo > /dev/null || PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
 	command -v cargo > /dev/null || die "No cargo: $hint"
-	have=$(rustc --version | cut -d ' ' -f 2)
-	want=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
-	[ "$(printf '%s\n' "$want" "${have%%-*}" | sort -V | head -n 1)" = "$want" ] ||
-		die "Rust $have is too old, $want is needed: rustup update"
+	rust_is_new || die "Rust $have is too old, $want is needed: rustup update"
 	for component in "$@"; do
 		cargo "$component" --version > /dev/null 2>&1 || die "No cargo $component: rustup component add rustfmt clippy"
 	done
