@@ -3,10 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests: to fail is the point.
 
 mod codec_support;
+#[path = "common/order.rs"]
+mod order;
 
 use bpffuse::btf::Btf;
 use bpffuse::codec::{Codec, NameMatch, Shape, TextErrorKind};
 use codec_support::blob::Blob;
+use order::host_order;
 
 /// The types that most of these are made of.
 struct Bases {
@@ -141,10 +144,13 @@ fn typedefs_and_arrays_with_a_word() {
         ],
     );
     let codec = of(&blob, group, 48, false);
-    let mut bytes = vec![10, 0, 0, 1, 0x1f, 0, 0, 0, 0x34, 0x12, 0, 0, 0, 0, 0, 0];
+    let mut bytes = host_order(
+        vec![10, 0, 0, 1, 0x1f, 0, 0, 0, 0x34, 0x12, 0, 0, 0, 0, 0, 0],
+        vec![10, 0, 0, 1, 0, 0, 0, 0x1f, 0, 0, 0, 0, 0, 0, 0x12, 0x34],
+    );
     bytes.extend([10, 0, 0, 2, 10, 0, 0, 3]);
     bytes.extend([0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
-    bytes.extend([7, 0, 0, 0, 0, 0, 0, 0]);
+    bytes.extend(7_u64.to_ne_bytes());
     let text = r#"{"first":"10.0.0.1","flags":"0x1f","at":"0x1234","vip":["10.0.0.2","10.0.0.3"],"addr":"fd00::1","cookie":7}"#;
     assert_eq!(print(&codec, &bytes), text);
     parse(&codec, text, &bytes);
@@ -163,10 +169,10 @@ fn typedefs_and_arrays_with_a_word() {
     means(&codec, "12345678", &[0x12, 0x34, 0x56, 0x78]);
     means(&codec, "167772161", &[10, 0, 0, 1]);
     parse(&codec, "167772161", &[10, 0, 0, 1]);
-    named(&of(&blob, hex, 4, false), &[0xff, 0, 0, 0], "0xff");
+    named(&of(&blob, hex, 4, false), &255_u32.to_ne_bytes(), "0xff");
     // A typedef of another size is none of ours.
     let odd = blob.alias(8, "hex64_t", u32s);
-    named(&of(&blob, odd, 4, false), &[0xff, 0, 0, 0], "255");
+    named(&of(&blob, odd, 4, false), &255_u32.to_ne_bytes(), "255");
 }
 
 /// Either an address of 4 bytes or one of 16.
@@ -247,8 +253,11 @@ fn unions_named_by_their_address() {
     let name = "daddr.addr=fd00::1,saddr.addr=fd00::2,dport=80,sport=443,nexthdr=6,flags=1,pad_=0";
     named(&codec, &key, name);
     means(&codec, name.trim_end_matches(",pad_=0"), &key);
-    let words = "daddr.p1=253,daddr.p2=0,daddr.p3=0,daddr.p4=0x01000000,saddr.d1=253,saddr.d2=0x0200000000000000,dport=80,sport=443,nexthdr=6,flags=1";
-    means(&codec, words, &key);
+    let words = host_order(
+        "daddr.p1=253,daddr.p2=0,daddr.p3=0,daddr.p4=0x01000000,saddr.d1=253,saddr.d2=0x0200000000000000",
+        "daddr.p1=0xfd000000,daddr.p2=0,daddr.p3=0,daddr.p4=1,saddr.d1=0xfd00000000000000,saddr.d2=2",
+    );
+    means(&codec, &format!("{words},dport=80,sport=443,nexthdr=6,flags=1"), &key);
     let few = "daddr.p1=253,saddr.addr=fd00::2,dport=80,sport=443,nexthdr=6,flags=1";
     no_name(&codec, few, "the member daddr.p2 is missing");
     let text = r#"{"daddr":{"addr":"fd00::1"},"saddr":{"addr":"fd00::2"},"dport":80,"sport":443,"nexthdr":6,"flags":1,"pad_":0}"#;
@@ -289,7 +298,8 @@ fn tries_with_more_than_an_address() {
     );
     let codec = of(&blob, key, 24, true);
     let mut bytes = [0; 24];
-    (bytes[0], bytes[7]) = (64, 1);
+    bytes[..4].copy_from_slice(&64_u32.to_ne_bytes());
+    bytes[7] = 1;
     bytes[8..12].copy_from_slice(&[10, 0, 0, 1]);
     named(&codec, &bytes, "prefixlen=64,cluster_id=0,pad1=0,family=1,vip=10.0.0.1");
     means(&codec, "vip=10.0.0.1,prefixlen=64,cluster_id=0,family=1", &bytes);
@@ -313,12 +323,13 @@ fn keys_of_one_member_are_named_by_it() {
     let outer = blob.record(4, "outer", 4, &[("in", index, 0, 0)]);
     for (id, path) in [(index, "ifindex"), (outer, "in.ifindex")] {
         let codec = of(&blob, id, 4, false);
-        named(&codec, &[7, 0, 0, 0], "7");
+        let seven = 7_u32.to_ne_bytes();
+        named(&codec, &seven, "7");
         named(&codec, &12_345_678_u32.to_ne_bytes(), "12345678");
-        means(&codec, "0x7", &[7, 0, 0, 0]);
-        means(&codec, &format!("{path}=7"), &[7, 0, 0, 0]);
+        means(&codec, "0x7", &seven);
+        means(&codec, &format!("{path}=7"), &seven);
         // Hex that is no number.
-        means(&codec, "07000000", &[7, 0, 0, 0]);
+        means(&codec, host_order("07000000", "00000007"), &seven);
     }
 
     let char = blob.int("char", 1, 1);
@@ -348,9 +359,10 @@ fn padding_may_be_left_out_by_its_name() {
     for (at, name) in names.into_iter().enumerate() {
         let key = blob.record(4, "k", 8, &[("a", u32s, 0, 0), (name, u8s, 32, 0)]);
         let codec = of(&blob, key, 8, false);
-        named(&codec, &[1, 0, 0, 0, 2, 0, 0, 0], &format!("a=1,{name}=2"));
+        let key = |last| [&1_u32.to_ne_bytes()[..], &[last, 0, 0, 0]].concat();
+        named(&codec, &key(2), &format!("a=1,{name}=2"));
         if at < 5 {
-            means(&codec, "a=1", &[1, 0, 0, 0, 0, 0, 0, 0]);
+            means(&codec, "a=1", &key(0));
         } else {
             no_name(&codec, "a=1", "the member kept is missing");
         }
@@ -363,7 +375,8 @@ fn a_part_of_a_value_as_one_text() {
     let inner = blob.record(4, "inner", 8, &[("b", u32s, 0, 0), ("src", be32, 32, 0)]);
     let outer = blob.record(4, "outer", 12, &[("a", u32s, 0, 0), ("in", inner, 32, 0)]);
     let codec = of(&blob, outer, 12, false);
-    let mut value = [1, 0, 0, 0, 2, 0, 0, 0, 10, 0, 0, 1];
+    let bytes = |b: u32| [1_u32.to_ne_bytes(), b.to_ne_bytes(), [10, 0, 0, 1]].concat();
+    let mut value = bytes(2);
     let part = codec.member(&[b"in", b".value"]).unwrap();
     assert_eq!(part.children(), None);
     assert!(!part.has_children());
@@ -371,7 +384,7 @@ fn a_part_of_a_value_as_one_text() {
     part.print(&value, &mut out);
     assert_eq!(out, br#"{"b":2,"src":"10.0.0.1"}"#);
     part.parse(br#"{"b":3}"#, &mut value).unwrap();
-    assert_eq!(value, [1, 0, 0, 0, 3, 0, 0, 0, 10, 0, 0, 1]);
+    assert_eq!(value, bytes(3));
     assert!(codec.member(&[b".value"]).is_some());
     for none in [&[&b"a"[..], b".value"][..], &[b"in", b"src", b".value"], &[b".value", b"a"]] {
         assert!(codec.member(none).is_none(), "{none:?}");

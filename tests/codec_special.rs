@@ -6,20 +6,20 @@ mod codec_support;
 mod common;
 
 use bpffuse::sys::map::{ANY, LOCK};
-use codec_support::{Bpffs, compile_bpf, load_and_pin, open};
-use tempfile::TempDir;
+use codec_support::{Bpffs, load_and_pin, open};
+use common::object;
+use common::require::require;
 
-fn loaded() -> Option<Bpffs> {
-    let dir = TempDir::new().unwrap();
-    let object = compile_bpf("special", dir.path())?;
-    let bpffs = Bpffs::mount()?;
-    load_and_pin(&object, &bpffs);
-    Some(bpffs)
+fn loaded() -> Bpffs {
+    let bpffs = Bpffs::mount();
+    load_and_pin(&object::compile("special"), &bpffs);
+    bpffs
 }
 
 #[test]
 fn a_lock_is_left_out_and_the_value_read_and_written_under_it() {
-    let Some(bpffs) = loaded() else { return };
+    require!("root", "bpf", "clang");
+    let bpffs = loaded();
     for (name, text) in [
         ("s_locked", r#"{"before":1,"after":2}"#),
         ("s_nested", r#"{"outer":3,"inner":{"before":1,"after":2}}"#),
@@ -46,7 +46,8 @@ fn a_lock_is_left_out_and_the_value_read_and_written_under_it() {
 
 #[test]
 fn the_kernels_bytes_are_kept_on_write() {
-    let Some(bpffs) = loaded() else { return };
+    require!("root", "bpf", "clang");
+    let bpffs = loaded();
     let map = open(&bpffs, "s_timed");
     assert!(!map.codec.has_lock());
     let mut value = vec![0xaa; 24];
@@ -61,7 +62,8 @@ fn the_kernels_bytes_are_kept_on_write() {
 
 #[test]
 fn special_members_of_many_kinds_are_left_out() {
-    let Some(bpffs) = loaded() else { return };
+    require!("root", "bpf", "clang");
+    let bpffs = loaded();
     let map = open(&bpffs, "s_graph");
     assert_eq!(map.codec.fallback(), None);
     let value = vec![0; map.map.value_len()];

@@ -2,10 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests: to fail is the point.
 
 mod codec_support;
+#[path = "common/order.rs"]
+mod order;
 
 use bpffuse::btf::Btf;
 use bpffuse::codec::{Codec, NameMatch, Shape, TextErrorKind};
 use codec_support::blob::Blob;
+use order::host_order;
 
 /// The codec of a map with keys and values of one type.
 fn of(blob: &Blob, id: u32, size: usize) -> Codec {
@@ -530,7 +533,7 @@ fn bit_fields() {
     let mut value = vec![0xff; 4];
     codec.parse_value(br#"{"b":-8}"#, &mut value).unwrap();
     assert_eq!(print(&codec, &value), "{\"a\":7,\"b\":-8,\"c\":1,\"d\":524287}\n");
-    let between = if cfg!(target_endian = "big") { 0xf8 } else { 0x1f };
+    let between = host_order(0x1f, 0xf8);
     assert_eq!(value[1] & between, 0, "padding between bit-fields is zero");
     refused(
         &codec,
@@ -609,12 +612,11 @@ fn unions_are_shown_whole() {
     let holder = blob.record(4, "holder", 24, &[("n", u64s, 0, 0), ("", union, 64, 0)]);
     let (named, folded) = (of(&blob, union, 16), of(&blob, holder, 24));
     // Neither shows all of it.
-    let (hex, seven) = if cfg!(target_endian = "big") {
-        ("\"0x56781234000000000000000000000009\"", "\"0x0000000000000007")
-    } else {
-        ("\"0x78563412000000000900000000000000\"", "\"0x0700000000000000")
-    };
-    let c = if cfg!(target_endian = "big") { 0x5678_1234_u32 } else { 0x1234_5678 };
+    let (hex, seven) = host_order(
+        ("\"0x78563412000000000900000000000000\"", "\"0x0700000000000000"),
+        ("\"0x56781234000000000000000000000009\"", "\"0x0000000000000007"),
+    );
+    let c = host_order(0x1234_5678, 0x5678_1234_u32);
     // What `a` has, and what `c` has beside it.
     for ([a, beyond], b, text) in [
         ([0x5678_u16, 0], 9_u64, "{\"l\":{\"a\":22136,\"b\":9}}"),
@@ -704,7 +706,7 @@ fn sums_of_unions() {
     let value = |c: [u16; 2], b: u64| {
         [&7_u64.to_ne_bytes()[..], &both(c), &[0; 4], &b.to_ne_bytes()].concat()
     };
-    let c = if cfg!(target_endian = "big") { 131_073 } else { 65_538 };
+    let c = host_order(65_538, 131_073);
     let whole = format!(r#""s":{{"c":{c}}}"#);
     for (cpus, text) in [
         ([([0, 0], 0), ([0, 0], 0)], Some(r#""l":{"a":0,"b":0}"#)),
@@ -1036,12 +1038,8 @@ fn padding_of_bytes_in_an_array_of_a_key() {
     let list = blob.array(nibble, 2);
     let id = blob.record(4, "k", 3, &[("list", list, 0, 0), ("n", u8s, 16, 0)]);
     let codec = of(&blob, id, 3);
-    let (stray, hex) = if cfg!(target_endian = "big") {
-        ([1, 0x29, 3], "012903")
-    } else {
-        ([1, 0x92, 3], "019203")
-    };
-    let x = |n: u8| if cfg!(target_endian = "big") { n << 4 } else { n };
+    let (stray, hex) = host_order(([1, 0x92, 3], "019203"), ([1, 0x29, 3], "012903"));
+    let x = |n: u8| host_order(n, n << 4);
     for (bytes, shown, text) in [
         ([x(1), x(2), 3], "list.0.x=1,list.1.x=2,n=3", r#"{"list":[{"x":1},{"x":2}],"n":3}"#),
         (stray, hex, &*format!("\"0x{hex}\"")),
@@ -1134,6 +1132,6 @@ fn short_events_with_unions() {
     assert_eq!(print(&event([1, 0])), r#"{"first":7,"a":1,"b":2}"#);
     assert_eq!(print(&event([0, 1])), r#"{"first":7,"c":1,"d":2}"#);
     assert_eq!(print(&event([1, 0])[..2]), r#"{"first":7}"#);
-    let both = if cfg!(target_endian = "big") { "000701010002" } else { "070001010200" };
+    let both = host_order("070001010200", "000701010002");
     assert_eq!(print(&event([1, 1])), format!("\"0x{both}\""));
 }

@@ -3,21 +3,22 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests: to fail is the point.
 
 mod codec_support;
+#[path = "common/mod.rs"]
+mod common;
 
-use codec_support::{Bpffs, Opened, compile_bpf, load_and_pin, open, source};
+use codec_support::{Bpffs, Opened, load_and_pin, open};
+use common::object;
+use common::require::require;
 use serde_json::Value as Json;
 use std::process::Command;
 use tempfile::TempDir;
 
 /// Loads types.bpf.c and runs store.c on its maps; gives (map, expected text) of each.
-fn stored() -> Option<(Bpffs, Vec<(String, String)>)> {
+fn stored() -> (Bpffs, Vec<(String, String)>) {
     let dir = TempDir::new().unwrap();
-    let object = compile_bpf("types", dir.path())?;
-    let bpffs = Bpffs::mount()?;
-    load_and_pin(&object, &bpffs);
-    let store = dir.path().join("store");
-    let clang = Command::new("clang").arg(source("store.c")).arg("-o").arg(&store).status();
-    assert!(clang.unwrap().success());
+    let bpffs = Bpffs::mount();
+    load_and_pin(&object::compile("types"), &bpffs);
+    let store = object::compile_program("store", dir.path());
     let output = Command::new(store).arg(bpffs.path()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let lines = String::from_utf8(output.stdout).unwrap();
@@ -26,7 +27,7 @@ fn stored() -> Option<(Bpffs, Vec<(String, String)>)> {
     let lines = lines.map(|(map, text)| (map.to_owned(), text.replace('\'', "\"")));
     let lines: Vec<_> = lines.collect();
     assert!(lines.len() >= 60);
-    Some((bpffs, lines))
+    (bpffs, lines)
 }
 
 fn value_of(map: &Opened) -> Vec<u8> {
@@ -44,7 +45,8 @@ fn first_key(map: &Opened) -> Vec<u8> {
 
 #[test]
 fn values_read_as_c_stored_them_and_write_back() {
-    let Some((bpffs, lines)) = stored() else { return };
+    require!("root", "bpf", "clang");
+    let (bpffs, lines) = stored();
     for (name, text) in lines.iter().filter(|line| line.0.starts_with("v_")) {
         let map = open(&bpffs, name);
         assert_eq!(map.codec.fallback(), None, "{name}");
@@ -64,7 +66,8 @@ fn values_read_as_c_stored_them_and_write_back() {
 
 #[test]
 fn keys_are_named_as_a_person_would_and_parse_back() {
-    let Some((bpffs, lines)) = stored() else { return };
+    require!("root", "bpf", "clang");
+    let (bpffs, lines) = stored();
     for (name, expected) in lines.iter().filter(|line| !line.0.starts_with("v_")) {
         let map = open(&bpffs, name);
         assert_eq!(map.codec.fallback(), None, "{name}");
@@ -82,7 +85,8 @@ fn keys_are_named_as_a_person_would_and_parse_back() {
 
 #[test]
 fn data_sections_are_objects_of_variables() {
-    let Some((bpffs, _)) = stored() else { return };
+    require!("root", "bpf", "clang");
+    let (bpffs, _) = stored();
     let section = |suffix: &str| {
         let names = std::fs::read_dir(bpffs.path()).unwrap();
         let names = names.map(|name| name.unwrap().file_name().into_string().unwrap());
@@ -114,7 +118,8 @@ fn differs_on_purpose(name: &str) -> bool {
 
 #[test]
 fn bpftool_agrees() {
-    let Some((bpffs, lines)) = stored() else { return };
+    require!("root", "bpf", "clang", "bpftool");
+    let (bpffs, lines) = stored();
     let (mut compared, mut differ) = (0, Vec::new());
     for (name, text) in lines.iter().filter(|line| line.0.starts_with("v_")) {
         if differs_on_purpose(name) {
@@ -123,11 +128,9 @@ fn bpftool_agrees() {
         let dump = Command::new("bpftool")
             .args(["-j", "map", "dump", "pinned"])
             .arg(bpffs.path().join(name))
-            .output();
-        let dump = match dump {
-            Ok(output) => output.stdout,
-            Err(error) => return eprintln!("SKIPPED: bpftool: {error}"),
-        };
+            .output()
+            .expect("bpftool starts")
+            .stdout;
         let dump: Json = match serde_json::from_slice(&dump) {
             Ok(json) => json,
             Err(error) => panic!("{name}: {error}: {}", String::from_utf8_lossy(&dump)),

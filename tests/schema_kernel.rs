@@ -7,9 +7,13 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+#[path = "common/mod.rs"]
+mod common;
+
 use bpffuse::btf::{Btf, Kind};
 use bpffuse::schema::{self, SchemaMap};
 use bpffuse::sys::map::MapInfo;
+use common::require::require;
 
 fn info(value: u32, size: u32) -> MapInfo {
     MapInfo {
@@ -32,10 +36,8 @@ fn info(value: u32, size: u32) -> MapInfo {
 
 #[test]
 fn kernel_structs_are_said_in_c() {
-    let Ok(blob) = std::fs::read("/sys/kernel/btf/vmlinux") else {
-        eprintln!("SKIPPED: this kernel has no BTF of its own");
-        return;
-    };
+    require!("kernel types");
+    let blob = std::fs::read("/sys/kernel/btf/vmlinux").expect("the kernel's BTF");
     let btf = Btf::parse(&blob, None).expect("the kernel's BTF");
     let every: u32 =
         std::env::var("BPFFUSE_EVERY").ok().and_then(|n| n.parse().ok()).unwrap_or(101);

@@ -18,15 +18,14 @@ use bpffuse::schema::{self, SchemaMap};
 use bpffuse::spec::{CreateError, Inner, Spec, flags};
 use bpffuse::sys::map::kind::{self, MapKind};
 use bpffuse::sys::map::{MapInfo, map_info};
-use bpffuse::sys::object;
+use bpffuse::sys::object as btf_objects;
 use common::kernel::lacks_map;
+use common::object;
+use common::require::{self, require};
 use spec_support::cases::{CASES, texts};
-use spec_support::{clang_btf, have_bpf, have_clang, same_type};
+use spec_support::{clang_btf, same_type};
 use std::fmt::Write;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
-use std::process::Command;
-use tempfile::TempDir;
 
 /// A map as `.schema` sees it.
 struct Seen {
@@ -63,9 +62,9 @@ fn comparable(seen: &Seen) -> (MapInfo, Option<u32>, Option<MapInfo>) {
     (info, seen.numa_node, seen.inner.clone())
 }
 
-fn kernel_btf() -> Option<Btf> {
-    let blob = std::fs::read("/sys/kernel/btf/vmlinux").ok()?;
-    Btf::parse(&blob, None).ok()
+fn kernel_btf() -> Btf {
+    let blob = std::fs::read("/sys/kernel/btf/vmlinux").expect("the kernel's BTF");
+    Btf::parse(&blob, None).expect("the kernel's BTF")
 }
 
 /// What a program includes, and what these headers may be too old to have.
@@ -83,8 +82,13 @@ fn includes() -> String {
             #ifndef __contains\n#define __contains(a, b)\n#endif\n"
 }
 
+/// Whether clang can be asked, too; says so if not.
 fn can_clang() -> bool {
-    have_clang() && Path::new("/usr/include/bpf/bpf_helpers.h").exists()
+    let can = require::can_compile();
+    if !can {
+        require::partly("clang is not asked");
+    }
+    can
 }
 
 /// The types of `key` and `value` of the variable `name`.
@@ -143,7 +147,8 @@ fn round_trip(text: &str, kernel: &Btf) -> (Seen, String) {
 
 #[test]
 fn every_kind_is_made_again() {
-    let (true, Some(kernel)) = (have_bpf(), kernel_btf()) else { return };
+    require!("root", "bpf", "kernel types");
+    let kernel = kernel_btf();
     for (number, case) in (1..).zip(CASES) {
         if lacks_map(number) {
             continue;
@@ -191,7 +196,8 @@ const HARD: [&str; 8] = [
 
 #[test]
 fn hard_types_are_made_again() {
-    let (true, Some(kernel)) = (have_bpf(), kernel_btf()) else { return };
+    require!("root", "bpf", "kernel types");
+    let kernel = kernel_btf();
     for text in HARD {
         let (first, schema) = round_trip(text, &kernel);
         assert!(first.btf.is_some(), "{text}");
@@ -206,7 +212,8 @@ fn hard_types_are_made_again() {
 /// constants for clang, of a type of the same sign.
 #[test]
 fn enums_keep_their_values_and_sign() {
-    let (true, Some(kernel)) = (have_bpf(), kernel_btf()) else { return };
+    require!("root", "bpf", "kernel types");
+    let kernel = kernel_btf();
     const MIN: u64 = 1 << 63;
     for (fixed, size, values) in [
         (": long long", 8, vec![("LEAST", "(-0x7fffffffffffffff - 1)", MIN), ("ONE", "1", 1)]),
@@ -259,7 +266,8 @@ fn enums_keep_their_values_and_sign() {
 
 #[test]
 fn the_model_of_an_empty_map_of_maps_is_found() {
-    let (true, Some(kernel)) = (have_bpf(), kernel_btf()) else { return };
+    require!("root", "bpf", "kernel types");
+    let kernel = kernel_btf();
     let text = "hash_of_maps key 4 entries 3 inner_map { hash key 6 value 12 entries 77 flags no_prealloc }";
     let seen = create(text, &kernel);
     let inner = seen.inner.as_ref().expect("the inner map's model");
@@ -273,7 +281,8 @@ fn the_model_of_an_empty_map_of_maps_is_found() {
 
 #[test]
 fn the_types_of_a_map_that_is_held_are_given() {
-    let (true, Some(kernel)) = (have_bpf(), kernel_btf()) else { return };
+    require!("root", "bpf", "kernel types");
+    let kernel = kernel_btf();
     let text = "array_of_maps entries 2 inner_map { hash key 4 value 12 entries 5 }";
     let outer = create(text, &kernel);
     let inner =
@@ -287,7 +296,8 @@ fn the_types_of_a_map_that_is_held_are_given() {
 
 #[test]
 fn a_map_of_maps_whose_model_is_unknown_says_so() {
-    let Some(kernel) = kernel_btf() else { return };
+    require!("kernel types");
+    let kernel = kernel_btf();
     let mut info = spec_support::array_of(4);
     info.map_type = kind::by_name("array_of_maps").expect("a kind");
     let map =
@@ -302,7 +312,7 @@ fn a_map_of_maps_whose_model_is_unknown_says_so() {
 fn seen(fd: OwnedFd) -> Seen {
     let info = map_info(fd.as_fd()).expect("the map's info");
     let btf = (info.btf_id != 0).then(|| {
-        let (blob, _) = object::btf_blob(info.btf_id).expect("the map's BTF");
+        let (blob, _) = btf_objects::btf_blob(info.btf_id).expect("the map's BTF");
         Btf::parse(&blob, None).expect("BTF")
     });
     Seen { fd, info, btf, numa_node: None, inner: None }
@@ -310,20 +320,9 @@ fn seen(fd: OwnedFd) -> Seen {
 
 /// Every map of the object that clang makes of `tests/bpf/NAME.bpf.c`.
 fn every_map_of(name: &str) {
-    let (true, true, Some(kernel)) = (have_bpf(), have_clang(), kernel_btf()) else { return };
-    let dir = TempDir::new().expect("a scratch directory");
-    let object = dir.path().join("object.o");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/bpf/{name}.bpf.c"));
-    let clang = Command::new("clang")
-        .args(["-target", "bpf", "-g", "-O2", "-w", "-c"])
-        .arg(format!("-I/usr/include/{}-linux-gnu", std::env::consts::ARCH))
-        .arg(&source)
-        .arg("-o")
-        .arg(&object)
-        .status();
-    assert!(clang.is_ok_and(|status| status.success()), "clang does not compile {name}");
+    let kernel = kernel_btf();
     let mut loaded = libbpf_rs::ObjectBuilder::default()
-        .open_file(&object)
+        .open_file(object::compile(name))
         .and_then(|object| object.load())
         .expect("the kernel takes the object");
     let mut count = 0;
@@ -379,10 +378,12 @@ fn every_map_of(name: &str) {
 
 #[test]
 fn maps_of_compiled_programs_are_made_again() {
+    require!("root", "bpf", "kernel types", "clang");
     every_map_of("types");
 }
 
 #[test]
 fn maps_with_the_kernels_own_fields_are_made_again() {
+    require!("root", "bpf", "kernel types", "clang");
     every_map_of("special");
 }

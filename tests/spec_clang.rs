@@ -8,16 +8,19 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+#[path = "common/mod.rs"]
+mod common;
 mod spec_support;
 
 use bpffuse::btf::{Btf, Kind};
 use bpffuse::schema::{self, SchemaMap};
 use bpffuse::spec::Spec;
 use bpffuse::sys::map::MapInfo;
+use common::require::require;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use spec_support::{HEADER, array_of, clang_btf, have_clang, same_type};
+use spec_support::{HEADER, array_of, clang_btf, same_type};
 use std::fmt::Write;
 
 /// Types compared by default; `BPFFUSE_CLANG_TYPES=5000` for a longer run.
@@ -301,9 +304,7 @@ fn map(text: &str, ty: &str) -> String {
 
 #[test]
 fn random_types_lie_where_clang_puts_them() {
-    if !have_clang() {
-        return;
-    }
+    require!("compiler");
     let count = std::env::var("BPFFUSE_CLANG_TYPES").ok().and_then(|n| n.parse().ok());
     let count: usize = count.unwrap_or(TYPES);
     let seed = std::env::var("BPFFUSE_CLANG_SEED").ok().and_then(|n| n.parse().ok()).unwrap_or(1u8);

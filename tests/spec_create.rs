@@ -16,9 +16,11 @@ use bpffuse::sys::map::kind::{self, BtfUse, MapKind};
 use bpffuse::sys::map::{ANY, MapFd, MapInfo, map_info};
 use bpffuse::sys::object;
 use bpffuse::sys::os::page_size;
+use common::host_order;
 use common::kernel::lacks_map;
+use common::require::require;
+use spec_support::BpfFs;
 use spec_support::cases::{CASES, CPUS, texts};
-use spec_support::{BpfFs, have_bpf};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::Command;
 
@@ -40,9 +42,7 @@ fn possible_cpus() -> u32 {
 
 #[test]
 fn every_kind_from_words_and_from_c() {
-    if !have_bpf() {
-        return;
-    }
+    require!("root", "bpf");
     for (i, case) in CASES.into_iter().enumerate() {
         let (kind, _, _, [key, value, entries], flags, takes_btf) = case;
         if lacks_map(i as u32 + 1) {
@@ -110,10 +110,7 @@ fn bpftool(args: &[&str]) -> Option<serde_json::Value> {
 
 #[test]
 fn bpftool_prints_the_map_typed() {
-    if !have_bpf() || Command::new("bpftool").arg("version").output().is_err() {
-        eprintln!("SKIPPED: bpftool is not installed");
-        return;
-    }
+    require!("root", "bpf", "bpftool");
     let fs = BpfFs::new();
     let words = "hash key struct { __be32 addr; u16 port; enum proto { TCP = 6, UDP = 17 } proto; } \
                  value struct { u64 packets; char name[8]; u32 low : 3; u32 high : 29; } entries 4";
@@ -123,7 +120,7 @@ fn bpftool_prints_the_map_typed() {
     object::obj_pin(created.fd.as_fd(), &pin).expect("pin the map");
     let (map, _) = MapFd::new(created.fd).expect("the map");
     // Bit-fields begin at the end of their number where its first byte is.
-    let (low, high) = if cfg!(target_endian = "big") { (29, 0) } else { (0, 3) };
+    let (low, high) = host_order((0, 3), (29, 0));
     let bits = 0b101_u32 << low | 1 << high;
     let value = [&7_u64.to_ne_bytes()[..], b"eth\0\0\0\0\0", &bits.to_ne_bytes(), &[0; 4]].concat();
     let key = [&[10, 0, 0, 1][..], &80_u16.to_ne_bytes(), &[0; 2], &17_u32.to_ne_bytes()].concat();
@@ -142,9 +139,7 @@ fn bpftool_prints_the_map_typed() {
 
 #[test]
 fn names_come_from_the_text_or_the_pin() {
-    if !have_bpf() {
-        return;
-    }
+    require!("root", "bpf");
     let named = |text: &str, pin: &str| {
         let spec = Spec::parse(text.as_bytes()).expect("a map");
         let created = spec.create(pin, &no_inner).expect("a map");
@@ -164,9 +159,7 @@ fn names_come_from_the_text_or_the_pin() {
 
 #[test]
 fn ring_buffers_are_rounded_up() {
-    if !have_bpf() {
-        return;
-    }
+    require!("root", "bpf");
     let page = page_size() as u32;
     for (bytes, pages) in [(1, 1), (page, 1), (page + 1, 2), (25 * page, 32)] {
         let (info, _) = create(&format!("ringbuf entries {bytes}"));
@@ -179,9 +172,7 @@ fn ring_buffers_are_rounded_up() {
 
 #[test]
 fn the_kernels_refusals_say_what_was_asked() {
-    if !have_bpf() {
-        return;
-    }
+    require!("root", "bpf");
     let lock = "struct { struct bpf_spin_lock lock; int n; }";
     for (text, errno, reason) in [
         ("lru_hash key 4 value 4 entries 8 flags no_prealloc".to_owned(), libc::EOPNOTSUPP, "flags no_prealloc"),
@@ -211,9 +202,7 @@ fn the_kernels_refusals_say_what_was_asked() {
 /// The attribute that the kernel's errno does not name, and what to do about it.
 #[test]
 fn refusals_name_the_attribute_and_the_remedy() {
-    if !have_bpf() {
-        return;
-    }
+    require!("root", "bpf");
     let holds_maps = |_: &Inner| {
         let text = "array_of_maps entries 1 inner_map { array value 4 entries 1 }";
         let spec = Spec::parse(text.as_bytes()).expect("a map of maps");
@@ -275,9 +264,7 @@ fn refusals_name_the_attribute_and_the_remedy() {
 
 #[test]
 fn types_that_the_kernel_does_not_load_leave_the_map_without_btf() {
-    if !have_bpf() {
-        return;
-    }
+    require!("root", "bpf");
     // No float may lie off its alignment.
     let text = "array value 'struct { char c; float f; } __attribute__((packed))' entries 1";
     let (info, created) = create(text);
@@ -294,9 +281,7 @@ fn types_that_the_kernel_does_not_load_leave_the_map_without_btf() {
 /// A prefix of any number of bytes has a type of just that size.
 #[test]
 fn prefixes_of_any_size_beside_a_typed_value() {
-    if !have_bpf() {
-        return;
-    }
+    require!("root", "bpf");
     for key in [5, 6, 7, 8, 20, 259, 260] {
         let text = format!("lpm_trie key {key} value u32 entries 1 flags no_prealloc");
         let (info, created) = create(&text);

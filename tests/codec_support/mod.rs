@@ -1,4 +1,4 @@
-//! What the codec's tests share: BPF objects compiled by clang, and a bpffs of one's own.
+//! What the codec's tests share: BTF made by hand, random types, and a bpffs of one's own.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests: to fail is the point.
 #![allow(dead_code, unreachable_pub)] // Each test file uses its part.
 
@@ -12,32 +12,8 @@ use bpffuse::sys::map::{MapFd, MapInfo, kind};
 use bpffuse::sys::object::{btf_blob, obj_get};
 use bpffuse::sys::os;
 use libbpf_rs::MapCore;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use tempfile::TempDir;
-
-/// `tests/bpf/NAME`.
-pub fn source(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bpf").join(name)
-}
-
-/// Compiles `tests/bpf/NAME.bpf.c` into `dir`; `None`, loudly, if clang is not there.
-pub fn compile_bpf(name: &str, dir: &Path) -> Option<PathBuf> {
-    let object = dir.join(format!("{name}.bpf.o"));
-    let mut clang = Command::new("clang");
-    clang.args(["-target", "bpf", "-g", "-O2", "-Wall", "-c", "-I/usr/include/x86_64-linux-gnu"]);
-    clang.arg(source(&format!("{name}.bpf.c"))).arg("-o").arg(&object);
-    match clang.status() {
-        Ok(status) => {
-            assert!(status.success(), "clang does not compile {name}.bpf.c");
-            Some(object)
-        }
-        Err(error) => {
-            eprintln!("SKIPPED: clang: {error}");
-            None
-        }
-    }
-}
 
 /// A bpffs mounted in a directory of its own, unmounted with it.
 pub struct Bpffs {
@@ -45,16 +21,10 @@ pub struct Bpffs {
 }
 
 impl Bpffs {
-    /// `None`, loudly, if this user or kernel cannot.
-    pub fn mount() -> Option<Self> {
+    pub fn mount() -> Self {
         let dir = TempDir::new().unwrap();
-        match os::mount_bpffs(dir.path()) {
-            Ok(()) => Some(Self { dir }),
-            Err(error) => {
-                eprintln!("SKIPPED: a bpffs cannot be mounted: {error}");
-                None
-            }
-        }
+        os::mount_bpffs(dir.path()).expect("mount a bpffs");
+        Self { dir }
     }
 
     pub fn path(&self) -> &Path {

@@ -3,9 +3,11 @@
 //! A test that needs such a thing leaves that part out and says so: a `PARTLY` line, as in
 //! [`require`].
 
-use super::require;
+use super::{RawMap, require};
 use bpffuse::btf::Btf;
 use bpffuse::sys::map::kind;
+use bpffuse::sys::{Call, Error};
+use std::path::Path;
 
 /// Whether this kernel lacks maps of a kind (`enum bpf_map_type`); says so.
 pub(crate) fn lacks_map(number: u32) -> bool {
@@ -22,6 +24,22 @@ pub(crate) fn lacks_map(number: u32) -> bool {
 fn has_struct(name: &str) -> bool {
     let blob = std::fs::read("/sys/kernel/btf/vmlinux").unwrap_or_default();
     Btf::parse(&blob, None).is_ok_and(|types| types.find_struct(name).is_some())
+}
+
+/// Whether this kernel runs programs that call back functions of their own: only if it compiles them,
+/// which Debian's does not on s390x.
+pub(crate) fn calls_back() -> bool {
+    Path::new("/proc/sys/net/core/bpf_jit_enable").exists()
+}
+
+/// Whether this kernel lacks BPF_MAP_LOOKUP_AND_DELETE_ELEM for maps of this map's kind; says so. The map has no key
+/// of nothing but bytes 0xee.
+pub(crate) fn lacks_taking(map: &RawMap) -> bool {
+    let key = vec![0xee; map.info.key_size as usize];
+    let taken = map.fd.take(&key, &mut vec![0; map.fd.value_len()], 0);
+    let unknown = Error::new(Call::MapLookupAndDeleteElem, libc::EOPNOTSUPP);
+    let name = kind::name(map.info.map_type).unwrap_or("such");
+    lacks(&format!("look-up and delete of {name}"), taken != Err(unknown))
 }
 
 /// Whether this kernel lacks `what`, given whether it `has` it; says so.

@@ -9,10 +9,12 @@ pub(crate) mod errno;
 pub(crate) mod kernel;
 pub(crate) mod map;
 pub(crate) mod object;
+pub(crate) mod order;
 pub(crate) mod require;
 pub(crate) mod shell;
 
 pub(crate) use bed::{Bed, eventually};
 pub(crate) use errno::{open_then_write, refused, write_with};
 pub(crate) use map::{Kind, RawMap, key32};
+pub(crate) use order::{host_order, number};
 pub(crate) use shell::{Ran, patience};

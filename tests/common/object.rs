@@ -15,7 +15,7 @@ pub(crate) fn compile(name: &str) -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/bpf/{name}.bpf.c"));
     let text = fs::read(&source).unwrap_or_else(|e| panic!("{}: {e}", source.display()));
     let mut hasher = DefaultHasher::new();
-    text.hash(&mut hasher);
+    (text, headers(&source)).hash(&mut hasher);
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let object = dir.join(format!("{name}-{:016x}.bpf.o", hasher.finish()));
     if !object.exists() {
@@ -31,6 +31,30 @@ pub(crate) fn compile(name: &str) -> PathBuf {
         part.persist(&object).expect("move the object into place");
     }
     object
+}
+
+/// What stands in the headers beside a source.
+fn headers(source: &Path) -> Vec<Vec<u8>> {
+    let dir = source.parent().expect("a directory");
+    let mut files: Vec<_> = fs::read_dir(dir)
+        .expect("the sources")
+        .map(|entry| entry.expect("a file").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "h"))
+        .collect();
+    files.sort();
+    files.iter().map(|path| fs::read(path).expect("a header")).collect()
+}
+
+/// Compiles `tests/bpf/NAME.c`, a program of user space, into `dir`, or gives what another machine has compiled.
+pub(crate) fn compile_program(name: &str, dir: &Path) -> PathBuf {
+    if let Some(dir) = std::env::var_os("BPFFUSE_TEST_OBJECTS") {
+        return Path::new(&dir).join(name);
+    }
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/bpf/{name}.c"));
+    let program = dir.join(name);
+    let status = Command::new("clang").arg(source).arg("-o").arg(&program).status();
+    assert!(status.expect("clang starts").success(), "clang does not compile {name}.c");
+    program
 }
 
 /// Loads `tests/bpf/NAME.bpf.c` and pins each of its maps below `dir` by its name.

@@ -11,7 +11,8 @@ use std::path::Path;
 use std::thread;
 
 /// Skips the test, saying why, unless the machine has everything named: `root`, `bpf`, `fuse`,
-/// `hotplug` (a CPU may be taken offline), a kind of map as in `arena maps`, or the name of a command.
+/// `hotplug` (a CPU may be taken offline), `callbacks` (of BPF programs),
+/// `kernel types` (its own BTF), `compiler` (clang, to be run here, with libbpf's headers; `clang` may have run elsewhere), a kind of map as in `arena maps`, or the name of a command.
 macro_rules! require {
     ($($need:expr),+ $(,)?) => {
         if !$crate::common::require::met(&[$($need),+]) {
@@ -58,6 +59,14 @@ fn missing(need: &str) -> Option<String> {
                 && Path::new("/sys/devices/system/cpu/cpu1/online").exists(),
             "takes a CPU offline: only if BPFFUSE_TEST_HOTPLUG is set".to_owned(),
         ),
+        "callbacks" => {
+            (super::kernel::calls_back(), "this kernel has no programs that call back".to_owned())
+        }
+        "kernel types" => (
+            Path::new("/sys/kernel/btf/vmlinux").exists(),
+            "this kernel has no BTF of its own".to_owned(),
+        ),
+        "compiler" => (can_compile(), "needs the command clang and libbpf's headers".to_owned()),
         kind if kind.ends_with(" maps") => {
             let name = kind.trim_end_matches(" maps");
             let known = map_kind::by_name(name).and_then(map_kind::is_supported);
@@ -85,6 +94,11 @@ fn available_memory() -> u64 {
 fn kernel_has(fs_type: &str) -> bool {
     fs::read_to_string("/proc/filesystems")
         .is_ok_and(|list| list.lines().any(|line| line.split_whitespace().last() == Some(fs_type)))
+}
+
+/// Whether programs for the kernel can be compiled here and now.
+pub(crate) fn can_compile() -> bool {
+    is_command("clang") && Path::new("/usr/include/bpf/bpf_helpers.h").exists()
 }
 
 /// Whether `command` is on the path that tests use.

@@ -1,7 +1,7 @@
 //! What is written in part, and closed by some who have it open: only the opener's last close ends it.
 
 use crate::common::require::require;
-use crate::common::{Bed, eventually};
+use crate::common::{Bed, eventually, host_order};
 use crate::kinds_common::Programs;
 use std::thread;
 use std::time::Duration;
@@ -62,10 +62,11 @@ fn close_refused(bed: &Bed, file: &str, text: &str) {
 /// User ring buffer: a line is an event, however many descriptors of it are closed meanwhile.
 #[test]
 fn a_line_of_a_ring_is_not_cut() {
-    require!("root", "bpf", "fuse", "user_ringbuf maps", "clang", "python3");
+    require!("root", "bpf", "fuse", "user_ringbuf maps", "callbacks", "clang", "python3");
     let bed = Bed::new();
     let programs = Programs::load(&bed, "streams");
-    write_with_child(&bed, "commands/.stream", "0x01000000", "02000000\\n");
+    let (one, two) = host_order(("0x01000000", "02000000\\n"), ("0x00000001", "00000002\\n"));
+    write_with_child(&bed, "commands/.stream", one, two);
     // A last line without its end is an event too.
     write_with_child(&bed, "commands/.events/command", "{\"id\":3,", "\"amount\":4}");
     programs.run_raw("drain", [0, 0], None);

@@ -2,7 +2,7 @@
 //! nothing, a part or padding.
 
 use crate::common::require::require;
-use crate::common::{Bed, Kind, key32};
+use crate::common::{Bed, Kind, host_order, key32};
 use crate::kinds_common::Programs;
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -257,7 +257,7 @@ fn what_is_taken_is_not_lost() {
 /// Files without an end have a size, so that they are read.
 #[test]
 fn endless_files_are_read() {
-    require!("root", "bpf", "fuse", "clang", "user_ringbuf maps");
+    require!("root", "bpf", "fuse", "clang", "user_ringbuf maps", "callbacks");
     let bed = Bed::new();
     bed.hash("h").set(&key32(1), &42_u64.to_ne_bytes());
     let line = "{\"op\":\"set\",\"key\":1,\"value\":42}\n";
@@ -270,7 +270,8 @@ fn endless_files_are_read() {
     };
     assert_eq!(first("h/.watch"), line);
     let programs = Programs::load(&bed, "streams");
-    bed.ok("echo 0x0100000002000000 > mnt/commands/.stream");
+    let one_two = host_order("0x0100000002000000", "0x0000000100000002");
+    bed.ok(&format!("echo {one_two} > mnt/commands/.stream"));
     programs.run_raw("drain", [0, 0], None);
     assert_eq!(first("events/.events/event"), "{\"seq\":1,\"twice\":2,\"who\":\"tester\"}\n");
     for file in ["h/.watch", "events/.stream", "events/.events/event"] {

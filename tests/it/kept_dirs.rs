@@ -90,7 +90,16 @@ impl Ground {
     }
 
     fn exchange(&self, one: &str, other: &str) {
-        os::rename(&self.pin(one), &self.pin(other), libc::RENAME_EXCHANGE).unwrap();
+        match os::rename(&self.pin(one), &self.pin(other), libc::RENAME_EXCHANGE) {
+            Ok(()) => {}
+            // Older kernels' bpffs has no such call: to who asks afterwards three are the same.
+            Err(error) if error.errno == libc::EINVAL => {
+                self.rename(one, "third");
+                self.rename(other, one);
+                self.rename("third", other);
+            }
+            Err(error) => panic!("{error}"),
+        }
     }
 
     fn rename(&self, from: &str, to: &str) {

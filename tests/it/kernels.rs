@@ -2,11 +2,10 @@
 //! operation is refused with EOPNOTSUPP and a reason. Only older kernels let all of this fail; see
 //! scripts/test-kernel.
 
-use crate::common::kernel::{lacks, lacks_map, since};
+use crate::common::kernel::{lacks, lacks_map, lacks_taking, since};
 use crate::common::require::require;
 use crate::common::{Bed, Kind, RawMap, key32, refused, write_with};
 use crate::kinds_common::make;
-use bpffuse::sys;
 use bpffuse::sys::map::{ANY, EXIST, LOCK, NOEXIST, NewMap, kind as k};
 use std::fs;
 use std::os::fd::AsFd;
@@ -144,13 +143,8 @@ fn taking_from_hash_tables() {
         let name = kind.name();
         let map = bed.map(name, kind, 4, 8, 10);
         map.set_all_cpus_or_one(&key32(7), kind);
-        let mut value = vec![0; map.fd.value_len()];
-        let taken = map.fd.take(&key32(7), &mut value, 0);
-        let can =
-            taken != Err(sys::Error::new(sys::Call::MapLookupAndDeleteElem, libc::EOPNOTSUPP));
-        map.set_all_cpus_or_one(&key32(7), kind);
         let popped = fs::read_to_string(bed.at(&format!("{name}/.pop/7")));
-        if lacks(&format!("look-up and delete of {name}"), can) {
+        if lacks_taking(&map) {
             refused(popped, "EOPNOTSUPP");
             assert_eq!(bed.list(name), ["7"], "nothing has changed");
             assert!(bed.errors().last().is_some_and(|line| line.contains("EOPNOTSUPP")));

@@ -1,6 +1,7 @@
 //! What the tests of kinds share: BPF programs that can be run, processes that hold descriptors,
 //! a cgroup, and a map of every kind.
 
+use crate::common::kernel::calls_back;
 use crate::common::{Bed, RawMap, bed::signal, eventually, object};
 use bpffuse::btf::Btf;
 use bpffuse::sys::map::{NewMap, kind as k};
@@ -11,7 +12,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Child;
 
 /// The programs of an object of `tests/bpf`, with their maps pinned in the bed by name and they
@@ -21,10 +22,7 @@ pub(crate) struct Programs(pub(crate) Object);
 impl Programs {
     pub(crate) fn load(bed: &Bed, name: &str) -> Self {
         let mut opened = ObjectBuilder::default().open_file(object::compile(name)).unwrap();
-        // Programs that call back need a JIT, which some kernels do not have (Debian's for s390x).
-        let lacks = |name: &OsStr| {
-            name == "drain" && !Path::new("/proc/sys/net/core/bpf_jit_enable").exists()
-        };
+        let lacks = |name: &OsStr| name == "drain" && !calls_back();
         for mut program in opened.progs_mut().filter(|program| lacks(program.name())) {
             program.set_autoload(false);
         }

@@ -1,8 +1,9 @@
 //! `.stream` as readers of all sorts meet it: without waiting, without privilege, at a terminal, and
 //! with CPUs that come and go.
 
+use crate::common::kernel::{calls_back, lacks};
 use crate::common::require::require;
-use crate::common::{Bed, eventually, patience};
+use crate::common::{Bed, eventually, host_order, patience};
 use crate::kinds_common::{Programs, freed};
 use bpffuse::sys::map::possible_cpus;
 use std::fs::{self, File, OpenOptions};
@@ -37,7 +38,8 @@ fn without_waiting() {
             let text = String::from_utf8_lossy(&buffer[..n]);
             if file == ".stream" {
                 assert_eq!(text.lines().count(), 2, "{text}");
-                assert!(text.starts_with("\"0x0300000000000000"), "{text}");
+                let first = host_order("\"0x0300000000000000", "\"0x0000000000000003");
+                assert!(text.starts_with(first), "{text}");
             } else {
                 assert_eq!(text, line(3) + &line(4));
             }
@@ -88,7 +90,11 @@ fn without_privilege() {
         "Permission denied",
     );
     bed.ok("chmod 606 bpf/commands");
-    bed.ok(&format!("{NOBODY} bash -c 'echo 0x0700000009000000 > mnt/commands/.stream'"));
+    let seven_nine = host_order("0x0700000009000000", "0x0000000700000009");
+    bed.ok(&format!("{NOBODY} bash -c 'echo {seven_nine} > mnt/commands/.stream'"));
+    if lacks("programs that call back", calls_back()) {
+        return;
+    }
     programs.run_raw("drain", [0, 0], None);
     bed.ok("chmod 600 bpf/events");
     let got = bed.ok("head -n 1 mnt/events/.events/event");
@@ -129,7 +135,9 @@ fn nothing_is_kept_by_readers() {
         bed.run(&format!("timeout 0.3 cat mnt/.id/{}/.stream", bed.open(map).info.id));
         bed.fails(&format!("head -c 1 mnt/{map}/.events/nosuch"));
     }
-    bed.ok("echo '{\"id\":1}' > mnt/commands/.events/command");
+    if !lacks("programs that call back", calls_back()) {
+        bed.ok("echo '{\"id\":1}' > mnt/commands/.events/command");
+    }
     // One is open while the map goes away: it keeps its map, as any descriptor does, until closed.
     let open = File::open(bed.at("events/.stream")).unwrap();
     drop(programs);

@@ -2,7 +2,7 @@
 //! lines as events of user ring buffers.
 
 use crate::common::require::require;
-use crate::common::{Bed, eventually, patience};
+use crate::common::{Bed, eventually, host_order, patience};
 use crate::kinds_common::{Holder, Programs};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
@@ -61,7 +61,10 @@ fn a_ring_in_hex_and_typed() {
     programs.run_raw("to_ring", [7, 1], None);
     assert_eq!(
         bed.ok("head -n 1 mnt/events/.events/command"),
-        "{\"id\":7,\"amount\":0,\"rest\":\"0x0e000000746573746572000000000000\"}\n"
+        host_order(
+            "{\"id\":7,\"amount\":0,\"rest\":\"0x0e000000746573746572000000000000\"}\n",
+            "{\"id\":0,\"amount\":7,\"rest\":\"0x0000000e746573746572000000000000\"}\n"
+        )
     );
     bed.fails_with("cat mnt/events/.events/no_such_type", "No such file");
 }
@@ -318,10 +321,11 @@ fn pieces_of_any_size() {
 /// User ring buffer: a line is an event, in hex or typed.
 #[test]
 fn a_line_is_an_event() {
-    require!("root", "bpf", "fuse", "user_ringbuf maps", "clang");
+    require!("root", "bpf", "fuse", "user_ringbuf maps", "callbacks", "clang");
     let bed = Bed::new();
     let programs = Programs::load(&bed, "streams");
-    bed.ok("echo 0x0700000009000000 > mnt/commands/.stream");
+    let seven_nine = host_order("0x0700000009000000", "0x0000000700000009");
+    bed.ok(&format!("echo {seven_nine} > mnt/commands/.stream"));
     bed.ok("echo '{\"id\":8,\"amount\":10}' > mnt/commands/.events/command");
     bed.ok(&format!("printf '{}\\n{}' > mnt/commands/.stream", spaced([1, 2]), spaced([3, 4])));
     programs.run_raw("drain", [0, 0], None);
@@ -336,14 +340,25 @@ fn a_line_is_an_event() {
 /// every file that takes text in pieces.
 #[test]
 fn closing_a_duplicate_ends_no_text() {
-    require!("root", "bpf", "fuse", "user_ringbuf maps", "clang", "bpftool", "python3");
+    require!(
+        "root",
+        "bpf",
+        "fuse",
+        "user_ringbuf maps",
+        "callbacks",
+        "clang",
+        "bpftool",
+        "python3"
+    );
     let bed = Bed::new();
     let programs = Programs::load(&bed, "streams");
     bed.ok("mkdir mnt/h; bpftool map create bpf/q type queue value 4 entries 9 name q");
+    let seven_nine = host_order("0x0700000009000000", "0x0000000700000009");
+    fs::write(bed.dir.join("event"), format!("{seven_nine}\n")).unwrap();
     bed.python(
         r#"
         texts = {
-            'commands/.stream': b'0x0700000009000000\n',
+            'commands/.stream': open('event', 'rb').read(),
             'commands/.events/command': b'{"id":8,"amount":10}\n',
             'h/.entries': b'{"key":1,"value":2}\n',
             'h/3': b'"12"\n',
@@ -385,7 +400,7 @@ fn closing_a_duplicate_ends_no_text() {
 /// A full ring is ENOSPC; what was written before stands, and nothing is written twice.
 #[test]
 fn a_full_ring_is_enospc() {
-    require!("root", "bpf", "fuse", "user_ringbuf maps", "clang");
+    require!("root", "bpf", "fuse", "user_ringbuf maps", "callbacks", "clang");
     let bed = Bed::new();
     let programs = Programs::load(&bed, "streams");
     // Each record has 8 bytes and a header of 8.

@@ -2,7 +2,7 @@
 //! BTF integers, enums, bool, `char[N]`, flat structs and arrays of these.
 
 use crate::common::require::require;
-use crate::common::{Bed, Kind, key32, refused, write_with};
+use crate::common::{Bed, Kind, host_order, key32, number, refused, write_with};
 use bpffuse::sys::map::possible_cpus;
 use std::fs;
 
@@ -60,11 +60,7 @@ fn untyped_values() {
         map.set(&key32(1), &bytes);
         let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
         let expected = match size {
-            1 | 2 | 4 | 8 => {
-                let mut wide = [0; 8];
-                wide[..size as usize].copy_from_slice(&bytes);
-                u64::from_le_bytes(wide).to_string()
-            }
+            1 | 2 | 4 | 8 => number(&bytes).to_string(),
             _ => format!("\"0x{hex}\""),
         };
         assert_eq!(bed.read(&format!("{name}/1")), format!("{expected}\n"), "{size} bytes");
@@ -111,9 +107,9 @@ fn untyped_numbers() {
             ("4294967295", "4294967295"),
             ("0", "0"),
             // Network order: the bytes 10, 0, 0, 1 in memory.
-            ("10.0.0.1", "16777226"),
-            ("\"10.0.0.1\"", "16777226"),
-            ("2a 00 00 00", "42"),
+            ("10.0.0.1", host_order("16777226", "167772161")),
+            ("\"10.0.0.1\"", host_order("16777226", "167772161")),
+            (host_order("2a 00 00 00", "00 00 00 2a"), "42"),
         ],
     );
     refuses(
@@ -206,12 +202,8 @@ fn untyped_key_names() {
         let key: Vec<u8> = (0..size).map(|n| (n * 37 + 0xa1) as u8).collect();
         map.set(&key, &key32(9));
         let hex: String = key.iter().map(|b| format!("{b:02x}")).collect();
-        let mut wide = [0; 8];
         let expected = match size {
-            1 | 2 | 4 | 8 => {
-                wide[..size as usize].copy_from_slice(&key);
-                u64::from_le_bytes(wide).to_string()
-            }
+            1 | 2 | 4 | 8 => number(&key).to_string(),
             _ => hex,
         };
         assert_eq!(bed.list(&name), [expected.as_str()], "{size} bytes");
@@ -227,7 +219,8 @@ fn untyped_key_names() {
     let v6 = "fd000000000000000000000000000001";
     assert_eq!(bed.read(&format!("k16/{v6}")), "4\n");
     assert_eq!(bed.ok("cat mnt/k4/0x2a mnt/k4/42 mnt/k4/10.0.0.1"), "1\n1\n2\n");
-    bed.ok("rm mnt/k4/10.0.0.1; test ! -e mnt/k4/16777226");
+    let listed = format!("mnt/k4/{}", host_order("16777226", "167772161"));
+    bed.ok(&format!("test -e {listed}; rm mnt/k4/10.0.0.1; test ! -e {listed}"));
     // What is no key: absent to a reader, refused to a maker.
     for name in ["k4/4294967296", "k4/x", "k4/1 2", "k3/0a0b", "k3/0a0b0c0d", "k3/0a0b0g"] {
         refused(fs::metadata(bed.at(name)), "ENOENT");
@@ -250,7 +243,7 @@ fn typed_integers() {
             ("2147483647", "2147483647"),
             ("-2147483648", "-2147483648"),
             ("0x2a", "42"),
-            ("f9 ff ff ff", "-7"),
+            (host_order("f9 ff ff ff", "ff ff ff f9"), "-7"),
         ],
     );
     refuses(
@@ -391,7 +384,13 @@ fn typed_structs() {
                 r#"{"packets":16,"bytes":18446744073709551615}"#,
             ),
             ("{}", r#"{"packets":16,"bytes":18446744073709551615}"#),
-            ("0x01000000000000000200000000000000", r#"{"packets":1,"bytes":2}"#),
+            (
+                host_order(
+                    "0x01000000000000000200000000000000",
+                    "0x00000000000000010000000000000002",
+                ),
+                r#"{"packets":1,"bytes":2}"#,
+            ),
         ],
     );
     refuses(
@@ -438,7 +437,7 @@ fn typed_structs() {
             r#"{"bytes":"00:11:22:33:44:55","u32":"10.0.0.1"}"#,
             &everything
                 .replace("01:02:03:04:05:06", "00:11:22:33:44:55")
-                .replace("4294967295", "16777226"),
+                .replace("4294967295", host_order("16777226", "167772161")),
         )],
     );
 }
@@ -505,7 +504,8 @@ fn typed_key_names() {
 
     bed.ok("echo 1 > mnt/k_flow/from=10,port=80,proto=6,ttl=64");
     assert_eq!(bed.list("k_flow"), ["from=10,port=80,proto=6,ttl=64"]);
-    assert!(bed.open("k_flow").get(&[10, 0, 0, 0, 80, 0, 6, 64]).is_some());
+    let flow = host_order([10, 0, 0, 0, 80, 0, 6, 64], [0, 0, 0, 10, 0, 80, 6, 64]);
+    assert!(bed.open("k_flow").get(&flow).is_some());
     refused(fs::metadata(bed.at("k_flow/from=10,port=80")), "ENOENT");
     refused(write_with(bed.at("k_flow/from=10,nonsense=80"), libc::O_CREAT, b"1"), "EINVAL");
 }
@@ -558,7 +558,8 @@ fn per_cpu_lines() {
         assert_eq!(bed.read(&file), each, "{name}: a line for each");
         let slots = map.get(&key32(1)).unwrap();
         for (cpu, slot) in slots.chunks(8).enumerate() {
-            assert_eq!(slot[0] as usize, cpu * 10 + 1, "{name}: CPU {cpu}");
+            let value = &slot[..map.info.value_size as usize];
+            assert_eq!(number(value), cpu as u64 * 10 + 1, "{name}: CPU {cpu}");
         }
         let more = each.clone() + "5\n";
         refused(

@@ -2,7 +2,7 @@
 //! elements.
 
 use crate::common::require::require;
-use crate::common::{Bed, Kind, eventually, key32, patience, refused, write_with};
+use crate::common::{Bed, Kind, eventually, host_order, key32, patience, refused, write_with};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -84,11 +84,17 @@ fn changes_of_others() {
     let stream = Stream::open(&bed, "h");
     assert_eq!([stream.next(), stream.next()], [set(1, 10), set(2, 20)]);
     assert!(stream.is_silent(), "nothing has changed");
-    bed.ok("bpftool map update pinned bpf/h key 9 0 0 0 value 90 0 0 0 0 0 0 0");
+    let [nine, one, two] =
+        host_order(["9 0 0 0", "1 0 0 0", "2 0 0 0"], ["0 0 0 9", "0 0 0 1", "0 0 0 2"]);
+    let [ninety, eleven] = host_order(
+        ["90 0 0 0 0 0 0 0", "11 0 0 0 0 0 0 0"],
+        ["0 0 0 0 0 0 0 90", "0 0 0 0 0 0 0 11"],
+    );
+    bed.ok(&format!("bpftool map update pinned bpf/h key {nine} value {ninety}"));
     assert_eq!(stream.next(), set(9, 90));
-    bed.ok("bpftool map update pinned bpf/h key 1 0 0 0 value 11 0 0 0 0 0 0 0");
+    bed.ok(&format!("bpftool map update pinned bpf/h key {one} value {eleven}"));
     assert_eq!(stream.next(), set(1, 11));
-    bed.ok("bpftool map delete pinned bpf/h key 2 0 0 0");
+    bed.ok(&format!("bpftool map delete pinned bpf/h key {two}"));
     assert_eq!(stream.next(), deleted(2));
     assert!(stream.is_silent());
 }

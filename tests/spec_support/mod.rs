@@ -30,33 +30,6 @@ typedef unsigned long size_t;
 enum { BPF_MAP_TYPE_HASH = 1, BPF_MAP_TYPE_ARRAY = 2 };
 "#;
 
-/// Whether clang can be run; says so if not.
-pub(crate) fn have_clang() -> bool {
-    let found = Command::new("clang").arg("--version").output().is_ok();
-    if !found {
-        eprintln!("SKIPPED: clang is not installed");
-    }
-    found
-}
-
-/// Whether maps can be created; says so if not.
-pub(crate) fn have_bpf() -> bool {
-    let new = sys::map::NewMap {
-        map_type: sys::map::kind::ARRAY,
-        key_size: 4,
-        value_size: 4,
-        max_entries: 1,
-        ..Default::default()
-    };
-    match sys::map::create(&new) {
-        Ok(_) => true,
-        Err(error) => {
-            eprintln!("SKIPPED: no BPF maps can be created here: {error}");
-            false
-        }
-    }
-}
-
 /// The BTF that clang makes of a text.
 pub(crate) fn clang_btf(text: &str) -> Btf {
     let dir = TempDir::new().expect("a scratch directory");

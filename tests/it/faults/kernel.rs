@@ -4,6 +4,7 @@ use super::Base;
 use crate::common::errno::open_with;
 use crate::common::require::require;
 use crate::common::{Bed, eventually, key32, object, refused};
+use crate::kinds_common::Cgroup;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
@@ -166,35 +167,23 @@ fn programs_and_iterators_unpinned_while_open() {
 #[test]
 fn a_link_detached() {
     require!("root", "bpf", "fuse", "clang", "bpftool", "jq");
-    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
-    let Some(cgroup2) = mounts.lines().find(|line| line.split(' ').nth(2) == Some("cgroup2"))
-    else {
-        eprintln!("SKIPPED: no cgroup2 hierarchy is mounted");
-        return;
-    };
     let bed = Bed::new();
-    let name = bed.dir.file_name().unwrap();
-    let group = std::path::Path::new(cgroup2.split(' ').nth(1).unwrap()).join(name);
     let opened = libbpf_rs::ObjectBuilder::default().open_file(object::compile("cgroup")).unwrap();
     let loaded = opened.load().expect("the kernel takes it");
     let prog = loaded.progs_mut().next().expect("a program");
     for detach in ["bpftool link detach pinned bpf/link", "rmdir \"$GROUP\""] {
-        fs::create_dir(&group).unwrap();
-        let dir = File::open(&group).unwrap();
+        let group = Cgroup::new(&bed);
+        let dir = File::open(&group.0).unwrap();
         let link = prog.attach_cgroup(dir.as_raw_fd()).and_then(|mut link| {
             link.pin(bed.pin("link"))?;
             Ok(link)
         });
-        drop(link.map_err(|error| fs::remove_dir(&group).map(|()| error)).expect("attached"));
+        drop(link.expect("attached"));
         drop(dir);
-        let before = bed.run("jq -c '[.id, .type]' mnt/link; jq .cgroup_id mnt/link");
+        let before = bed.ok("jq -c '[.id, .type]' mnt/link; jq .cgroup_id mnt/link");
         let held = File::open(bed.at("link"));
-        let detached = bed.run(&detach.replace("$GROUP", &group.display().to_string()));
-        let after = bed.run("jq -c '[.id, .type]' mnt/link; jq .cgroup_id mnt/link");
-        let removed = bed.run("rm mnt/link; ! test -e bpf/link");
-        let _ = fs::remove_dir(&group);
-        detached.ok();
-        let (before, after) = (before.ok(), after.ok());
+        bed.ok(&detach.replace("$GROUP", &group.0.display().to_string()));
+        let after = bed.ok("jq -c '[.id, .type]' mnt/link; jq .cgroup_id mnt/link");
         let ((before, attached), (after, left)) =
             (before.split_once('\n').unwrap(), after.split_once('\n').unwrap());
         assert!(before.contains("\"cgroup\""), "{before}");
@@ -202,6 +191,6 @@ fn a_link_detached() {
         assert_ne!(attached.trim(), "0");
         assert_eq!(left.trim(), "0", "{detach}: the kernel says 0 when it is detached");
         assert!(text(&held.unwrap()).unwrap().contains("cgroup"));
-        assert_eq!(removed.ok(), "");
+        bed.ok("rm mnt/link; ! test -e bpf/link");
     }
 }
