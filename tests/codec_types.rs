@@ -112,8 +112,10 @@ fn data_sections_are_objects_of_variables() {
 
 /// The texts that bpftool gives otherwise, or not at all.
 fn differs_on_purpose(name: &str) -> bool {
-    // bpftool 7.1 prints no floats, and takes all enums for signed.
+    // bpftool 7.1 prints no floats, and takes all enums for signed; where a number's highest byte comes
+    // first, it mixes up the two halves of bit-fields in numbers of 128 bits.
     matches!(name, "v_float" | "v_double" | "v_mixed" | "v_tiny")
+        || cfg!(target_endian = "big") && name == "v_bits128"
 }
 
 #[test]

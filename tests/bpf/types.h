@@ -16,9 +16,15 @@ struct in6_addr {
 	} in6_u;
 };
 
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define BE16(x) (x)
+#define BE32(x) (x)
+#define BE64(x) (x)
+#else
 #define BE16(x) __builtin_bswap16(x)
 #define BE32(x) __builtin_bswap32(x)
 #define BE64(x) __builtin_bswap64(x)
+#endif
 #define IPV6 { .in6_u.u6_addr8 = { 0xfd, [15] = 1 } }
 
 typedef __u8 byte_t;
@@ -50,7 +56,8 @@ struct wide_bits { __u64 a:63, b:64, c:1; __u8 tail; };
 struct across { __u8 a:5; __u16 b:11; __u32 c:31; __u8 d:3; } __attribute__((packed));
 struct bool_bits { _Bool on:1, off:1; enum verdict verdict:4; enum tiny tiny:8; };
 struct bits_or { union { struct { __u8 low:4, high:4; }; __u8 both; }; __u8 next; };
-struct big128 { __u8 lead; u128_t value; };
+/* Some machines would align it to 8 bytes, where BPF's compiler does not. */
+struct big128 { __u8 lead; u128_t value __attribute__((aligned(16))); };
 struct bits128 { u128_t a:100; u128_t b:28; };
 struct packed { __u8 a; __u32 b; __u16 c; __u64 d; } __attribute__((packed));
 struct aligned { __u8 a; __u32 b __attribute__((aligned(16))); __u8 c; } __attribute__((aligned(32)));

@@ -26,8 +26,18 @@ struct One {
 }
 
 /// What was made to tell a size, by the thread that asked.
-#[derive(Debug, Default)]
-pub struct KeptFiles(Mutex<HashMap<u32, One>>);
+#[derive(Debug)]
+pub struct KeptFiles {
+    by_thread: Mutex<HashMap<u32, One>>,
+    /// How long each is kept.
+    moment: Duration,
+}
+
+impl Default for KeptFiles {
+    fn default() -> Self {
+        Self { by_thread: Mutex::default(), moment: MOMENT }
+    }
+}
 
 impl KeptFiles {
     /// Keeps what a thread asked the size of, instead of what it asked for before.
@@ -38,7 +48,7 @@ impl KeptFiles {
         }
         let since = Instant::now();
         let one = One { node: node.clone(), file: Arc::clone(file), caller, since };
-        let mut kept = self.0.lock();
+        let mut kept = self.by_thread.lock();
         if kept.len() < MOST || kept.contains_key(&caller.pid) {
             kept.insert(caller.pid, one);
         }
@@ -46,7 +56,7 @@ impl KeptFiles {
 
     /// Keeps what the same thread is told now of what it has just looked up.
     pub(super) fn keep_again(&self, caller: Caller, node: &Node, file: &Arc<dyn OpenFile>) {
-        if let Some(one) = self.0.lock().get_mut(&caller.pid)
+        if let Some(one) = self.by_thread.lock().get_mut(&caller.pid)
             && one.node == *node
         {
             one.file = Arc::clone(file);
@@ -55,21 +65,21 @@ impl KeptFiles {
 
     /// What the same thread has just asked the size of, once.
     pub fn take(&self, caller: Caller, node: &Node) -> Option<Arc<dyn OpenFile>> {
-        let one = self.0.lock().remove(&caller.pid)?;
+        let one = self.by_thread.lock().remove(&caller.pid)?;
         let is_same = one.node == *node
             && (one.caller.uid, one.caller.is_owner) == (caller.uid, caller.is_owner);
-        (is_same && one.since.elapsed() < MOMENT).then_some(one.file)
+        (is_same && one.since.elapsed() < self.moment).then_some(one.file)
     }
 
     /// Drops what nobody opened; whether nothing is left.
     pub(super) fn sweep(&self) -> bool {
         let late: Vec<One> = {
-            let mut kept = self.0.lock();
-            let late = kept.extract_if(|_, one| one.since.elapsed() >= MOMENT);
+            let mut kept = self.by_thread.lock();
+            let late = kept.extract_if(|_, one| one.since.elapsed() >= self.moment);
             late.map(|(_, one)| one).collect()
         };
         drop(late);
-        self.0.lock().is_empty()
+        self.by_thread.lock().is_empty()
     }
 }
 
@@ -78,28 +88,45 @@ mod tests {
     use super::*;
     use crate::fs::base::open_file::TextFile;
 
+    const FILE: Node = Node::Errors;
+
+    fn lasting(moment: Duration) -> KeptFiles {
+        KeptFiles { moment, ..KeptFiles::default() }
+    }
+
+    fn by(pid: u32) -> Caller {
+        Caller { pid, uid: 0, gid: 0, is_owner: true, beside: false }
+    }
+
+    fn keep(kept: &KeptFiles, pid: u32) {
+        let file: Arc<dyn OpenFile> = Arc::new(TextFile::new(b"text".to_vec()));
+        kept.keep(by(pid), &FILE, &file);
+    }
+
     #[test]
     fn for_the_same_thread_and_file_once() {
-        let kept = KeptFiles::default();
-        let by = |pid| Caller { pid, uid: 0, gid: 0, is_owner: true, beside: false };
-        let file: Arc<dyn OpenFile> = Arc::new(TextFile::new(b"text".to_vec()));
-        let keep = |pid| kept.keep(by(pid), &Node::Errors, &file);
-        keep(1);
-        assert!(kept.take(by(2), &Node::Errors).is_none());
-        assert!(kept.take(by(1), &Node::Errors).is_some());
-        assert!(kept.take(by(1), &Node::Errors).is_none(), "once");
-        keep(1);
+        let kept = lasting(Duration::MAX);
+        keep(&kept, 1);
+        assert!(kept.take(by(2), &FILE).is_none());
+        assert!(kept.take(by(1), &FILE).is_some());
+        assert!(kept.take(by(1), &FILE).is_none(), "once");
+        keep(&kept, 1);
         assert!(kept.take(by(1), &Node::Ids).is_none(), "another file");
-        keep(1);
-        assert!(kept.take(Caller { uid: 1, ..by(1) }, &Node::Errors).is_none(), "another user");
-        keep(1);
+        keep(&kept, 1);
+        assert!(kept.take(Caller { uid: 1, ..by(1) }, &FILE).is_none(), "another user");
+        keep(&kept, 1);
         assert!(!kept.sweep());
-        std::thread::sleep(MOMENT);
-        assert!(kept.take(by(1), &Node::Errors).is_none(), "too late");
-        keep(2);
-        std::thread::sleep(MOMENT);
-        assert!(kept.sweep());
-        keep(0);
+        assert!(kept.take(by(1), &FILE).is_some());
+        keep(&kept, 0);
+        assert!(kept.sweep(), "of nobody");
+    }
+
+    #[test]
+    fn not_for_long() {
+        let kept = lasting(Duration::ZERO);
+        keep(&kept, 1);
+        assert!(kept.take(by(1), &FILE).is_none());
+        keep(&kept, 2);
         assert!(kept.sweep());
     }
 }
