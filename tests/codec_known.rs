@@ -104,13 +104,19 @@ fn members_with_a_word_for_an_address() {
         ],
     );
     let codec = of(&blob, flow, 24, false);
-    let bytes = [10, 0, 0, 1, 10, 0, 0, 2, 0, 0, 0, 9, 10, 0, 0, 3, 7, 0, 0, 0, 0, 80, 1, 187];
+    let seven = 7_u32.to_ne_bytes();
+    let bytes =
+        [&[10, 0, 0, 1, 10, 0, 0, 2, 0, 0, 0, 9, 10, 0, 0, 3], &seven[..], &[0, 80, 1, 187]];
+    let bytes = bytes.concat();
     let text = r#"{"saddr":"10.0.0.1","remote_ip4":"10.0.0.2","seq":9,"ipv4":"10.0.0.3","daddr":7,"src_port":80,"dport":443}"#;
     assert_eq!(print(&codec, &bytes), text);
     parse(&codec, text, &bytes);
     // Numbers as before: in host order, of which `__be32` are stored in network order.
-    let numbers = r#"{"saddr":167772161,"remote_ip4":"0x0a000002","seq":9,"ipv4":50331658,"daddr":7,"src_port":80,"dport":443}"#;
-    parse(&codec, numbers, &bytes);
+    let ipv4 = host_order(50_331_658, 167_772_163);
+    let numbers = format!(
+        r#"{{"saddr":167772161,"remote_ip4":"0x0a000002","seq":9,"ipv4":{ipv4},"daddr":7,"src_port":80,"dport":443}}"#
+    );
+    parse(&codec, &numbers, &bytes);
     let name =
         "saddr=10.0.0.1,remote_ip4=10.0.0.2,seq=9,ipv4=10.0.0.3,daddr=7,src_port=80,dport=443";
     named(&codec, &bytes, name);
@@ -195,7 +201,8 @@ fn keys_with_one_of_two_addresses() {
     let codec = of(&blob, vip, 20, false);
     let mut key = [0; 20];
     key[..4].copy_from_slice(&[10, 200, 1, 1]);
-    key[16..19].copy_from_slice(&[80, 0, 6]);
+    key[16..18].copy_from_slice(&80_u16.to_ne_bytes());
+    key[18] = 6;
     named(&codec, &key, "vip=10.200.1.1,port=80,proto=6");
     means(&codec, "vip=180879617,port=80,proto=6", &key);
     means(&codec, "vipv6=ac8:101::,port=80,proto=6", &key);

@@ -214,7 +214,14 @@ proptest! {
             let unused = 64 - bytes * 8;
             if signed { i128::from((value << unused) as i64 >> unused) } else { i128::from(value << unused >> unused) }
         };
-        let slots: Vec<u8> = values.iter().flat_map(|value| value.to_ne_bytes()).collect();
+        // The number's own bytes, and then those up to the next CPU's.
+        let own = if cfg!(target_endian = "big") { 8 - bytes as usize..8 } else { 0..bytes as usize };
+        let slot = |value: &u64| {
+            let mut slot = value.to_ne_bytes()[own.clone()].to_vec();
+            slot.resize(8, 0xee);
+            slot
+        };
+        let slots: Vec<u8> = values.iter().flat_map(slot).collect();
         let mut out = Vec::new();
         codec.print_sum(&slots, &mut out);
         let sum: i128 = values.iter().map(|&value| cut(value)).sum();

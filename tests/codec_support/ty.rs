@@ -329,6 +329,11 @@ pub fn marks(ty: &Ty) -> Vec<Bit> {
     bits
 }
 
+/// A bit in its byte: they are counted from the end at which numbers begin.
+fn in_byte(at: usize) -> u8 {
+    if cfg!(target_endian = "big") { 0x80 >> (at % 8) } else { 1 << (at % 8) }
+}
+
 /// `data` where bits are carried by text, `kept` where they are kept, else zero.
 pub fn mix(marks: &[Bit], data: &[u8], kept: &[u8], padding: &[u8]) -> Vec<u8> {
     let mut out = vec![0; data.len()];
@@ -338,7 +343,7 @@ pub fn mix(marks: &[Bit], data: &[u8], kept: &[u8], padding: &[u8]) -> Vec<u8> {
             Bit::Kept => kept,
             Bit::Padding | Bit::Any => padding,
         };
-        out[at / 8] |= from[at / 8] & 1 << (at % 8);
+        out[at / 8] |= from[at / 8] & in_byte(at);
     }
     out
 }
@@ -348,7 +353,7 @@ pub fn mix(marks: &[Bit], data: &[u8], kept: &[u8], padding: &[u8]) -> Vec<u8> {
 pub fn survives(marks: &[Bit], back: &[u8], value: &[u8], kept: &[u8]) -> bool {
     back.len() == value.len()
         && marks.iter().enumerate().all(|(at, mark)| {
-            let bit = |bytes: &[u8]| bytes[at / 8] >> (at % 8) & 1;
+            let bit = |bytes: &[u8]| bytes[at / 8] & in_byte(at);
             match mark {
                 Bit::Data => bit(back) == bit(value),
                 Bit::Kept => bit(back) == bit(kept) || bit(back) == bit(value),
