@@ -267,12 +267,11 @@ fn others_go_on_meanwhile() {
     let other = bed.spawn("head -n 1 mnt/perf/.stream");
     wait_for_reader(&bed, "events");
     wait_for_reader(&bed, "perf");
-    let start = Instant::now();
+    // If they did not, the bed would end the test.
     for _ in 0..100 {
         bed.list("");
         bed.read("events/.info");
     }
-    assert!(start.elapsed() < Duration::from_secs(2) * patience(), "{:?}", start.elapsed());
     programs.run_raw("to_ring", [9, 1], None);
     assert_eq!(output(reader), lines(9..10));
     programs.run_raw("to_perf", [9, 1], None);
