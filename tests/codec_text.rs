@@ -753,7 +753,6 @@ fn unions_with_addresses() {
 
 /// Old compilers' bit-fields: an integer that begins and ends within its bytes.
 #[test]
-#[cfg(target_endian = "little")]
 fn integers_that_begin_within_their_bytes() {
     let mut blob = Blob::new();
     let int = |blob: &mut Blob, signed: u32, offset: u32, bits: u32| {
@@ -762,11 +761,15 @@ fn integers_that_begin_within_their_bytes() {
     let (low, high) = (int(&mut blob, 0, 3, 5), int(&mut blob, 1, 7, 9));
     let far = int(&mut blob, 0, 11, 6);
     let holder = blob.record(4, "h", 4, &[("low", low, 0, 0), ("high", high, 8, 0)]);
-    // By itself: the bits around it stay.
-    for (id, value, text, other, back) in [
-        (low, 0xffff_ffa7_u32, "20", "1", 0xffff_ff0f_u32),
-        (high, 0x0000_c07f, "-128", "-1", 0x0000_ffff),
-    ] {
+    // By itself: the bits around it stay. Bits are counted from the first byte, there from the end at which
+    // numbers begin.
+    let (values, backs) = host_order(
+        ([0xffff_ffa7_u32, 0x0000_c07f], [0xffff_ff0f_u32, 0x0000_ffff]),
+        ([0xb4ff_ffff, 0xff80_0000], [0xa1ff_ffff, 0xffff_0000]),
+    );
+    for (id, value, text, other, back) in
+        [(low, values[0], "20", "1", backs[0]), (high, values[1], "-128", "-1", backs[1])]
+    {
         let codec = of(&blob, id, 4);
         assert_eq!(print(&codec, &value.to_ne_bytes()), format!("{text}\n"));
         let mut bytes = value.to_ne_bytes();
@@ -785,7 +788,7 @@ fn integers_that_begin_within_their_bytes() {
     }
     // As a member: its own offset counts from the member's.
     let codec = of(&blob, holder, 4);
-    let value = (20_u32 << 3 | 0x1ff << 15).to_ne_bytes();
+    let value = host_order(20 << 3 | 0x1ff << 15, 0x1401_ff00_u32).to_ne_bytes();
     assert_eq!(print(&codec, &value), "{\"low\":20,\"high\":-1}\n");
     assert_eq!(bytes(&codec, 4, r#"{"low":20,"high":-1}"#), value);
     // Beyond its first byte by itself, or past its end: no integer.
