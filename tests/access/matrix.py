@@ -19,7 +19,7 @@ CLONE_NEWUSER = 0x10000000
 PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 4, 24, 38
 
 libc = ctypes.CDLL(None, use_errno=True)
-SYS_bpf = {"x86_64": 321, "aarch64": 280, "riscv64": 280}[platform.machine()]
+SYS_bpf = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "s390x": 351}[platform.machine()]
 
 bed, sharing = sys.argv[1], sys.argv[2]
 os.chdir(bed)

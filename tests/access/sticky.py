@@ -13,7 +13,7 @@ import time
 BPF_OBJ_PIN, BPF_OBJ_GET = 6, 7
 OWN = ["mine1", "mine2", "mine3", "mine4"]
 libc = ctypes.CDLL(None, use_errno=True)
-SYS_bpf = {"x86_64": 321, "aarch64": 280, "riscv64": 280}[platform.machine()]
+SYS_bpf = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "s390x": 351}[platform.machine()]
 
 
 def bpf_path(command, path, fd=0):

@@ -26,6 +26,13 @@ fn has_struct(name: &str) -> bool {
     Btf::parse(&blob, None).is_ok_and(|types| types.find_struct(name).is_some())
 }
 
+/// Whether this kernel asks a pin's mode when a user opens it, and does not refuse it all: before 5.19 that was
+/// for kernel.unprivileged_bpf_disabled to say.
+pub(crate) fn users_may_ask() -> bool {
+    let disabled = std::fs::read_to_string("/proc/sys/kernel/unprivileged_bpf_disabled");
+    since((5, 19)) || disabled.is_ok_and(|text| text.trim() == "0")
+}
+
 /// Whether this kernel runs programs that call back functions of their own: only if it compiles them,
 /// which Debian's does not on s390x.
 pub(crate) fn calls_back() -> bool {

@@ -12,6 +12,7 @@ use std::thread;
 
 /// Skips the test, saying why, unless the machine has everything named: `root`, `bpf`, `fuse`,
 /// `hotplug` (a CPU may be taken offline), `callbacks` (of BPF programs),
+/// `users` (may ask the kernel for what a pin's mode gives them),
 /// `kernel types` (its own BTF), `compiler` (clang, to be run here, with libbpf's headers; `clang` may have run elsewhere), a kind of map as in `arena maps`, or the name of a command.
 macro_rules! require {
     ($($need:expr),+ $(,)?) => {
@@ -62,6 +63,10 @@ fn missing(need: &str) -> Option<String> {
         "callbacks" => {
             (super::kernel::calls_back(), "this kernel has no programs that call back".to_owned())
         }
+        "users" => (
+            super::kernel::users_may_ask(),
+            "this kernel refuses bpf(2) to users, whatever a pin's mode says".to_owned(),
+        ),
         "kernel types" => (
             Path::new("/sys/kernel/btf/vmlinux").exists(),
             "this kernel has no BTF of its own".to_owned(),

@@ -29,7 +29,7 @@ fn matrix(bed: &Bed, sharing: &str, modes: &str) -> usize {
 /// each also as root of a user namespace, is what they get here, and nothing more.
 #[test]
 fn what_the_kernel_allows_is_allowed_here() {
-    require!("root", "bpf", "fuse", "python3");
+    require!("root", "bpf", "fuse", "python3", "users");
     let bed = Bed::with(&["-o", "allow_other"]);
     let modes = "600 640 644 660 666 400 200 000 604 622";
     let tried = matrix(&bed, "open", modes);
