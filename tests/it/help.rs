@@ -336,7 +336,7 @@ fn of_directories() {
 
 #[test]
 fn of_rings() {
-    require!("root", "bpf", "fuse", "clang", "jq");
+    require!("root", "bpf", "fuse", "user_ringbuf maps", "callbacks", "clang", "jq");
     let bed = Bed::new();
     let programs = Programs::load(&bed, "streams");
     for (map, view, program) in [

@@ -22,7 +22,11 @@ pub(crate) struct Programs(pub(crate) Object);
 impl Programs {
     pub(crate) fn load(bed: &Bed, name: &str) -> Self {
         let mut opened = ObjectBuilder::default().open_file(object::compile(name)).unwrap();
-        let lacks = |name: &OsStr| name == "drain" && !calls_back();
+        let has_commands = k::is_supported(k::USER_RINGBUF) != Some(false);
+        let lacks = |name: &OsStr| name == "drain" && !(has_commands && calls_back());
+        for mut map in opened.maps_mut().filter(|map| map.name() == "commands") {
+            map.set_autocreate(has_commands).unwrap();
+        }
         for mut program in opened.progs_mut().filter(|program| lacks(program.name())) {
             program.set_autoload(false);
         }

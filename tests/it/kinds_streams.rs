@@ -54,7 +54,7 @@ fn without_waiting() {
 /// `.pop` and `.stream` both: who may only read, or only write, may not take events.
 #[test]
 fn without_privilege() {
-    require!("root", "bpf", "fuse", "clang", "setpriv");
+    require!("root", "bpf", "fuse", "user_ringbuf maps", "clang", "setpriv");
     const NOBODY: &str = "setpriv --reuid=65534 --regid=65534 --clear-groups --";
     let bed = Bed::with(&["-o", "allow_other"]);
     let programs = Programs::load(&bed, "streams");
@@ -126,7 +126,7 @@ fn ctrl_c_at_a_terminal() {
 /// Streams that were read, polled, typed and killed let the map and the programs go.
 #[test]
 fn nothing_is_kept_by_readers() {
-    require!("root", "bpf", "fuse", "clang");
+    require!("root", "bpf", "fuse", "user_ringbuf maps", "clang");
     let bed = Bed::new();
     let programs = Programs::load(&bed, "streams");
     let ids: Vec<u32> = ["events", "perf", "commands"].map(|map| bed.open(map).info.id).to_vec();
