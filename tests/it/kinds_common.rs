@@ -33,7 +33,7 @@ impl Programs {
         let mut object = opened.load().expect("the kernel takes the programs");
         for mut map in object.maps_mut() {
             let name = map.name().to_string_lossy().into_owned();
-            if !name.contains('.') {
+            if !name.contains('.') && map.autocreate() {
                 map.pin(bed.pin(&name)).unwrap();
             }
         }
