@@ -1,5 +1,6 @@
 //! Views of parts of a value: `.field`, `.cpu` and `.sum`; and removing a map that a program uses.
 
+use crate::common::kernel::lacks_taking;
 use crate::common::object;
 use crate::common::require::require;
 use crate::common::{Bed, eventually};
@@ -87,7 +88,10 @@ fn nothing_is_taken_by_who_takes_all() {
     bed.ok("echo 'hash key u32 value u32 entries 4' > mnt/h; echo 5 > mnt/h/1; echo 6 > mnt/h/2");
     assert_eq!(bed.ok("ls -A mnt/h/.pop"), "");
     bed.fails("cat mnt/h/.pop/*");
-    assert_eq!(bed.ok("cat mnt/h/.count mnt/h/.pop/2"), "2\n6\n");
+    assert_eq!(bed.ok("cat mnt/h/.count"), "2\n");
+    if !lacks_taking(&bed.open("h")) {
+        assert_eq!(bed.ok("cat mnt/h/.pop/2"), "6\n");
+    }
 }
 
 /// `.cpu/N/KEY`: one CPU's value, "that CPU's alone"; `.sum/KEY`: numbers added up over the
@@ -134,6 +138,9 @@ fn what_was_popped_is_not_lost() {
     require!("root", "bpf", "fuse", "python3");
     let bed = Bed::new();
     bed.ok("mkdir mnt/h; echo 42 > mnt/h/1");
+    if lacks_taking(&bed.open("h")) {
+        return;
+    }
     let text = bed.python(
         "
         import time
