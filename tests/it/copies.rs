@@ -313,7 +313,7 @@ with open('mnt/{file}') as file:
 /// Programs and links, whose text is made by the kernel.
 #[test]
 fn objects_are_copied_whole() {
-    require!("root", "bpf", "fuse", "clang", "bpftool", "tar", "python3");
+    require!("root", "bpf", "fuse", "user_ringbuf maps", "clang", "bpftool", "tar", "python3");
     let bed = Bed::new();
     let _programs = Programs::load(&bed, "streams");
     let pinned = bed.ok("find mnt/p -type f | sort");

@@ -22,18 +22,14 @@ pub(crate) struct Programs(pub(crate) Object);
 impl Programs {
     pub(crate) fn load(bed: &Bed, name: &str) -> Self {
         let mut opened = ObjectBuilder::default().open_file(object::compile(name)).unwrap();
-        let has_commands = k::is_supported(k::USER_RINGBUF) != Some(false);
-        let lacks = |name: &OsStr| name == "drain" && !(has_commands && calls_back());
-        for mut map in opened.maps_mut().filter(|map| map.name() == "commands") {
-            map.set_autocreate(has_commands).unwrap();
-        }
+        let lacks = |name: &OsStr| name == "drain" && !calls_back();
         for mut program in opened.progs_mut().filter(|program| lacks(program.name())) {
             program.set_autoload(false);
         }
         let mut object = opened.load().expect("the kernel takes the programs");
         for mut map in object.maps_mut() {
             let name = map.name().to_string_lossy().into_owned();
-            if !name.contains('.') && map.autocreate() {
+            if !name.contains('.') {
                 map.pin(bed.pin(&name)).unwrap();
             }
         }

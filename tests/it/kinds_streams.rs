@@ -18,7 +18,7 @@ fn line(seq: u64) -> String {
 /// O_NONBLOCK: EAGAIN until there is an event.
 #[test]
 fn without_waiting() {
-    require!("root", "bpf", "fuse", "clang");
+    require!("root", "bpf", "fuse", "user_ringbuf maps", "clang");
     let bed = Bed::new();
     let programs = Programs::load(&bed, "streams");
     for (map, program) in [("events", "to_ring"), ("perf", "to_perf")] {
@@ -104,7 +104,7 @@ fn without_privilege() {
 /// Ctrl-C at a terminal ends `cat`, and what comes afterwards is there for the next reader.
 #[test]
 fn ctrl_c_at_a_terminal() {
-    require!("root", "bpf", "fuse", "clang", "python3");
+    require!("root", "bpf", "fuse", "user_ringbuf maps", "clang", "python3");
     let bed = Bed::new();
     let programs = Programs::load(&bed, "streams");
     programs.run_raw("to_ring", [1, 1], None);
@@ -169,7 +169,7 @@ impl Drop for Offline {
 /// says that it may be, as in a virtual machine.
 #[test]
 fn a_cpu_goes_and_comes_back() {
-    require!("root", "bpf", "fuse", "clang", "hotplug");
+    require!("root", "bpf", "fuse", "user_ringbuf maps", "clang", "hotplug");
     let bed = Bed::new();
     let programs = Programs::load(&bed, "streams");
     let mut stream = OpenOptions::new()

@@ -50,7 +50,7 @@ fn output(child: Child) -> String {
 /// Events as they come, a line each (hex, or typed by `.events/TYPE` …)
 #[test]
 fn a_ring_in_hex_and_typed() {
-    require!("root", "bpf", "fuse", "clang");
+    require!("root", "bpf", "fuse", "user_ringbuf maps", "clang");
     let bed = Bed::new();
     let programs = Programs::load(&bed, "streams");
     programs.run_raw("to_ring", [1, 3], None);
@@ -72,7 +72,7 @@ fn a_ring_in_hex_and_typed() {
 /// Records that a program reserved and discarded are no events.
 #[test]
 fn discarded_records_are_skipped() {
-    require!("root", "bpf", "fuse", "clang");
+    require!("root", "bpf", "fuse", "user_ringbuf maps", "clang");
     let bed = Bed::new();
     let programs = Programs::load(&bed, "streams");
     programs.run_raw("to_ring_with_gaps", [0, 8], None);
@@ -108,20 +108,20 @@ fn ten_thousand_a_second(program: &str, map: &str) {
 
 #[test]
 fn a_ring_loses_nothing() {
-    require!("root", "bpf", "fuse", "clang");
+    require!("root", "bpf", "fuse", "user_ringbuf maps", "clang");
     ten_thousand_a_second("to_ring", "events");
 }
 
 #[test]
 fn a_perf_array_loses_nothing() {
-    require!("root", "bpf", "fuse", "clang");
+    require!("root", "bpf", "fuse", "user_ringbuf maps", "clang");
     ten_thousand_a_second("to_perf", "perf");
 }
 
 /// Events of every CPU; and lost events reported in the stream.
 #[test]
 fn a_perf_array_has_all_cpus_and_tells_of_losses() {
-    require!("root", "bpf", "fuse", "clang");
+    require!("root", "bpf", "fuse", "user_ringbuf maps", "clang");
     let bed = Bed::new();
     let programs = Programs::load(&bed, "streams");
     let stream = File::open(bed.at("perf/.events/event")).unwrap();
@@ -173,7 +173,7 @@ fn read_lines(stream: &mut BufReader<File>, count: usize) -> Vec<String> {
 /// Blocks, … ends on signal: by timeout(1), by Ctrl-C, and nothing is lost by it.
 #[test]
 fn a_signal_ends_it() {
-    require!("root", "bpf", "fuse", "clang");
+    require!("root", "bpf", "fuse", "user_ringbuf maps", "clang");
     let bed = Bed::new();
     let programs = Programs::load(&bed, "streams");
     for map in ["events", "perf"] {
@@ -194,7 +194,7 @@ fn a_signal_ends_it() {
 /// "answers poll": and what was polled for and not read is there for the next reader.
 #[test]
 fn poll_and_select_answer() {
-    require!("root", "bpf", "fuse", "clang", "python3");
+    require!("root", "bpf", "fuse", "user_ringbuf maps", "clang", "python3");
     let bed = Bed::new();
     let programs = Programs::load(&bed, "streams");
     for (map, program) in [("events", "to_ring"), ("perf", "to_perf")] {
@@ -241,7 +241,7 @@ fn poll_and_select_answer() {
 /// Two readers get a clear error, and the place is free as soon as the first has closed.
 #[test]
 fn one_reader_at_a_time() {
-    require!("root", "bpf", "fuse", "clang");
+    require!("root", "bpf", "fuse", "user_ringbuf maps", "clang");
     let bed = Bed::new();
     let programs = Programs::load(&bed, "streams");
     for map in ["events", "perf"] {
@@ -260,7 +260,7 @@ fn one_reader_at_a_time() {
 /// Other requests on the mount go on meanwhile, however many readers wait.
 #[test]
 fn others_go_on_meanwhile() {
-    require!("root", "bpf", "fuse", "clang");
+    require!("root", "bpf", "fuse", "user_ringbuf maps", "clang");
     let bed = Bed::new();
     let programs = Programs::load(&bed, "streams");
     let reader = bed.spawn("head -n 1 mnt/events/.events/event");
@@ -282,7 +282,7 @@ fn others_go_on_meanwhile() {
 /// one byte; and a long stream must not pile up.
 #[test]
 fn pieces_of_any_size() {
-    require!("root", "bpf", "fuse", "clang");
+    require!("root", "bpf", "fuse", "user_ringbuf maps", "clang");
     let bed = Bed::new();
     let programs = Programs::load(&bed, "streams");
     programs.run_raw("to_ring", [1, 2], None);
@@ -422,7 +422,7 @@ fn a_full_ring_is_enospc() {
 /// Reading takes nothing from another program unasked.
 #[test]
 fn anothers_events_are_taken_only_when_asked() {
-    require!("root", "bpf", "fuse", "clang", "python3");
+    require!("root", "bpf", "fuse", "user_ringbuf maps", "clang", "python3");
     let bed = Bed::new();
     let programs = Programs::load(&bed, "streams");
     let holds = "keep = [bpf_get('bpf/events'), bpf_get('bpf/perf')]\nready()\ntime.sleep(1000)";
@@ -456,7 +456,7 @@ fn anothers_events_are_taken_only_when_asked() {
 /// Who only looks at a map, or holds a program of it, or reads here itself, is nobody to be robbed.
 #[test]
 fn who_does_not_read_is_not_in_the_way() {
-    require!("root", "bpf", "fuse", "clang", "python3", "bpftool");
+    require!("root", "bpf", "fuse", "user_ringbuf maps", "clang", "python3", "bpftool");
     let bed = Bed::new();
     let programs = Programs::load(&bed, "streams");
     let (_through, _) =

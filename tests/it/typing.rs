@@ -294,7 +294,7 @@ fn symbols_of_the_kernel() {
 /// `__type(event, struct e)` types a stream: what a program sends, with more behind it or less.
 #[test]
 fn a_stream_takes_a_type() {
-    require!("root", "bpf", "fuse", "clang");
+    require!("root", "bpf", "fuse", "user_ringbuf maps", "clang");
     let bed = Bed::new();
     let programs = Programs::load(&bed, "streams");
     bed.ok("echo \"event 'struct { u64 at; hex32_t flags; char who[8]; }'\" > mnt/events/.type");
