@@ -149,6 +149,7 @@ fn round_trip(text: &str, kernel: &Btf) -> (Seen, String) {
 fn every_kind_is_made_again() {
     require!("root", "bpf", "kernel types");
     let kernel = kernel_btf();
+    let clang = can_clang();
     for (number, case) in (1..).zip(CASES) {
         if lacks_map(number) {
             continue;
@@ -156,7 +157,7 @@ fn every_kind_is_made_again() {
         let [words, _, c] = texts(case);
         round_trip(&words, &kernel);
         let (first, schema) = round_trip(&c, &kernel);
-        if can_clang() {
+        if clang {
             agree_with_clang(&schema, &first);
         }
     }
@@ -198,11 +199,12 @@ const HARD: [&str; 8] = [
 fn hard_types_are_made_again() {
     require!("root", "bpf", "kernel types");
     let kernel = kernel_btf();
+    let clang = can_clang();
     for text in HARD {
         let (first, schema) = round_trip(text, &kernel);
         assert!(first.btf.is_some(), "{text}");
         // Older headers have no lists, and a timer without members.
-        if can_clang() && !["bpf_list", "bpf_timer"].iter().any(|name| text.contains(name)) {
+        if clang && !["bpf_list", "bpf_timer"].iter().any(|name| text.contains(name)) {
             agree_with_clang(&schema, &first);
         }
     }
@@ -214,6 +216,7 @@ fn hard_types_are_made_again() {
 fn enums_keep_their_values_and_sign() {
     require!("root", "bpf", "kernel types");
     let kernel = kernel_btf();
+    let clang = can_clang();
     const MIN: u64 = 1 << 63;
     for (fixed, size, values) in [
         (": long long", 8, vec![("LEAST", "(-0x7fffffffffffffff - 1)", MIN), ("ONE", "1", 1)]),
@@ -248,7 +251,7 @@ fn enums_keep_their_values_and_sign() {
         let given: Vec<_> = found.kind.values().map(|v| v.value & mask).collect();
         assert_eq!(given, values.iter().map(|v| v.2 & mask).collect::<Vec<_>>(), "{schema}");
         assert_eq!(u64::from(bytes), size, "{schema}");
-        if can_clang() {
+        if clang {
             let sign = if signed { "<" } else { ">" };
             let mut checks = format!(
                 "_Static_assert(sizeof(enum e) == {size} && (enum e)-1 {sign} 0, \"type\");\n"

@@ -39,6 +39,11 @@ pub(crate) fn calls_back() -> bool {
     Path::new("/proc/sys/net/core/bpf_jit_enable").exists()
 }
 
+/// Whether this kernel lacks programs that call back; says so.
+pub(crate) fn lacks_callbacks() -> bool {
+    lacks("programs that call back", calls_back())
+}
+
 /// Whether this kernel lacks BPF_MAP_LOOKUP_AND_DELETE_ELEM for maps of this map's kind; says so. The map has no key
 /// of nothing but bytes 0xee.
 pub(crate) fn lacks_taking(map: &RawMap) -> bool {

@@ -1,7 +1,7 @@
 //! `.stream` as readers of all sorts meet it: without waiting, without privilege, at a terminal, and
 //! with CPUs that come and go.
 
-use crate::common::kernel::{calls_back, lacks};
+use crate::common::kernel::lacks_callbacks;
 use crate::common::require::require;
 use crate::common::{Bed, eventually, host_order, patience};
 use crate::kinds_common::{Programs, freed};
@@ -92,7 +92,7 @@ fn without_privilege() {
     bed.ok("chmod 606 bpf/commands");
     let seven_nine = host_order("0x0700000009000000", "0x0000000700000009");
     bed.ok(&format!("{NOBODY} bash -c 'echo {seven_nine} > mnt/commands/.stream'"));
-    if lacks("programs that call back", calls_back()) {
+    if lacks_callbacks() {
         return;
     }
     programs.run_raw("drain", [0, 0], None);
@@ -135,7 +135,7 @@ fn nothing_is_kept_by_readers() {
         bed.run(&format!("timeout 0.3 cat mnt/.id/{}/.stream", bed.open(map).info.id));
         bed.fails(&format!("head -c 1 mnt/{map}/.events/nosuch"));
     }
-    if !lacks("programs that call back", calls_back()) {
+    if !lacks_callbacks() {
         bed.ok("echo '{\"id\":1}' > mnt/commands/.events/command");
     }
     // One is open while the map goes away: it keeps its map, as any descriptor does, until closed.

@@ -263,8 +263,8 @@ fn others_go_on_meanwhile() {
     require!("root", "bpf", "fuse", "user_ringbuf maps", "clang");
     let bed = Bed::new();
     let programs = Programs::load(&bed, "streams");
-    let reader = bed.spawn("head -n 1 mnt/events/.events/event");
-    let other = bed.spawn("head -n 1 mnt/perf/.stream");
+    let mut reader = bed.spawn("head -n 1 mnt/events/.events/event");
+    let mut other = bed.spawn("head -n 1 mnt/perf/.stream");
     wait_for_reader(&bed, "events");
     wait_for_reader(&bed, "perf");
     // If they did not, the bed would end the test.
@@ -272,6 +272,8 @@ fn others_go_on_meanwhile() {
         bed.list("");
         bed.read("events/.info");
     }
+    let ended = [reader.try_wait().unwrap(), other.try_wait().unwrap()];
+    assert_eq!(ended, [None, None], "the readers wait all the while");
     programs.run_raw("to_ring", [9, 1], None);
     assert_eq!(output(reader), lines(9..10));
     programs.run_raw("to_perf", [9, 1], None);
